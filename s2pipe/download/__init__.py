@@ -1,0 +1,1 @@
+"""Step 1: find, fetch and index Sentinel-2 products."""

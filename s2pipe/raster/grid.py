@@ -1,0 +1,92 @@
+"""Grid: where a raster's pixels lie. A frozen value; everything else is derived from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels: offsets and size, rows before columns."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.height, self.width
+
+    @property
+    def row_end(self) -> int:
+        """First row below the window."""
+        return self.row + self.height
+
+    @property
+    def col_end(self) -> int:
+        """First column right of the window."""
+        return self.col + self.width
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A raster grid: coordinate reference system, geotransform and size."""
+
+    crs_wkt: str
+    """Coordinate reference system as WKT; empty when the raster has none."""
+    geotransform: tuple[float, float, float, float, float, float]
+    """GDAL geotransform: x of the upper-left corner, pixel width, row skew, y of that corner, column skew,
+    pixel height (negative for north-up rasters). CRS units, metres for Sentinel-2."""
+    shape_yx: tuple[int, int]
+    """Rows and columns."""
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return self.shape_yx[0]
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.shape_yx[1]
+
+    @property
+    def is_north_up(self) -> bool:
+        """True when rows run along x and columns along y, without skew or flip."""
+        _, dx, rx, _, ry, dy = self.geotransform
+        return rx == 0.0 and ry == 0.0 and dx > 0.0 > dy
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """Pixel width and height in CRS units, both positive."""
+        _, dx, rx, _, ry, dy = self.geotransform
+        return math.hypot(dx, ry), math.hypot(rx, dy)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, bottom, right, top in CRS units (of a north-up grid)."""
+        x0, dx, _, y0, _, dy = self.geotransform
+        return x0, y0 + dy * self.height, x0 + dx * self.width, y0
+
+    def window_geotransform(self, window: Window) -> tuple[float, float, float, float, float, float]:
+        """Geotransform of the raster that a window cuts out."""
+        x0, dx, rx, y0, ry, dy = self.geotransform
+        return (
+            x0 + dx * window.col + rx * window.row,
+            dx,
+            rx,
+            y0 + ry * window.col + dy * window.row,
+            ry,
+            dy,
+        )
+
+    def block_windows(self, rows: int, cols: int) -> list[Window]:
+        """Cover the grid with windows of ``rows`` x ``cols`` in row order; the last ones may be smaller."""
+        return [
+            Window(row, col, min(rows, self.height - row), min(cols, self.width - col))
+            for row in range(0, self.height, rows)
+            for col in range(0, self.width, cols)
+        ]

@@ -1,0 +1,29 @@
+"""SAFE products: names, layout, manifest and metadata as typed records. Standard library only."""
+
+from s2pipe.safe.layout import MANIFEST, product_metadata_name, role_of
+from s2pipe.safe.manifest import ManifestEntry, read_safe_manifest
+from s2pipe.safe.metadata import ProductInfo, Radiometry, read_product_info, read_radiometry
+from s2pipe.safe.names import THIRD_PARTY_BASELINE, Level, ProductName
+from s2pipe.safe.tile import ANGLE_STEP_M, TileAngles, TileMetadata, read_tile_angles, read_tile_metadata
+from s2pipe.safe.xml import Xml
+
+__all__ = [
+    "ANGLE_STEP_M",
+    "MANIFEST",
+    "THIRD_PARTY_BASELINE",
+    "Level",
+    "ManifestEntry",
+    "ProductInfo",
+    "ProductName",
+    "Radiometry",
+    "TileAngles",
+    "TileMetadata",
+    "Xml",
+    "product_metadata_name",
+    "read_product_info",
+    "read_radiometry",
+    "read_safe_manifest",
+    "read_tile_angles",
+    "read_tile_metadata",
+    "role_of",
+]

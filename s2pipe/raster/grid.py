@@ -90,3 +90,17 @@ class Grid:
             for row in range(0, self.height, rows)
             for col in range(0, self.width, cols)
         ]
+
+
+@dataclass(frozen=True)
+class RasterInfo:
+    """What is known of a raster file without reading a pixel."""
+
+    path: str
+    """Path as GDAL opens it (``/vsizip/...`` for a member of an archive)."""
+    grid: Grid
+    """Where its pixels lie."""
+    dtype: str
+    """GDAL's name of the pixel type, e.g. ``UInt16``."""
+    block_yx: tuple[int, int]
+    """Rows and columns of the file's own tiles."""

@@ -1,0 +1,318 @@
+"""Configuration: frozen dataclasses are the one source of names, types, defaults, help and schemas.
+
+A configuration file is JSON or YAML with one top-level key a step. It is checked against the JSON Schema
+made from the dataclass, so that every fault is reported at once, and then turned into that dataclass.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import inspect
+import json
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from s2pipe.errors import ConfigError, Fault
+
+T = TypeVar("T")
+_JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Extra JSON Schema keywords for an annotated field: ``Annotated[int, Rule({"minimum": 0})]``."""
+
+    keywords: Mapping[str, Any]
+    """Keywords merged into the schema of the field's own type."""
+
+
+@dataclass(frozen=True)
+class FieldInfo:
+    """What is known of one configuration field."""
+
+    name: str
+    """Key in the file and attribute of the dataclass."""
+    annotation: Any
+    """Type, without ``Annotated``."""
+    keywords: Mapping[str, Any]
+    """Extra schema keywords."""
+    default: Any
+    """Default value, or ``dataclasses.MISSING`` when the key is mandatory."""
+    doc: str
+    """The text under the field: meaning, unit, range, what None means."""
+
+    @property
+    def is_required(self) -> bool:
+        """True when a file must give the key."""
+        return self.default is MISSING
+
+    @property
+    def nested(self) -> type | None:
+        """The dataclass behind this key, if it is one."""
+        return self.annotation if dataclasses.is_dataclass(self.annotation) else None  # type: ignore[return-value]
+
+
+@functools.cache
+def field_infos(cls: type) -> tuple[FieldInfo, ...]:
+    """Describe the fields of a configuration dataclass, in order."""
+    hints = get_type_hints(cls, include_extras=True)
+    docs = _field_docs(cls)
+    infos = []
+    for field in dataclasses.fields(cls):
+        if not field.init:
+            continue
+        annotation, keywords = hints[field.name], {}
+        if get_origin(annotation) is Annotated:
+            annotation, *extras = get_args(annotation)
+            for extra in extras:
+                keywords.update(extra.keywords)
+        default = field.default
+        if field.default_factory is not MISSING:
+            default = field.default_factory()
+        infos.append(FieldInfo(field.name, annotation, keywords, default, docs.get(field.name, "")))
+    return tuple(infos)
+
+
+def _field_docs(cls: type) -> dict[str, str]:
+    """Read the string literal under each field of a class from its source."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    docs = {}
+    for field, text in zip(tree.body, tree.body[1:], strict=False):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+        ):
+            docs[field.target.id] = " ".join(str(text.value.value).split())
+    return docs
+
+
+def schema_of(cls: type) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a configuration dataclass as a plain object schema."""
+    properties, required = {}, []
+    for info in field_infos(cls):
+        schema = {**_type_schema(info.annotation), **info.keywords, "description": info.doc}
+        if info.is_required:
+            required.append(info.name)
+        elif info.nested is None:
+            schema["default"] = to_plain(info.default)
+        properties[info.name] = schema
+    return {
+        "type": "object",
+        "description": inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " "),
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _type_schema(annotation: Any) -> dict[str, Any]:
+    if dataclasses.is_dataclass(annotation):
+        return schema_of(typing.cast(type, annotation))
+    if annotation in _JSON_TYPES:
+        return {"type": _JSON_TYPES[annotation]}
+    if annotation is type(None):
+        return {"type": "null"}
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return {"enum": list(args)}
+    if origin in (Union, types.UnionType):
+        return _union_schema([_type_schema(arg) for arg in args])
+    if origin is tuple and args[1:] == (Ellipsis,):
+        return {"type": "array", "items": _type_schema(args[0])}
+    if origin is tuple:
+        items = [_type_schema(arg) for arg in args]
+        return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
+    if origin is dict:
+        keys = {"propertyNames": {"pattern": "^-?[0-9]+$"}} if args[0] is int else {}
+        return {"type": "object", "additionalProperties": _type_schema(args[1]), **keys}
+    raise TypeError(f"no JSON Schema for configuration type {annotation!r}")
+
+
+def _union_schema(options: list[dict[str, Any]]) -> dict[str, Any]:
+    simple = [option for option in options if set(option) == {"type"}]
+    if len(simple) == len(options):
+        return {"type": [option["type"] for option in options]}
+    if {"type": "null"} in options and len(options) == 2:
+        option = next(option for option in options if option != {"type": "null"})
+        if "enum" in option:
+            return {"enum": [*option["enum"], None]}
+        return {**option, "type": [option["type"], "null"]}
+    return {"anyOf": options}
+
+
+def from_plain(cls: type[T], document: Mapping[str, Any]) -> T:
+    """Build a configuration dataclass from a document that has passed its schema."""
+    hints = {info.name: info.annotation for info in field_infos(cls)}
+    return cls(**{key: _convert(hints[key], value) for key, value in document.items()})
+
+
+def _convert(annotation: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if dataclasses.is_dataclass(annotation):
+        return from_plain(typing.cast(type, annotation), value)
+    if annotation is Path:
+        return Path(value)
+    if annotation is float and isinstance(value, int):
+        return float(value)
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return _convert(_matching_option(args, value), value)
+    if origin is tuple:
+        kinds = [args[0]] * len(value) if args[1:] == (Ellipsis,) else args
+        return tuple(_convert(kind, item) for kind, item in zip(kinds, value, strict=True))
+    if origin is dict:
+        return {args[0](key): _convert(args[1], item) for key, item in value.items()}
+    return value
+
+
+def _matching_option(options: tuple[Any, ...], value: Any) -> Any:
+    """Pick the member of a union that a checked JSON value belongs to."""
+    wanted = {list: tuple, tuple: tuple, dict: dict}.get(type(value))
+    for option in options:
+        if (wanted and get_origin(option) is wanted) or (wanted is dict and dataclasses.is_dataclass(option)):
+            return option
+        if wanted is None and option in (type(value), Path) and get_origin(option) is None:
+            return option
+    return next(option for option in options if option is not type(None))
+
+
+def to_plain(value: Any) -> Any:
+    """Turn a configuration value into what JSON can hold: the inverse of :func:`from_plain`."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {info.name: to_plain(getattr(value, info.name)) for info in field_infos(type(value))}
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    return value
+
+
+def read_document(path: Path) -> Any:
+    """Read a JSON or YAML file (by extension) into plain values; repeated keys are faults.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, has another extension, or does not parse.
+    """
+    source = str(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".json", ".yaml", ".yml"):
+        raise ConfigError(source, [Fault("", f"expected a .json, .yaml or .yml file, got {suffix or 'no extension'!r}")])
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(source, [Fault("", "no such file; check the path")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(source, [Fault("", f"cannot be read: {error}")]) from error
+    try:
+        return _parse_json(text) if suffix == ".json" else _parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(source, [Fault("", f"does not parse: {error}")]) from error
+
+
+def _parse_json(text: str) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        repeated = sorted({key for key in keys if keys.count(key) > 1})
+        if repeated:
+            raise ValueError(f"the key {', '.join(repeated)} is given more than once in one object")
+        return dict(pairs)
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is not a JSON value")
+
+    return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+
+
+def _parse_yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.load(text, Loader=_yaml_loader())  # noqa: S506 - the loader derives from SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+@functools.cache
+def _yaml_loader() -> type:
+    """Return a SafeLoader that reads ``1e-4`` as a number and dates as text, and refuses repeated keys.
+
+    PyYAML follows YAML 1.1, where ``1e-4`` (no dot) is a string and ``2025-12-01`` becomes a date object.
+    """
+    import re
+
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    number = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
+
+    def construct_mapping(loader: Any, node: Any) -> dict[Any, Any]:
+        loader.flatten_mapping(node)
+        mapping: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = loader.construct_object(key_node, deep=True)
+            if key in mapping:
+                line = key_node.start_mark.line + 1
+                raise yaml.constructor.ConstructorError(problem=f"the key {key!r} is repeated in line {line}")
+            mapping[key] = loader.construct_object(value_node, deep=True)
+        return mapping
+
+    Loader.add_constructor("tag:yaml.org,2002:map", construct_mapping)
+    return Loader
+
+
+def stringify_keys(value: Any) -> Any:
+    """Turn the keys of every mapping into text, as JSON has them (YAML allows numbers)."""
+    if isinstance(value, Mapping):
+        return {str(key): stringify_keys(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [stringify_keys(item) for item in value]
+    return value
+
+
+def check_config(
+    config: Any, schema_faults: Callable[[Any], list[Fault]], rules: Callable[[Any], list[Fault]], prefix: str
+) -> None:
+    """Check a configuration object made in Python exactly as one read from a file.
+
+    Parameters
+    ----------
+    config : dataclass instance
+        The configuration.
+    schema_faults : callable
+        Document to faults, from its JSON Schema.
+    rules : callable
+        Configuration to faults that a schema cannot express.
+    prefix : str
+        Path of the configuration in a file (``preprocess``).
+
+    Raises
+    ------
+    ConfigError
+        With every fault found.
+    """
+    faults = schema_faults(to_plain(config)) or rules(config)
+    if faults:
+        name = type(config).__name__
+        raise ConfigError(name, [Fault(f"{prefix}.{fault.path}", fault.message) for fault in faults])

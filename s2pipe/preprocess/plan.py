@@ -1,0 +1,307 @@
+"""From a manifest and a configuration to what is to be read: every check that needs no pixel.
+
+No fallback and no guess: a missing role or file stops the run with a list of every gap, unless the
+configuration allows incomplete scenes to be left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from s2pipe import roles
+from s2pipe.errors import (
+    ConfigError,
+    Fault,
+    MetadataError,
+    MissingInputError,
+    RasterError,
+    S2PipeError,
+)
+from s2pipe.assets import Asset
+from s2pipe.manifest import Index, Scene, SceneKey
+from s2pipe.preprocess.cfg import SCL_GRID, PreprocessConfig
+from s2pipe.preprocess.radiometry import SceneRadiometry, scene_radiometry
+from s2pipe.raster.grid import Grid, RasterInfo
+from s2pipe.raster.reader import inspect_raster
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file that a scene's outputs depend on."""
+
+    role: str
+    """Role in the manifest."""
+    name: str
+    """Path inside the product where known, else the file's name."""
+    size: int
+    """Size on disk in bytes (of the archive, for a member)."""
+    mtime_ns: int
+    """Time of last change: a file replaced by another of the same size still counts as new."""
+    checksum: str | None
+    """``ALGORITHM:hex`` as the manifest states it."""
+
+
+@dataclass(frozen=True)
+class BandInput:
+    """One band of a scene: its raster, and how it comes onto the target grid."""
+
+    name: str
+    """Band name, which is also its channel's name."""
+    raster: RasterInfo
+    """The file."""
+    method: str | None
+    """Resampling method; None when the raster is on the target grid already."""
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """Everything that is needed to process one scene."""
+
+    scene: Scene
+    """The scene's record in the manifest."""
+    target: Grid
+    """Grid of all outputs."""
+    bands: tuple[BandInput, ...]
+    """Bands in the configured order."""
+    radiometry: SceneRadiometry
+    """How DN become values, by band."""
+    label: RasterInfo | None
+    """Source of the labels; None without labels."""
+    inputs: tuple[InputFile, ...]
+    """Files that the outputs depend on, sorted by role."""
+
+    @property
+    def key(self) -> SceneKey:
+        """The scene's key."""
+        return self.scene.key
+
+    @property
+    def directory(self) -> Path:
+        """Directory of the scene's outputs, relative to the output directory."""
+        return scene_directory(self.key)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A scene that is not processed, and why."""
+
+    key: SceneKey
+    """The scene's key."""
+    reason: str
+    """What is missing or cannot be read."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do."""
+
+    scenes: tuple[ScenePlan, ...]
+    """Scenes to process, by tile and time."""
+    incomplete: tuple[LeftOut, ...] = ()
+    """Scenes left out because skip_incomplete is on."""
+    unreadable: tuple[LeftOut, ...] = ()
+    """Scenes with a file that is there but cannot be opened: they fail, the others go on."""
+
+
+def scene_directory(key: SceneKey) -> Path:
+    """Directory of a scene's outputs, relative to the output directory."""
+    return Path("processed") / f"tile={key.tile_id}" / f"sensing={key.sensing_compact}"
+
+
+def key_text(key: SceneKey) -> str:
+    """Write a scene's key as configurations name it: ``T33UWQ/2025-12-10T10:03:19Z``."""
+    return f"{key.tile_id}/{key.sensing_start_utc}"
+
+
+def needed_roles(config: PreprocessConfig) -> tuple[str, ...]:
+    """Roles that every scene must have; labels are not needed to compute statistics."""
+    needed = [roles.l1c_band(band) for band in config.l1c_bands]
+    needed.append(grid_role(config))
+    if config.to_toa_reflectance:
+        needed.append(roles.L1C_PRODUCT_METADATA)
+    if config.labels.enabled and config.normalize.mode != "compute_only":
+        needed.append(roles.L2A_SCL)
+    return tuple(dict.fromkeys(needed))
+
+
+def grid_role(config: PreprocessConfig) -> str:
+    """Role of the raster that defines the target grid."""
+    ref = config.target_grid_ref
+    return roles.L2A_SCL if ref == SCL_GRID else roles.l1c_band(ref)
+
+
+def make_plan(index: Index, config: PreprocessConfig) -> Plan:
+    """Resolve all scenes against the roles that the configuration needs.
+
+    Parameters
+    ----------
+    index : Index
+        The Step-1 manifest.
+    config : PreprocessConfig
+        A checked configuration.
+
+    Returns
+    -------
+    Plan
+        Scenes to process, and those left out with the reason.
+
+    Raises
+    ------
+    MissingInputError
+        A role is missing from the manifest, or a file from the disk; every gap is listed.
+    PathEscapeError
+        A path in the manifest leaves the dataset.
+    RasterError
+        A raster has no CRS, or is not north-up.
+    MetadataError
+        The product metadata cannot give the radiometry.
+    """
+    chosen = _chosen_scenes(index, config)
+    gaps = {scene.key: _gaps(index, scene, config) for scene in chosen}
+    incomplete = [scene for scene in chosen if gaps[scene.key]]
+    if incomplete and not config.skip_incomplete:
+        raise MissingInputError(
+            f"{config.index_json}: {len(incomplete)} of {len(chosen)} scenes lack inputs that the configuration needs:",
+            [f"{key_text(key)}: {gap}" for key in gaps for gap in gaps[key]],
+            "Download or index what is missing, change the configuration, or set skip_incomplete to leave such "
+            "scenes out.",
+        )
+    left_out = tuple(LeftOut(scene.key, "; ".join(gaps[scene.key])) for scene in incomplete)
+    planned, unreadable, faults = [], [], []
+    for scene in chosen:
+        if gaps[scene.key]:
+            continue
+        try:
+            planned.append(_plan_scene(index, scene, config))
+        except (_UnusableRaster, MetadataError) as error:
+            faults.append(error)
+        except RasterError as error:
+            unreadable.append(LeftOut(scene.key, str(error)))
+    if faults:
+        kind = MetadataError if all(isinstance(fault, MetadataError) for fault in faults) else RasterError
+        raise kind("\n".join(map(str, faults)))
+    return Plan(tuple(planned), left_out, tuple(unreadable))
+
+
+class _UnusableRaster(RasterError):
+    """A raster that opens but cannot be placed on the ground."""
+
+
+def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
+    scenes = sorted(index.scenes, key=lambda scene: scene.key)
+    if config.normalize.mode == "compute_only" and config.normalize.scenes is not None:
+        wanted = read_scene_list(config.normalize.scenes)
+        names = {_normalised(key_text(scene.key)) for scene in scenes}
+        unknown = [text for text in wanted if _normalised(text) not in names]
+        if unknown:
+            raise ConfigError(
+                str(config.index_json),
+                [Fault("preprocess.normalize.scenes", f"{text!r} is no scene of this manifest") for text in unknown],
+            )
+        keep = {_normalised(text) for text in wanted}
+        scenes = [scene for scene in scenes if _normalised(key_text(scene.key)) in keep]
+    scenes = scenes[: config.max_scenes]
+    if not scenes:
+        raise S2PipeError(f"{config.index_json}: there is no scene to process; run `s2pipe index` or `s2pipe download`")
+    return scenes
+
+
+def read_scene_list(scenes: Sequence[str] | Path) -> list[str]:
+    """Return scene keys given as a list, or as a text file with one a line (``#`` starts a comment)."""
+    if not isinstance(scenes, Path):
+        return list(scenes)
+    try:
+        lines = scenes.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(
+            str(scenes), [Fault("preprocess.normalize.scenes", f"the list of scenes cannot be read: {error}")]
+        ) from error
+    return [text for line in lines if (text := line.split("#", 1)[0].strip())]
+
+
+def _normalised(key: str) -> str:
+    return key.replace("-", "").replace(":", "")
+
+
+def _gaps(index: Index, scene: Scene, config: PreprocessConfig) -> list[str]:
+    """What the scene lacks: roles that are not in the manifest, files that are not on disk."""
+    gaps = []
+    for role in needed_roles(config):
+        asset = scene.asset(role)
+        if asset is None:
+            gaps.append(f"role {role} is not in the manifest")
+        elif not asset.is_available(index.root, allow_absolute=config.allow_absolute_paths):
+            gaps.append(f"role {role}: {asset.display(index.root)} is not on disk")
+    return gaps
+
+
+def _plan_scene(index: Index, scene: Scene, config: PreprocessConfig) -> ScenePlan:
+    def asset(role: str) -> Asset:
+        found = scene.asset(role)
+        assert found is not None  # the gaps were checked before
+        return found
+
+    def raster(role: str) -> RasterInfo:
+        return _placed(inspect_raster(_gdal_path(index, asset(role), config)))
+
+    target = raster(grid_role(config)).grid
+    bands = tuple(_band_input(name, raster(roles.l1c_band(name)), target, config) for name in config.l1c_bands)
+    with_labels = roles.L2A_SCL in needed_roles(config) and config.labels.enabled
+    return ScenePlan(
+        scene=scene,
+        target=target,
+        bands=bands,
+        radiometry=_radiometry(index, scene, config),
+        label=raster(roles.L2A_SCL) if with_labels and config.normalize.mode != "compute_only" else None,
+        inputs=tuple(sorted(_inputs(index, scene, config), key=lambda item: item.role)),
+    )
+
+
+def _gdal_path(index: Index, asset: Asset, config: PreprocessConfig) -> str:
+    return asset.gdal_path(index.root, allow_absolute=config.allow_absolute_paths)
+
+
+def _placed(raster: RasterInfo) -> RasterInfo:
+    """Check that a raster can be placed on the ground."""
+    if not raster.grid.crs_wkt:
+        raise _UnusableRaster(
+            f"{raster.path}: the raster has no coordinate reference system or geotransform; expected a georeferenced "
+            "Sentinel-2 raster, fetch the file again"
+        )
+    if not raster.grid.is_north_up:
+        raise _UnusableRaster(
+            f"{raster.path}: the raster is rotated or flipped (geotransform {raster.grid.geotransform}); expected a "
+            "north-up raster"
+        )
+    return raster
+
+
+def _band_input(name: str, raster: RasterInfo, target: Grid, config: PreprocessConfig) -> BandInput:
+    if raster.grid == target:
+        return BandInput(name, raster, None)
+    (source_x, source_y), (target_x, target_y) = raster.grid.pixel_size, target.pixel_size
+    smaller = source_x * source_y < target_x * target_y
+    return BandInput(name, raster, config.downsample_method if smaller else config.upsample_method)
+
+
+def _radiometry(index: Index, scene: Scene, config: PreprocessConfig) -> SceneRadiometry:
+    if not config.to_toa_reflectance:
+        return SceneRadiometry.plain_dn(config.l1c_bands)
+    asset = scene.asset(roles.L1C_PRODUCT_METADATA)
+    assert asset is not None
+    data = asset.read_bytes(index.root, allow_absolute=config.allow_absolute_paths)
+    return scene_radiometry(data, asset.display(index.root), config.l1c_bands)
+
+
+def _inputs(index: Index, scene: Scene, config: PreprocessConfig) -> Iterable[InputFile]:
+    for role in needed_roles(config):
+        asset = scene.asset(role)
+        assert asset is not None
+        status = asset.resolve(index.root, allow_absolute=config.allow_absolute_paths).stat()
+        checksum = f"{asset.checksum.algorithm}:{asset.checksum.value}" if asset.checksum else None
+        name = asset.product_path or asset.member or asset.path
+        yield InputFile(role, name, status.st_size, status.st_mtime_ns, checksum)
+
+

@@ -1,0 +1,149 @@
+"""Reading rasters through GDAL. Only this module and the writers beside it open GDAL datasets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from s2pipe.errors import RasterError
+from s2pipe.raster.gdalenv import gdal_module
+from s2pipe.raster.grid import Grid, RasterInfo, Window
+
+_GDAL_TYPES = {"uint8": "GDT_Byte", "uint16": "GDT_UInt16", "uint32": "GDT_UInt32", "float32": "GDT_Float32"}
+
+
+def gdal_type(dtype: Any) -> int:
+    """GDAL's constant for a NumPy data type."""
+    return getattr(gdal_module(), _GDAL_TYPES[np.dtype(dtype).name])
+
+
+@contextlib.contextmanager
+def quiet_gdal() -> Iterator[None]:
+    """Keep GDAL from printing errors of this thread on stderr; they are raised instead."""
+    gdal = gdal_module()
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    try:
+        gdal.ErrorReset()
+        yield
+    finally:
+        gdal.PopErrorHandler()
+
+
+def inspect_raster(path: str) -> RasterInfo:
+    """Open a single-band raster's header.
+
+    Parameters
+    ----------
+    path : str
+        Path as GDAL opens it.
+
+    Returns
+    -------
+    RasterInfo
+        Grid, data type and block size.
+
+    Raises
+    ------
+    RasterError
+        GDAL cannot open it.
+    """
+    dataset = _open(path, path)
+    band = dataset.GetRasterBand(1)
+    gdal = gdal_module()
+    width, height = band.GetBlockSize()
+    transform = dataset.GetGeoTransform(can_return_null=True)
+    crs = dataset.GetProjection() or ""
+    return RasterInfo(
+        path,
+        Grid(
+            crs if transform else "",
+            tuple(transform) if transform else (0.0, 1.0, 0.0, 0.0, 0.0, -1.0),
+            (dataset.RasterYSize, dataset.RasterXSize),
+        ),
+        gdal.GetDataTypeName(band.DataType),
+        (height, width),
+    )
+
+
+def _open(source: str, label: str) -> Any:
+    gdal = gdal_module()
+    with quiet_gdal():
+        try:
+            dataset = gdal.OpenEx(source, gdal.OF_RASTER | gdal.OF_READONLY)
+        except RuntimeError as error:
+            raise RasterError(_unreadable(label, str(error))) from error
+        if dataset is None or dataset.RasterCount < 1:
+            raise RasterError(_unreadable(label, gdal.GetLastErrorMsg() or "it has no bands"))
+    return dataset
+
+
+def _unreadable(label: str, reason: str) -> str:
+    if label.startswith("/vsi") or os.path.exists(label):
+        return f"{label}: GDAL cannot open it as a raster ({reason}); is the file complete? Fetch it again."
+    return f"{label}: no such file ({reason})"
+
+
+class RasterReader:
+    """One band of one raster, read by windows. Use each reader from one thread at a time.
+
+    Parameters
+    ----------
+    source : str
+        Path or VRT text.
+    label : str
+        What error messages call it (the file behind VRT text).
+    threads : int
+        Threads that GDAL may use within one read. Its own default is all cores, for each reader at once.
+    """
+
+    def __init__(self, source: str, label: str | None = None, threads: int = 1) -> None:
+        self._label = label or source
+        self._threads = str(threads)
+        # The band object dies with its dataset, so both are kept; the dataset's block cache is what keeps
+        # JPEG 2000 tiles from being decoded once per window.
+        self._dataset = _open(source, self._label)
+        self._band = self._dataset.GetRasterBand(1)
+
+    def read(self, window: Window, out: np.ndarray) -> None:
+        """Fill ``out`` with the pixels of ``window``.
+
+        Parameters
+        ----------
+        window : Window
+            Rectangle inside the raster.
+        out : ndarray, (window.height, window.width)
+            C-contiguous, uint8, uint16, uint32 or float32; GDAL converts.
+
+        Raises
+        ------
+        RasterError
+            The file cannot be read there: cut short or damaged.
+        """
+        if out.shape != window.shape_yx or not out.flags.c_contiguous:
+            raise ValueError(f"out must be C-contiguous of shape {window.shape_yx}, got {out.shape}")
+        gdal = gdal_module()
+        gdal.SetThreadLocalConfigOption("GDAL_NUM_THREADS", self._threads)
+        with quiet_gdal():
+            try:
+                # The bindings report a failed read into a buffer by returning None, without an exception.
+                done = self._band.ReadRaster(
+                    window.col, window.row, window.width, window.height, buf_obj=out, buf_type=gdal_type(out.dtype)
+                )
+                reason = "" if done is not None else gdal.GetLastErrorMsg()
+            except RuntimeError as error:
+                done, reason = None, str(error)
+        if done is None:
+            raise RasterError(
+                f"{self._label}: cannot read rows {window.row}..{window.row_end - 1}, columns "
+                f"{window.col}..{window.col_end - 1} ({reason or 'no reason given'}); "
+                "the file is damaged or incomplete, fetch it again"
+            )
+
+    def close(self) -> None:
+        """Release the dataset and its cached blocks."""
+        self._band = None
+        self._dataset = None

@@ -1,0 +1,233 @@
+"""VRT text: how a raster is brought onto a target grid, declared and not executed. Pure text, no GDAL.
+
+The elements are those of GDAL's VRT drivers (https://gdal.org/drivers/raster/vrt.html).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import escape, quoteattr
+
+from s2pipe.raster.grid import Grid, RasterInfo
+
+_ALGORITHMS = {
+    "nearest": "NearestNeighbour",
+    "bilinear": "Bilinear",
+    "cubic": "Cubic",
+    "average": "Average",
+    "mode": "Mode",
+    "max": "Maximum",
+    "min": "Minimum",
+    "med": "Median",
+    "q1": "Quartile1",
+    "q3": "Quartile3",
+    "sum": "Sum",
+}
+WARP_BLOCK_YX = (256, 2048)
+"""Rows and columns that GDAL warps at once. Fixed, because cubic results depend on it near nodata."""
+_MAX_ERROR_PX = 0.125  # the default of GDAL's own Warp: keep it, so that results equal it bit for bit
+
+
+@dataclass(frozen=True)
+class WarpSpec:
+    """How one raster is brought onto a target grid."""
+
+    method: str
+    """Resampling method as configurations name it."""
+    dtype: str = "Float32"
+    """GDAL pixel type of the result."""
+    source_nodata: float | None = 0.0
+    """Source value that does not take part; None lets every value take part."""
+    fill: float = 0.0
+    """Value of target pixels without source, and the nodata value when source_nodata is given."""
+
+
+def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Path | None = None) -> str:
+    """Declare a source raster on a target grid.
+
+    Overviews are never used (``SrcOvrLevel`` NONE): GDAL would otherwise average a JPEG 2000 wavelet
+    overview when it downsamples, which is off by hundreds of DN.
+
+    Parameters
+    ----------
+    source : RasterInfo
+        Single-band raster, or VRT text in its ``path``.
+    target : Grid
+        Grid of the result.
+    spec : WarpSpec
+        Method, type, nodata.
+    vrt_dir : Path, optional
+        Directory where the text will be stored; source paths become relative to it.
+
+    Returns
+    -------
+    str
+        A VRTDataset of one band.
+    """
+    nodata = ""
+    mapping_nodata = ""
+    if spec.source_nodata is not None:
+        nodata = f"\n    <NoDataValue>{spec.fill:g}</NoDataValue>"
+        mapping_nodata = f"""
+        <SrcNoDataReal>{spec.source_nodata:g}</SrcNoDataReal>
+        <SrcNoDataImag>0</SrcNoDataImag>
+        <DstNoDataReal>{spec.fill:g}</DstNoDataReal>
+        <DstNoDataImag>0</DstNoDataImag>"""
+    return f"""<VRTDataset rasterXSize="{target.width}" rasterYSize="{target.height}" subClass="VRTWarpedDataset">
+  {_srs(target)}
+  <GeoTransform>{_numbers(target.geotransform)}</GeoTransform>
+  <VRTRasterBand dataType="{spec.dtype}" band="1" subClass="VRTWarpedRasterBand">{nodata}
+  </VRTRasterBand>
+  <BlockXSize>{WARP_BLOCK_YX[1]}</BlockXSize>
+  <BlockYSize>{WARP_BLOCK_YX[0]}</BlockYSize>
+  <SrcOvrLevel>NONE</SrcOvrLevel>
+  <GDALWarpOptions>
+    <WarpMemoryLimit>67108864</WarpMemoryLimit>
+    <ResampleAlg>{_ALGORITHMS[spec.method]}</ResampleAlg>
+    <WorkingDataType>{spec.dtype}</WorkingDataType>
+    <Option name="INIT_DEST">{spec.fill:g}</Option>
+    <Option name="ERROR_OUT_IF_EMPTY_SOURCE_WINDOW">FALSE</Option>
+    {_source_element("SourceDataset", source.path, vrt_dir)}
+    <Transformer>
+      <ApproxTransformer>
+        <MaxError>{_MAX_ERROR_PX}</MaxError>
+        <BaseTransformer>
+          <GenImgProjTransformer>
+            <SrcGeoTransform>{_numbers(source.grid.geotransform)}</SrcGeoTransform>
+            <SrcInvGeoTransform>{_numbers(_inverse(source.grid.geotransform))}</SrcInvGeoTransform>{
+        _reprojection(source.grid, target)
+    }
+            <DstGeoTransform>{_numbers(target.geotransform)}</DstGeoTransform>
+            <DstInvGeoTransform>{_numbers(_inverse(target.geotransform))}</DstInvGeoTransform>
+          </GenImgProjTransformer>
+        </BaseTransformer>
+      </ApproxTransformer>
+    </Transformer>
+    <BandList>
+      <BandMapping src="1" dst="1">{mapping_nodata}
+      </BandMapping>
+    </BandList>
+  </GDALWarpOptions>
+</VRTDataset>
+"""
+
+
+def validity_vrt(source: RasterInfo) -> RasterInfo:
+    """Declare the validity of a raster: 1 where its DN is not 0, else 0, on its own grid.
+
+    Returns
+    -------
+    RasterInfo
+        Whose ``path`` is the VRT text itself.
+    """
+    grid = source.grid
+    text = f"""<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">
+  {_srs(grid)}
+  <GeoTransform>{_numbers(grid.geotransform)}</GeoTransform>
+  <VRTRasterBand dataType="Float32" band="1">
+    <ComplexSource>
+      {_source_element("SourceFilename", source.path, None)}
+      <SourceBand>1</SourceBand>
+      <LUT>0:0,1:1,65535:1</LUT>
+    </ComplexSource>
+  </VRTRasterBand>
+</VRTDataset>
+"""
+    return RasterInfo(text, grid, "Float32", source.block_yx)
+
+
+@dataclass(frozen=True)
+class StackBand:
+    """One band of a stack: its name and the raster, already on the target grid, that holds it."""
+
+    name: str
+    """Band description."""
+    path: str
+    """Raster or VRT file on the target grid."""
+
+
+def stack_vrt(bands: Sequence[StackBand], target: Grid, vrt_dir: Path) -> str:
+    """Declare rasters of one grid as the bands of one raster that opens in QGIS.
+
+    Parameters
+    ----------
+    bands : sequence of StackBand
+        Bands in order.
+    target : Grid
+        Grid that all of them share.
+    vrt_dir : Path
+        Directory where the text will be stored; paths become relative to it.
+    """
+    head = f"""<VRTDataset rasterXSize="{target.width}" rasterYSize="{target.height}">
+  {_srs(target)}
+  <GeoTransform>{_numbers(target.geotransform)}</GeoTransform>
+"""
+    size = f'xOff="0" yOff="0" xSize="{target.width}" ySize="{target.height}"'
+    body = "".join(
+        f"""  <VRTRasterBand dataType="Float32" band="{number}">
+    <Description>{escape(band.name)}</Description>
+    <NoDataValue>0</NoDataValue>
+    <SimpleSource>
+      {_source_element("SourceFilename", band.path, vrt_dir)}
+      <SourceBand>1</SourceBand>
+      <SrcRect {size}/>
+      <DstRect {size}/>
+    </SimpleSource>
+  </VRTRasterBand>
+"""
+        for number, band in enumerate(bands, 1)
+    )
+    return f"{head}{body}</VRTDataset>\n"
+
+
+def _source_element(tag: str, path: str, vrt_dir: Path | None) -> str:
+    relative = 0
+    if vrt_dir is not None and not path.startswith(("<", "/vsi")):
+        try:
+            path = Path(os.path.relpath(path, vrt_dir)).as_posix()
+            relative = 1
+        except ValueError:  # Windows: another drive has no relative path
+            path = os.path.abspath(path)
+    return f'<{tag} relativeToVRT="{relative}">{escape(path)}</{tag}>'
+
+
+def _srs(grid: Grid) -> str:
+    if not grid.crs_wkt:
+        return "<SRS></SRS>"
+    mapping = "2,1" if grid.crs_wkt.startswith("GEOG") else "1,2"
+    return f"<SRS dataAxisToSRSAxisMapping={quoteattr(mapping)}>{escape(grid.crs_wkt)}</SRS>"
+
+
+def _reprojection(source: Grid, target: Grid) -> str:
+    if source.crs_wkt == target.crs_wkt:
+        return ""
+    return f"""
+            <ReprojectTransformer>
+              <ReprojectionTransformer>
+                <SourceSRS>{escape(source.crs_wkt)}</SourceSRS>
+                <TargetSRS>{escape(target.crs_wkt)}</TargetSRS>
+              </ReprojectionTransformer>
+            </ReprojectTransformer>"""
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ",".join(f"{value:.17g}" for value in values)
+
+
+def _inverse(transform: Sequence[float]) -> tuple[float, ...]:
+    """Invert a geotransform: from CRS coordinates to pixel coordinates."""
+    x0, dx, rx, y0, ry, dy = transform
+    if rx == 0.0 and ry == 0.0:  # as GDAL does it, so that the numbers are the same to the last bit
+        return (-x0 / dx, 1.0 / dx, 0.0, -y0 / dy, 0.0, 1.0 / dy)
+    det = dx * dy - rx * ry
+    return (
+        (rx * y0 - x0 * dy) / det,
+        dy / det,
+        -rx / det,
+        (-dx * y0 + x0 * ry) / det,
+        -ry / det,
+        dx / det,
+    )

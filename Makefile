@@ -1,0 +1,70 @@
+# `make demo` and `make test` need nothing but make and a Python >= 3.11: the rest is installed into .venv.
+#
+#   PYTHON=...         the Python to use (otherwise tools/find-python chooses)
+#   VENV=...           where the environment goes (.venv)
+#   PYTEST_ARGS=...    more arguments for pytest: make test PYTEST_ARGS='-k radiometry -x'
+#   CONSTRAINTS=none   the newest versions instead of those in requirements/constraints.txt
+
+VENV ?= .venv
+VENV_SYSTEM ?= .venv-system
+DEMO_OUTPUT ?= demo-output
+export CONSTRAINTS
+
+# pytest's exit code 5 means that it found no test, which is a failure that deserves a word.
+run_pytest = -m pytest -q $(PYTEST_ARGS) || { code=$$?; \
+	[ $$code -ne 5 ] || echo "pytest found no test to run, which counts as a failure" >&2; exit $$code; }
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-system demo test test-quick test-system-gdal bench lint format types check wheel constraints clean
+
+help: ## List these targets
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+
+setup: ## Make the environment .venv, unless it is there already
+	@python=$$(sh tools/find-python) && "$$python" tools/setup_venv.py $(VENV)
+
+# Python 3.11 first: GDAL's wheel does not exist for it, so this is the set-up its users have.
+setup-system: ## Make .venv-system, with bindings built for the system's libgdal
+	@python=$$(sh tools/find-python 3.11 3.12 3.13 3.14) && \
+		"$$python" tools/setup_venv.py $(VENV_SYSTEM) --gdal system
+
+demo: setup ## Synthesise two products and run the whole pipeline on them
+	@$(VENV)/bin/s2pipe demo --out $(DEMO_OUTPUT)
+
+test: setup ## Run the tests
+	@$(VENV)/bin/python $(run_pytest)
+
+test-quick: setup ## Run the tests that take no more than a few seconds each
+	@$(VENV)/bin/python -m pytest -q -m "not slow" $(PYTEST_ARGS)
+
+test-system-gdal: setup-system ## Run the tests against the system's GDAL
+	@$(VENV_SYSTEM)/bin/python $(run_pytest)
+
+bench: setup ## Run the benchmarks
+	@$(VENV)/bin/python -m pytest benchmarks --benchmark-only $(PYTEST_ARGS)
+
+lint: setup ## Check style and formatting
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+
+format: setup ## Put style and formatting right
+	@$(VENV)/bin/ruff check --fix
+	@$(VENV)/bin/ruff format
+
+types: setup ## Check the types
+	@$(VENV)/bin/mypy
+
+check: lint types test ## All of lint, types and test
+
+wheel: setup ## Build the wheel into dist/ and check what is in it
+	@rm -rf build dist
+	@$(VENV)/bin/python -m pip -qq wheel --no-deps --wheel-dir dist .
+	@$(VENV)/bin/python tools/check_wheel.py dist
+
+constraints: ## Take the newest versions into requirements/constraints.txt
+	@python=$$(sh tools/find-python) && "$$python" tools/refresh_constraints.py
+
+clean: ## Remove environments, caches and everything built
+	rm -rf .venv .venv.lock .venv-system .venv-system.lock build dist *.egg-info $(DEMO_OUTPUT)
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find s2pipe kernels tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -98,6 +98,8 @@ def digest(directory: Path, options: argparse.Namespace, gdal: str) -> str:
 
 def make(directory: Path, options: argparse.Namespace) -> None:
     started = time.monotonic()
+    if options.gdal == "system" or not may_use_wheel(options.gdal):
+        required_libgdal()  # what is missing is said at once, not after a minute of installing
     if directory.exists():
         # An empty directory is as good as none; any other that lacks the marker is the user's own.
         if not (directory / MARKER).exists() and any(directory.iterdir()):
@@ -120,7 +122,7 @@ def make(directory: Path, options: argparse.Namespace) -> None:
 
 def install_gdal(directory: Path, wanted: str) -> str:
     """Install GDAL's Python bindings; return "wheel" or "system"."""
-    if wanted == "wheel" or (wanted == "auto" and sys.version_info >= (3, 12)):
+    if may_use_wheel(wanted):
         say("installing GDAL's self-contained wheel")
         arguments = ("install", *constraints(), "--only-binary=gdal-wheel", "gdal-wheel")
         result = run_pip(directory, *arguments, capture_output=True)
@@ -135,6 +137,10 @@ def install_gdal(directory: Path, wanted: str) -> str:
     return "system"
 
 
+def may_use_wheel(wanted: str) -> bool:
+    return wanted == "wheel" or (wanted == "auto" and sys.version_info >= (3, 12))
+
+
 def build_system_gdal(directory: Path) -> None:
     """Build the PyPI package gdal of the same version as the system's libgdal.
 
@@ -142,12 +148,34 @@ def build_system_gdal(directory: Path) -> None:
     s2pipe does not use and whose C code accepts only the numpy versions of its day. Without pip's cache: a
     wheel built on another libgdal of the same version number must not be taken for this one.
     """
+    version = required_libgdal()
+    say(f"building GDAL's Python bindings for the system's libgdal {version}")
+    pip(directory, "install", "--upgrade", "setuptools", "wheel")
+    build_environment = {**os.environ, "GDAL_PYTHON_BINDINGS_WITHOUT_NUMPY": "YES"}
+    how = ("--no-build-isolation", "--no-cache-dir", "--no-binary=gdal")
+    # "==X.Y.Z.*" also takes the re-releases of the bindings, such as 3.7.1.1 and 3.12.0.post1.
+    pip(directory, "install", *how, f"gdal=={version}.*", env=build_environment)
+    problem = fault_of_gdal(directory)
+    if problem is not None:
+        raise SetupError(
+            f"the system's GDAL {version} cannot be used: {problem}\n"
+            "Use Python 3.12 or newer, whose GDAL comes as a wheel, or a GDAL with OpenJPEG (apt's, conda's)."
+        )
+
+
+def required_libgdal() -> str:
+    """Return the version X.Y.Z of the system's libgdal, once all that its bindings are built with is there."""
     version = libgdal_version()
     if version is None:
+        without = "use Python 3.12 or newer, whose GDAL comes as a wheel"
+        if sys.version_info >= (3, 12):
+            without = (
+                "check the network: a self-contained GDAL exists for Linux x86-64, macOS arm64 and Windows"
+            )
         raise SetupError(
             f"Python {platform.python_version()} needs the system's libgdal; gdal-config is not on PATH.\n"
             "Install it: apt-get install libgdal-dev g++ | brew install gdal | conda install libgdal-core"
-            " - or use Python 3.12 or newer, whose GDAL comes as a wheel."
+            f" - or {without}."
         )
     release = re.match(r"\d+\.\d+\.\d+", version)
     if release is None or tuple(map(int, version.split(".")[:2])) < OLDEST_GDAL:
@@ -167,18 +195,7 @@ def build_system_gdal(directory: Path) -> None:
             "building GDAL's Python bindings needs Python's headers, and Python.h is missing.\n"
             f"Install them: apt-get install {name}"
         )
-    say(f"building GDAL's Python bindings for the system's libgdal {version}")
-    pip(directory, "install", "--upgrade", "setuptools", "wheel")
-    # "==X.Y.Z.*" also takes the re-releases of the bindings, such as 3.7.1.1 and 3.12.0.post1.
-    build_environment = {**os.environ, "GDAL_PYTHON_BINDINGS_WITHOUT_NUMPY": "YES"}
-    how = ("--no-build-isolation", "--no-cache-dir", "--no-binary=gdal")
-    pip(directory, "install", *how, f"gdal=={release[0]}.*", env=build_environment)
-    problem = fault_of_gdal(directory)
-    if problem is not None:
-        raise SetupError(
-            f"the system's GDAL {version} cannot be used: {problem}\n"
-            "Use Python 3.12 or newer, whose GDAL comes as a wheel, or a GDAL with OpenJPEG (apt's, conda's)."
-        )
+    return release[0]
 
 
 def libgdal_version() -> str | None:

@@ -38,7 +38,7 @@ def label_table(config: LabelConfig) -> np.ndarray:
     return table.astype(np.min_scalar_type(int(max(table.max(), config.ignore_index))))
 
 
-def write_labels(path: Path, source: RasterInfo, target: Grid, config: LabelConfig) -> dict[str, Any]:
+def write_labels(path: Path, source: RasterInfo, target: Grid, config: LabelConfig) -> tuple[dict[str, Any], str]:
     """Write the label raster of a scene.
 
     Parameters
@@ -54,8 +54,8 @@ def write_labels(path: Path, source: RasterInfo, target: Grid, config: LabelConf
 
     Returns
     -------
-    dict
-        Statistics for ``meta.json``: pixels, counts and ratios by label, ignored pixels.
+    (dict, str)
+        Statistics for ``meta.json`` (pixels, counts and ratios by label, ignored pixels), and the pixel type.
     """
     from s2kernels import map_labels
 
@@ -72,7 +72,7 @@ def write_labels(path: Path, source: RasterInfo, target: Grid, config: LabelConf
             map_labels(classes[0], table, labels[0], counts)
             writer.write(window, labels)
     reader.close()
-    return label_stats(counts, config)
+    return label_stats(counts, config), table.dtype.name
 
 
 def label_stats(counts: np.ndarray, config: LabelConfig) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+"""Numba kernels for Sentinel-2 windows; needs Numba and NumPy, nothing else.
+
+Arrays are float32, C-contiguous, ``(band, y, x)``; the caller owns every output. Importing compiles nothing
+and does not import Numba: a kernel is compiled by its first call, or by `warm_up`.
+"""
+
+from ._compile import kernel_names, warm_up
+from .histogram import Histogram, HistogramAccumulator, HistogramSpec, histogram, reflectance_histogram
+from .labels import label_lut, map_labels
+from .normalize import Normalization, reflectance_standardize, standardize
+from .reflectance import Radiometry, reflectance, reflectance_valid
+from .valid import drop_below_fraction, valid_per_band, valid_single
+
+__all__ = [
+    "Histogram",
+    "HistogramAccumulator",
+    "HistogramSpec",
+    "Normalization",
+    "Radiometry",
+    "drop_below_fraction",
+    "histogram",
+    "kernel_names",
+    "label_lut",
+    "map_labels",
+    "reflectance",
+    "reflectance_histogram",
+    "reflectance_standardize",
+    "reflectance_valid",
+    "standardize",
+    "valid_per_band",
+    "valid_single",
+    "warm_up",
+]

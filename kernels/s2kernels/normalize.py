@@ -1,0 +1,166 @@
+"""Clip and standardize, alone or fused with reflectance and validity."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _check
+from ._compile import kernel, prange
+from .reflectance import Radiometry
+
+Float32 = NDArray[np.float32]
+
+
+class Normalization(NamedTuple):
+    """Numbers that standardize values, one a band, in the unit of the values."""
+
+    low: ArrayLike
+    """Values below are raised to this."""
+    high: ArrayLike
+    """Values above are lowered to this; not below `low`."""
+    mean: ArrayLike
+    """Subtracted after clipping."""
+    std: ArrayLike
+    """Divides what is left, above 0."""
+
+    def checked(self, bands: int) -> Float32:
+        """All four as rows of one float32 array."""
+        rows = [
+            _check.per_band("normalization.low", self.low, bands),
+            _check.per_band("normalization.high", self.high, bands),
+            _check.per_band("normalization.mean", self.mean, bands),
+            _check.per_band("normalization.std", self.std, bands, positive=True),
+        ]
+        if (rows[0] > rows[1]).any():
+            raise ValueError(
+                f"normalization: expected low <= high for each band, got low {rows[0].tolist()} "
+                f"and high {rows[1].tolist()}"
+            )
+        return np.stack(rows)
+
+
+def standardize(values: Float32, valid: Float32, normalization: Normalization, out: Float32) -> None:
+    """Write (clip(value, low, high) - mean) / std in float32 where valid, else 0.0.
+
+    Parameters
+    ----------
+    values : float32 array (band, y, x)
+        Reflectance or DN.
+    valid : float32 array (1, y, x) or (band, y, x)
+        Validity channel(s), valid where not 0.
+    normalization : Normalization
+        Clip values, mean and standard deviation of each band.
+    out : float32 array (band, y, x)
+        Overwritten; may be `values` itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array has another dtype, shape or layout, or the normalization does not fit the bands.
+    """
+    values = _check.array("values", values, np.float32, 3)
+    valid = _check.array("valid", valid, np.float32, 3)
+    out = _check.array("out", out, np.float32, 3, written=True)
+    _check.mask_like("valid", valid, values.shape)
+    _check.same_shape("out", out, "values", values.shape)
+    numbers = normalization.checked(values.shape[0])
+    if values.size:
+        _standardize(values, valid, numbers, out)
+
+
+@kernel("standardize", "void(f4[:,:,::1], f4[:,:,::1], f4[:,::1], f4[:,:,::1])", inputs=3)
+def _standardize(values, valid, numbers, out):
+    # Bands inside, so that the row of a single mask is fetched from memory once, not once a band.
+    bands, height, width = values.shape
+    masks = valid.shape[0]
+    for y in prange(height):
+        for band in range(bands):
+            row = values[band, y]
+            mask = valid[min(band, masks - 1), y]
+            target = out[band, y]
+            low = numbers[0, band]
+            high = numbers[1, band]
+            mean = numbers[2, band]
+            std = numbers[3, band]
+            for x in range(width):
+                value = row[x]
+                value = low if value < low else value
+                value = high if value > high else value
+                target[x] = (value - mean) / std if mask[x] != 0 else np.float32(0)
+
+
+def reflectance_standardize(
+    dn: Float32, radiometry: Radiometry, normalization: Normalization, out: Float32, valid_out: Float32
+) -> None:
+    """Write standardized reflectance and validity in one pass over memory.
+
+    Equal, to the last bit, to `reflectance_valid` followed by `standardize` with each band's own validity.
+
+    Parameters
+    ----------
+    dn : float32 array (band, y, x)
+        Stored numbers, nodata 0 or NaN.
+    radiometry : Radiometry
+        Offset and quantification of each band; `Radiometry.identity` to standardize the DN themselves.
+    normalization : Normalization
+        Clip values, mean and standard deviation of each band, in reflectance.
+    out : float32 array (band, y, x)
+        Overwritten; 0.0 where that band is invalid.
+    valid_out : float32 array (1, y, x) or (band, y, x)
+        Overwritten with what `valid_single` or `valid_per_band` writes. It and `out` may be neighbours in one
+        buffer, but must not overlap each other or `dn`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array has another dtype, shape or layout, or the numbers do not fit the bands.
+    """
+    dn = _check.array("dn", dn, np.float32, 3)
+    out = _check.array("out", out, np.float32, 3, written=True)
+    valid_out = _check.array("valid_out", valid_out, np.float32, 3, written=True)
+    _check.same_shape("out", out, "dn", dn.shape)
+    _check.mask_like("valid_out", valid_out, dn.shape)
+    offset, quantification = radiometry.checked(dn.shape[0])
+    numbers = normalization.checked(dn.shape[0])
+    if dn.size:
+        _reflectance_standardize(dn, offset, quantification, numbers, out, valid_out)
+
+
+@kernel(
+    "reflectance_standardize",
+    "void(f4[:,:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,:,::1], f4[:,:,::1])",
+    inputs=4,
+)
+def _reflectance_standardize(dn, offset, quantification, numbers, out, valid_out):
+    # Two divisions a pixel still hide behind the memory. Folding them into one factor and one term a band
+    # would change the last bits, and apply would no longer equal standardize(reflectance(dn)).
+    bands, height, width = dn.shape
+    masks = valid_out.shape[0]
+    for y in prange(height):
+        for band in range(bands):
+            row = dn[band, y]
+            target = out[band, y]
+            add = offset[band]
+            divisor = quantification[band]
+            low = numbers[0, band]
+            high = numbers[1, band]
+            mean = numbers[2, band]
+            std = numbers[3, band]
+            for x in range(width):
+                value = row[x]
+                rho = (value + add) / divisor
+                rho = low if rho < low else rho
+                rho = high if rho > high else rho
+                target[x] = (rho - mean) / std if (value != 0) & (value == value) else np.float32(0)
+            mask = valid_out[min(band, masks - 1), y]
+            if band < masks:
+                for x in range(width):
+                    value = row[x]
+                    mask[x] = np.float32(1) if (value != 0) & (value == value) else np.float32(0)
+            else:
+                for x in range(width):
+                    value = row[x]
+                    mask[x] = mask[x] if (value != 0) & (value == value) else np.float32(0)

@@ -1,0 +1,135 @@
+"""DN to top-of-atmosphere reflectance, alone or together with the validity channels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _check
+from ._compile import kernel, prange
+
+Float32 = NDArray[np.float32]
+
+
+class Radiometry(NamedTuple):
+    """Numbers that turn DN into reflectance, one a band (RADIO_ADD_OFFSET, QUANTIFICATION_VALUE)."""
+
+    offset: ArrayLike
+    """Added to the DN: -1000 since processing baseline 04.00, 0 before."""
+    quantification: ArrayLike
+    """DN for reflectance 1, above 0: 10000."""
+
+    @classmethod
+    def identity(cls, bands: int) -> Radiometry:
+        """Leave DN as they are."""
+        return cls(np.zeros(bands), np.ones(bands))
+
+    def checked(self, bands: int) -> tuple[Float32, Float32]:
+        """Both as float32, one a band."""
+        return (
+            _check.per_band("radiometry.offset", self.offset, bands),
+            _check.per_band("radiometry.quantification", self.quantification, bands, positive=True),
+        )
+
+
+def reflectance(dn: Float32, radiometry: Radiometry, out: Float32) -> None:
+    """Write (DN + offset) / quantification in float32; 0.0 where a band is invalid (DN 0 or NaN).
+
+    The formula is that of the Sentinel-2 product specification (PSD 14.9 and later, Level-1C radiometry). The
+    division is a true one, so that the result is the float32 nearest to the quotient. Saturated DN (65535)
+    are ordinary values.
+
+    Parameters
+    ----------
+    dn : float32 array (band, y, x)
+        Stored numbers, nodata 0 or NaN.
+    radiometry : Radiometry
+        Offset and quantification of each band.
+    out : float32 array (band, y, x)
+        Overwritten; may be `dn` itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array has another dtype, shape or layout, or the radiometry does not fit the bands.
+    """
+    dn = _check.array("dn", dn, np.float32, 3)
+    out = _check.array("out", out, np.float32, 3, written=True)
+    _check.same_shape("out", out, "dn", dn.shape)
+    offset, quantification = radiometry.checked(dn.shape[0])
+    if dn.size:
+        _reflectance(dn, offset, quantification, out)
+
+
+@kernel("reflectance", "void(f4[:,:,::1], f4[::1], f4[::1], f4[:,:,::1])", inputs=3)
+def _reflectance(dn, offset, quantification, out):
+    # Dividing costs nothing here, the loop waits for memory. Multiplying with 1/quantification is no faster,
+    # and one DN in three then differs in the last bit from DN/10000 (test_reflectance_is_a_true_division).
+    bands, height, width = dn.shape
+    for line in prange(bands * height):
+        band = line // height
+        row = dn[band, line % height]
+        target = out[band, line % height]
+        add = offset[band]
+        divisor = quantification[band]
+        for x in range(width):
+            value = row[x]
+            target[x] = (value + add) / divisor if (value != 0) & (value == value) else np.float32(0)
+
+
+def reflectance_valid(dn: Float32, radiometry: Radiometry, out: Float32, valid_out: Float32) -> None:
+    """Write reflectance and validity in one pass over memory.
+
+    Parameters
+    ----------
+    dn : float32 array (band, y, x)
+        Stored numbers, nodata 0 or NaN.
+    radiometry : Radiometry
+        Offset and quantification of each band.
+    out : float32 array (band, y, x)
+        Overwritten with what `reflectance` writes.
+    valid_out : float32 array (1, y, x) or (band, y, x)
+        Overwritten with what `valid_single` or `valid_per_band` writes. It and `out` may be neighbours in one
+        buffer, but must not overlap each other or `dn`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array has another dtype, shape or layout, or the radiometry does not fit the bands.
+    """
+    dn = _check.array("dn", dn, np.float32, 3)
+    out = _check.array("out", out, np.float32, 3, written=True)
+    valid_out = _check.array("valid_out", valid_out, np.float32, 3, written=True)
+    _check.same_shape("out", out, "dn", dn.shape)
+    _check.mask_like("valid_out", valid_out, dn.shape)
+    offset, quantification = radiometry.checked(dn.shape[0])
+    if dn.size:
+        _reflectance_valid(dn, offset, quantification, out, valid_out)
+
+
+@kernel("reflectance_valid", "void(f4[:,:,::1], f4[::1], f4[::1], f4[:,:,::1], f4[:,:,::1])", inputs=3)
+def _reflectance_valid(dn, offset, quantification, out, valid_out):
+    # Two short loops over a row that the first-level cache holds; one loop which writes both is no faster,
+    # and with a single mask it would need a branch a pixel for the first band.
+    bands, height, width = dn.shape
+    masks = valid_out.shape[0]
+    for y in prange(height):
+        for band in range(bands):
+            row = dn[band, y]
+            target = out[band, y]
+            add = offset[band]
+            divisor = quantification[band]
+            for x in range(width):
+                value = row[x]
+                target[x] = (value + add) / divisor if (value != 0) & (value == value) else np.float32(0)
+            mask = valid_out[min(band, masks - 1), y]
+            if band < masks:
+                for x in range(width):
+                    value = row[x]
+                    mask[x] = np.float32(1) if (value != 0) & (value == value) else np.float32(0)
+            else:
+                for x in range(width):
+                    value = row[x]
+                    mask[x] = mask[x] if (value != 0) & (value == value) else np.float32(0)

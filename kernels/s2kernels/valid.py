@@ -1,0 +1,120 @@
+"""Validity: a pixel of a band is valid where its DN is neither 0 (nodata) nor NaN."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _check
+from ._compile import kernel, prange
+
+Float32 = NDArray[np.float32]
+
+
+def valid_single(dn: Float32, out: Float32) -> None:
+    """Write one validity channel: 1.0 where every band is valid, else 0.0.
+
+    Parameters
+    ----------
+    dn : float32 array (band, y, x)
+        Stored numbers, nodata 0 or NaN.
+    out : float32 array (y, x)
+        Overwritten. Left alone if the window has no pixel or no band.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array has another dtype, shape or layout.
+    """
+    dn = _check.array("dn", dn, np.float32, 3)
+    out = _check.array("out", out, np.float32, 2, written=True)
+    _check.same_shape("out", out, "dn", dn.shape[1:])
+    if dn.size:
+        _valid_single(dn, out)
+
+
+@kernel("valid_single", "void(f4[:,:,::1], f4[:,::1])", inputs=1)
+def _valid_single(dn, out):
+    # Rows outside, bands inside: the row of `out` stays in the first-level cache while the bands are ANDed
+    # into it. Bands outside reads and writes all of `out` once a band: 1.5 times slower with four bands.
+    bands, height, width = dn.shape
+    for y in prange(height):
+        mask = out[y]
+        first = dn[0, y]
+        for x in range(width):
+            value = first[x]
+            mask[x] = np.float32(1) if (value != 0) & (value == value) else np.float32(0)
+        for band in range(1, bands):
+            row = dn[band, y]
+            for x in range(width):
+                value = row[x]
+                mask[x] = mask[x] if (value != 0) & (value == value) else np.float32(0)
+
+
+def valid_per_band(dn: Float32, out: Float32) -> None:
+    """Write a validity channel for each band: 1.0 where that band is valid, else 0.0.
+
+    Parameters
+    ----------
+    dn : float32 array (band, y, x)
+        Stored numbers, nodata 0 or NaN.
+    out : float32 array (band, y, x)
+        Overwritten; may be `dn` itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array has another dtype, shape or layout.
+    """
+    dn = _check.array("dn", dn, np.float32, 3)
+    out = _check.array("out", out, np.float32, 3, written=True)
+    _check.same_shape("out", out, "dn", dn.shape)
+    if dn.size:
+        _valid_per_band(dn, out)
+
+
+@kernel("valid_per_band", "void(f4[:,:,::1], f4[:,:,::1])", inputs=1)
+def _valid_per_band(dn, out):
+    bands, height, width = dn.shape
+    for line in prange(bands * height):
+        row = dn[line // height, line % height]
+        mask = out[line // height, line % height]
+        for x in range(width):
+            value = row[x]
+            mask[x] = np.float32(1) if (value != 0) & (value == value) else np.float32(0)
+
+
+def drop_below_fraction(dn: Float32, fraction: Float32, minimum: float) -> None:
+    """Make pixels nodata, in place, whose valid share of source area is below a minimum.
+
+    Parameters
+    ----------
+    dn : float32 array (band, y, x)
+        Resampled numbers; set to 0 where `fraction` is below `minimum` or NaN.
+    fraction : float32 array (band, y, x)
+        Share of each pixel's source area that was valid, 0 to 1 (a resampled mask).
+    minimum : float
+        Smallest share that keeps a pixel, 0 to 1; compared in float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array has another dtype, shape or layout, or `minimum` is not within 0 to 1.
+    """
+    dn = _check.array("dn", dn, np.float32, 3, written=True)
+    fraction = _check.array("fraction", fraction, np.float32, 3)
+    _check.same_shape("fraction", fraction, "dn", dn.shape)
+    if not 0 <= minimum <= 1:
+        raise ValueError(f"minimum: expected a share from 0 to 1, got {minimum}")
+    if dn.size:
+        _drop_below_fraction(fraction, np.float32(minimum), dn)
+
+
+@kernel("drop_below_fraction", "void(f4[:,:,::1], f4, f4[:,:,::1])", inputs=2)
+def _drop_below_fraction(fraction, minimum, dn):
+    bands, height, width = dn.shape
+    for line in prange(bands * height):
+        share = fraction[line // height, line % height]
+        row = dn[line // height, line % height]
+        for x in range(width):
+            row[x] = row[x] if share[x] >= minimum else np.float32(0)

@@ -1,0 +1,284 @@
+"""What a run leaves behind beside rasters: fingerprints, ``meta.json``, the Step-2 index, the run's log."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from s2pipe import __version__, roles
+from s2pipe.config import to_plain
+from s2pipe.errors import Fault, ManifestError
+from s2pipe.files import locked, utc_now, write_json_atomic
+from s2pipe.manifest import Product, SceneKey
+from s2pipe.preprocess.cfg import PreprocessConfig
+from s2pipe.preprocess.plan import ScenePlan
+from s2pipe.preprocess.stats import HistogramSettings
+from s2pipe.raster.gdalenv import gdal_module, jpeg2000_driver
+from s2pipe.raster.grid import Grid
+from s2pipe.schema import SAMPLE_META, STEP2_INDEX, STEP2_RUN, validate_document
+
+OUTPUT_VERSION = 1
+"""Raised when the same inputs and configuration would give other pixels than before."""
+_RUN_ONLY_KEYS = (
+    "index_json",
+    "out_dir",
+    "skip_incomplete",
+    "allow_absolute_paths",
+    "num_workers",
+    "max_scenes",
+    "run_id",
+    "overwrite",
+)
+_STATS_ONLY_KEYS = ("stats_path", "save_histograms", "scenes", "max_pixels_per_scene", "seed")
+
+
+def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None) -> str:
+    """Identify everything that a scene's outputs depend on: configuration, statistics and inputs."""
+    effective = {key: value for key, value in to_plain(config).items() if key not in _RUN_ONLY_KEYS}
+    effective["normalize"] = {k: v for k, v in effective["normalize"].items() if k not in _STATS_ONLY_KEYS}
+    return _fingerprint([OUTPUT_VERSION, effective, stats, _input_documents(plan)])
+
+
+def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
+    """Identify everything that a scene's histogram depends on."""
+    return _fingerprint([OUTPUT_VERSION, asdict(HistogramSettings.of(config)), _input_documents(plan)])
+
+
+def _input_documents(plan: ScenePlan) -> list[dict[str, Any]]:
+    return [asdict(item) for item in plan.inputs]
+
+
+def _fingerprint(document: Any) -> str:
+    text = json.dumps(document, sort_keys=True, default=str)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of everything that pixels depend on."""
+    import numba
+    import numpy
+
+    return {
+        "s2pipe": __version__,
+        "gdal": gdal_module().__version__,
+        "jpeg2000_driver": jpeg2000_driver(),
+        "numba": numba.__version__,
+        "numpy": numpy.__version__,
+    }
+
+
+@dataclass(frozen=True)
+class AssetRecord:
+    """One raster of a sample."""
+
+    path: str
+    """Path relative to the output directory."""
+    dtype: str
+    """NumPy name of the pixel type."""
+    band_names: tuple[str, ...]
+    """Band descriptions."""
+    nodata: float | None
+    """Declared nodata value."""
+
+    def document(self, grid: Grid) -> dict[str, Any]:
+        """JSON form, with the grid's shape."""
+        return {**asdict(self), "band_names": list(self.band_names), "shape": [len(self.band_names), *grid.shape_yx]}
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """What processing one scene made."""
+
+    assets: Mapping[str, AssetRecord]
+    """Rasters by kind: ``x``, ``y``, ``angles``, ``stack``."""
+    valid_coverage: Mapping[str, float]
+    """Valid share by mask channel."""
+    label_stats: Mapping[str, Any] | None
+    """Label statistics; None without labels."""
+
+
+def sample_meta(
+    plan: ScenePlan, config: PreprocessConfig, result: SampleResult, stats: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Make the content of a sample's ``meta.json``."""
+    bands = config.l1c_bands
+    year = plan.key.sensing_start_utc[:4]
+    radiometry = plan.radiometry
+    return {
+        "schema": SAMPLE_META,
+        "created_utc": utc_now(),
+        "key": key_document(plan.key),
+        "paths": {kind: asset.path for kind, asset in result.assets.items()},
+        "assets": {kind: asset.document(plan.target) for kind, asset in result.assets.items()},
+        "grid": grid_document(plan.target),
+        "source_products": {
+            "l1c": _product_document(plan.scene.l1c),
+            "l2a": _product_document(plan.scene.l2a),
+        },
+        "inputs": _input_documents(plan),
+        "radiometry": {
+            "unit": "toa_reflectance" if config.to_toa_reflectance else "dn",
+            "formula": "(DN + offset) / quantification",
+            "offset_by_band": dict(zip(bands, radiometry.offset, strict=True)),
+            "quantification_by_band": dict(zip(bands, radiometry.quantification, strict=True)),
+            "metadata": roles.L1C_PRODUCT_METADATA if radiometry.source else None,
+        },
+        "resampling": {
+            band.name: {"method": band.method or "none", "source_pixel_size": list(band.raster.grid.pixel_size)}
+            for band in plan.bands
+        },
+        "normalization": _normalization_document(config, stats),
+        "valid_coverage": dict(result.valid_coverage),
+        "labels": {
+            "enabled": config.labels.enabled,
+            "backend": config.labels.backend if config.labels.enabled else None,
+            "stats": result.label_stats,
+            "backend_stats": _backend_stats(plan, config),
+        },
+        "config": to_plain(config),
+        "fingerprint": sample_fingerprint(plan, config, stats),
+        "versions": versions(),
+        "attribution": f"Contains modified Copernicus Sentinel data {year}",
+    }
+
+
+def _backend_stats(plan: ScenePlan, config: PreprocessConfig) -> dict[str, Any] | None:
+    if not config.labels.enabled or plan.label is None:
+        return None
+    product = plan.scene.l2a
+    return {
+        "role": roles.L2A_SCL,
+        "source_pixel_size": list(plan.label.grid.pixel_size),
+        "resampling": "none" if plan.label.grid == plan.target else config.labels.resampling,
+        "scl_percentages": None if product is None or product.scl_percentages is None else dict(product.scl_percentages),
+    }
+
+
+def _normalization_document(config: PreprocessConfig, stats: Mapping[str, Any] | None) -> dict[str, Any]:
+    if stats is None:
+        return {"mode": config.normalize.mode}
+    keys = ("clip_low_by_band", "clip_high_by_band", "mean_by_band", "std_by_band", "fingerprint")
+    return {"mode": config.normalize.mode, **{key: stats.get(key) for key in keys}}
+
+
+def key_document(key: SceneKey) -> dict[str, str]:
+    """JSON form of a scene's key."""
+    return {"tile_id": key.tile_id, "sensing_start_utc": key.sensing_start_utc}
+
+
+def grid_document(grid: Grid) -> dict[str, Any]:
+    """JSON form of a grid."""
+    return {"crs_wkt": grid.crs_wkt, "geotransform": list(grid.geotransform), "shape_yx": list(grid.shape_yx)}
+
+
+def _product_document(product: Product | None) -> dict[str, Any] | None:
+    if product is None:
+        return None
+    names = ("product_id", "product_name", "baseline", "rel_orbit", "cloud_cover")
+    return {name: getattr(product, name) for name in names}
+
+
+def write_meta(path: Path, document: Mapping[str, Any]) -> None:
+    """Check and write ``meta.json``, the mark that a sample is complete."""
+    validate_document(document, "sample_meta", str(path))
+    write_json_atomic(path, document)
+
+
+def complete_meta(out_dir: Path, directory: Path, fingerprint: str) -> dict[str, Any] | None:
+    """Return a sample's ``meta.json`` if the sample is complete and has this fingerprint, else None."""
+    try:
+        meta = json.loads((out_dir / directory / "meta.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(meta, dict) or meta.get("fingerprint") != fingerprint:
+        return None
+    there = all((out_dir / path).is_file() for path in meta.get("paths", {}).values())
+    return meta if there else None
+
+
+def index_entry(meta: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """Make a sample's entry in the Step-2 index from its ``meta.json``."""
+    paths = meta["paths"]
+    return {
+        "key": dict(meta["key"]),
+        "x_path": paths["x"],
+        "y_path": paths.get("y"),
+        "angles_path": paths.get("angles"),
+        "stack_path": paths.get("stack"),
+        "meta_path": (directory / "meta.json").as_posix(),
+        "fingerprint": meta["fingerprint"],
+    }
+
+
+def update_index(out_dir: Path, entries: Iterable[Mapping[str, Any]]) -> Path:
+    """Merge samples into ``meta/step2/index.json`` under a lock; entries whose files are gone are dropped."""
+    path = out_dir / "meta" / "step2" / "index.json"
+    with locked(path.with_name(".index.json.lock")):
+        samples = {_entry_key(entry): entry for entry in _existing_entries(path)}
+        samples.update({_entry_key(entry): dict(entry) for entry in entries})
+        kept = [samples[key] for key in sorted(samples) if (out_dir / samples[key]["meta_path"]).is_file()]
+        document = {
+            "schema": STEP2_INDEX,
+            "created_utc": utc_now(),
+            "output": {"out_dir": out_dir.as_posix(), "layout": "processed/tile=<TILE>/sensing=<SENSING>/"},
+            "samples": kept,
+        }
+        write_json_atomic(path, document)
+    return path
+
+
+def _existing_entries(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ManifestError(str(path), [Fault("", f"cannot be read as JSON: {error}; move it away")]) from error
+    validate_document(document, "step2_index", str(path))
+    return document["samples"]
+
+
+def _entry_key(entry: Mapping[str, Any]) -> tuple[str, str]:
+    return entry["key"]["tile_id"], entry["key"]["sensing_start_utc"]
+
+
+class RunLog:
+    """``meta/step2/runs/run=<run_id>.jsonl``: one line a scene, written as soon as the scene is through.
+
+    Parameters
+    ----------
+    out_dir : Path
+        Output directory.
+    run_id : str
+        Name of the run; the lines of an earlier run of that name stay.
+    """
+
+    def __init__(self, out_dir: Path, run_id: str) -> None:
+        self.path = out_dir / "meta" / "step2" / "runs" / f"run={run_id}.jsonl"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._run_id = run_id
+        self._stream: IO[str] = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
+
+    def add(self, key: SceneKey, status: str, seconds: float = 0.0, error: str | None = None) -> None:
+        """Add a scene: ``done``, ``up_to_date``, ``incomplete`` or ``failed``."""
+        line = {
+            "schema": STEP2_RUN,
+            "run_id": self._run_id,
+            "time_utc": utc_now(),
+            "key": key_document(key),
+            "status": status,
+            "seconds": round(seconds, 3),
+            "error": error,
+        }
+        self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()

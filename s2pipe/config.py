@@ -152,7 +152,7 @@ def _union_schema(options: list[dict[str, Any]]) -> dict[str, Any]:
 
 def from_plain(cls: type[T], document: Mapping[str, Any]) -> T:
     """Build a configuration dataclass from a document that has passed its schema."""
-    hints = {info.name: info.annotation for info in field_infos(cls)}
+    hints = {info.name: info.annotation for info in field_infos(typing.cast(type, cls))}
     return cls(**{key: _convert(hints[key], value) for key, value in document.items()})
 
 
@@ -178,7 +178,7 @@ def _convert(annotation: Any, value: Any) -> Any:
 
 def _matching_option(options: tuple[Any, ...], value: Any) -> Any:
     """Pick the member of a union that a checked JSON value belongs to."""
-    wanted = {list: tuple, tuple: tuple, dict: dict}.get(type(value))
+    wanted: Any = {list: tuple, tuple: tuple, dict: dict}.get(typing.cast(Any, type(value)))
     for option in options:
         if (wanted and get_origin(option) is wanted) or (wanted is dict and dataclasses.is_dataclass(option)):
             return option
@@ -211,7 +211,9 @@ def read_document(path: Path) -> Any:
     source = str(path)
     suffix = path.suffix.lower()
     if suffix not in (".json", ".yaml", ".yml"):
-        raise ConfigError(source, [Fault("", f"expected a .json, .yaml or .yml file, got {suffix or 'no extension'!r}")])
+        raise ConfigError(
+            source, [Fault("", f"expected a .json, .yaml or .yml file, got {suffix or 'no extension'!r}")]
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -242,7 +244,7 @@ def _parse_yaml(text: str) -> Any:
     import yaml
 
     try:
-        return yaml.load(text, Loader=_yaml_loader())  # noqa: S506 - the loader derives from SafeLoader
+        return yaml.load(text, Loader=_yaml_loader())
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
 

@@ -58,8 +58,20 @@ def overrides(options: Any, config: type) -> dict[tuple[str, ...], Any]:
             elif getattr(options, f"no{_SEPARATOR}{name}"):
                 given[path] = False
         elif value is not None:
-            given[path] = _Null.strip(value)
+            given[path] = _one_file(info.annotation, _Null.strip(value))
     return given
+
+
+def _one_file(annotation: Any, value: Any) -> Any:
+    """A key that takes a list or a file: one value that is a file's name means the file."""
+    if (
+        Path in _members(annotation)
+        and isinstance(value, list)
+        and len(value) == 1
+        and Path(value[0]).is_file()
+    ):
+        return value[0]
+    return value
 
 
 def merged(document: Mapping[str, Any], given: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
@@ -139,7 +151,12 @@ def _parser(annotation: Any) -> Callable[[str], Any]:
 
 def _help(info: FieldInfo) -> str:
     text = info.doc
-    choices = [value for member in _members(info.annotation) if get_origin(member) is Literal for value in get_args(member)]
+    choices = [
+        value
+        for member in _members(info.annotation)
+        if get_origin(member) is Literal
+        for value in get_args(member)
+    ]
     if choices:
         text += f" One of {', '.join(map(str, choices))}."
     return _escape(text)
@@ -147,4 +164,3 @@ def _help(info: FieldInfo) -> str:
 
 def _escape(text: str) -> str:
     return text.replace("%", "%%")
-

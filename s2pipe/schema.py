@@ -42,7 +42,9 @@ def load_schema(name: str) -> dict[str, Any]:
         path = directory / f"{name}.schema.json"
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
-    raise FileNotFoundError(f"schema {name!r} is in none of {', '.join(map(str, _SCHEMA_DIRS))}; reinstall s2pipe")
+    raise FileNotFoundError(
+        f"schema {name!r} is in none of {', '.join(map(str, _SCHEMA_DIRS))}; reinstall s2pipe"
+    )
 
 
 @functools.cache
@@ -54,7 +56,9 @@ def _validator(name: str) -> Any:
 
 def document_faults(document: Any, name: str) -> list[Fault]:
     """Return every fault of a document against a named schema, in document order."""
-    errors = sorted(_validator(name).iter_errors(document), key=lambda error: [str(p) for p in error.absolute_path])
+    errors = sorted(
+        _validator(name).iter_errors(document), key=lambda error: [str(p) for p in error.absolute_path]
+    )
     return [fault for error in errors for fault in _faults_of(error)]
 
 

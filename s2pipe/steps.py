@@ -83,7 +83,9 @@ def read_step_document(path: Path, step: Step) -> dict[str, Any]:
     document = stringify_keys(read_document(path))
     faults = top_level_faults(document)
     if not faults and step.name not in document:
-        faults = [Fault(step.name, f"is missing: expected the configuration of `s2pipe {step.name}` under this key")]
+        faults = [
+            Fault(step.name, f"is missing: expected the configuration of `s2pipe {step.name}` under this key")
+        ]
     if not faults and not isinstance(document[step.name], dict):
         faults = [Fault(step.name, f"expected an object, got {document[step.name]!r}")]
     if faults:
@@ -94,7 +96,9 @@ def read_step_document(path: Path, step: Step) -> dict[str, Any]:
 def top_level_faults(document: Any) -> list[Fault]:
     """Faults of a configuration file's top level: it must be an object with one key a step."""
     if not isinstance(document, dict):
-        return [Fault("", f"expected an object with the keys {', '.join(STEPS)}, got {type(document).__name__}")]
+        return [
+            Fault("", f"expected an object with the keys {', '.join(STEPS)}, got {type(document).__name__}")
+        ]
     known = (*STEPS, "$schema")
     return [
         Fault(key, f"unknown key; expected one of {', '.join(STEPS)}") for key in document if key not in known

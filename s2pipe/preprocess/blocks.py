@@ -68,7 +68,9 @@ def stream_windows(
     """
     stream = _Stream(readers, windows, max(1, look_ahead), dtype)
     count = max(1, min(workers, len(readers)))
-    threads = [threading.Thread(target=stream.work, name=f"s2pipe-read-{i}", daemon=True) for i in range(count)]
+    threads = [
+        threading.Thread(target=stream.work, name=f"s2pipe-read-{i}", daemon=True) for i in range(count)
+    ]
     for thread in threads:
         thread.start()
     try:

@@ -148,7 +148,10 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
     for source, target in mapping.items():
         if not (0 <= source <= 255 and 0 <= target <= 65535):
             faults.append(
-                Fault(f"labels.mapping.{source}", f"expected a class 0..255 -> label 0..65535, got {source} -> {target}")
+                Fault(
+                    f"labels.mapping.{source}",
+                    f"expected a class 0..255 -> label 0..65535, got {source} -> {target}",
+                )
             )
     if config.angles.enabled:
         faults.append(
@@ -161,7 +164,9 @@ def _normalize_faults(normalize: NormalizeConfig) -> list[Fault]:
     faults = []
     low, high = normalize.hist_range
     if not low < high:
-        faults.append(Fault("normalize.hist_range", f"expected [low, high] with low < high, got [{low}, {high}]"))
+        faults.append(
+            Fault("normalize.hist_range", f"expected [low, high] with low < high, got [{low}, {high}]")
+        )
     elif bin_count(normalize.hist_range, normalize.hist_bin_width) is None:
         faults.append(
             Fault(

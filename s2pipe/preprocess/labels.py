@@ -35,10 +35,12 @@ def label_table(config: LabelConfig) -> np.ndarray:
         for source, target in config.mapping.items():
             table[source] = target
     table[OUTSIDE] = config.ignore_index
-    return table.astype(np.min_scalar_type(int(max(table.max(), config.ignore_index))))
+    return table.astype(np.min_scalar_type(max(int(table.max()), config.ignore_index)))
 
 
-def write_labels(path: Path, source: RasterInfo, target: Grid, config: LabelConfig) -> tuple[dict[str, Any], str]:
+def write_labels(
+    path: Path, source: RasterInfo, target: Grid, config: LabelConfig
+) -> tuple[dict[str, Any], str]:
     """Write the label raster of a scene.
 
     Parameters

@@ -6,11 +6,13 @@ configuration allows incomplete scenes to be left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from s2pipe import roles
+from s2pipe.assets import Asset
 from s2pipe.errors import (
     ConfigError,
     Fault,
@@ -19,7 +21,6 @@ from s2pipe.errors import (
     RasterError,
     S2PipeError,
 )
-from s2pipe.assets import Asset
 from s2pipe.manifest import Index, Scene, SceneKey
 from s2pipe.preprocess.cfg import SCL_GRID, PreprocessConfig
 from s2pipe.preprocess.radiometry import SceneRadiometry, scene_radiometry
@@ -193,18 +194,21 @@ def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
     scenes = sorted(index.scenes, key=lambda scene: scene.key)
     if config.normalize.mode == "compute_only" and config.normalize.scenes is not None:
         wanted = read_scene_list(config.normalize.scenes)
-        names = {_normalised(key_text(scene.key)) for scene in scenes}
-        unknown = [text for text in wanted if _normalised(text) not in names]
+        unknown = [text for text in wanted if not any(is_same_key(text, key_text(s.key)) for s in scenes)]
         if unknown:
             raise ConfigError(
                 str(config.index_json),
-                [Fault("preprocess.normalize.scenes", f"{text!r} is no scene of this manifest") for text in unknown],
+                [
+                    Fault("preprocess.normalize.scenes", f"{text!r} is no scene of this manifest")
+                    for text in unknown
+                ],
             )
-        keep = {_normalised(text) for text in wanted}
-        scenes = [scene for scene in scenes if _normalised(key_text(scene.key)) in keep]
+        scenes = [s for s in scenes if any(is_same_key(text, key_text(s.key)) for text in wanted)]
     scenes = scenes[: config.max_scenes]
     if not scenes:
-        raise S2PipeError(f"{config.index_json}: there is no scene to process; run `s2pipe index` or `s2pipe download`")
+        raise S2PipeError(
+            f"{config.index_json}: there is no scene to process; run `s2pipe index` or `s2pipe download`"
+        )
     return scenes
 
 
@@ -221,8 +225,9 @@ def read_scene_list(scenes: Sequence[str] | Path) -> list[str]:
     return [text for line in lines if (text := line.split("#", 1)[0].strip())]
 
 
-def _normalised(key: str) -> str:
-    return key.replace("-", "").replace(":", "")
+def is_same_key(one: str, other: str) -> bool:
+    """Compare two scene keys as text; dashes and colons of the time do not count."""
+    return re.sub("[-:]", "", one) == re.sub("[-:]", "", other)
 
 
 def _gaps(index: Index, scene: Scene, config: PreprocessConfig) -> list[str]:
@@ -247,7 +252,9 @@ def _plan_scene(index: Index, scene: Scene, config: PreprocessConfig) -> ScenePl
         return _placed(inspect_raster(_gdal_path(index, asset(role), config)))
 
     target = raster(grid_role(config)).grid
-    bands = tuple(_band_input(name, raster(roles.l1c_band(name)), target, config) for name in config.l1c_bands)
+    bands = tuple(
+        _band_input(name, raster(roles.l1c_band(name)), target, config) for name in config.l1c_bands
+    )
     with_labels = roles.L2A_SCL in needed_roles(config) and config.labels.enabled
     return ScenePlan(
         scene=scene,
@@ -303,5 +310,3 @@ def _inputs(index: Index, scene: Scene, config: PreprocessConfig) -> Iterable[In
         checksum = f"{asset.checksum.algorithm}:{asset.checksum.value}" if asset.checksum else None
         name = asset.product_path or asset.member or asset.path
         yield InputFile(role, name, status.st_size, status.st_mtime_ns, checksum)
-
-

@@ -88,7 +88,11 @@ class AssetRecord:
 
     def document(self, grid: Grid) -> dict[str, Any]:
         """JSON form, with the grid's shape."""
-        return {**asdict(self), "band_names": list(self.band_names), "shape": [len(self.band_names), *grid.shape_yx]}
+        return {
+            **asdict(self),
+            "band_names": list(self.band_names),
+            "shape": [len(self.band_names), *grid.shape_yx],
+        }
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,10 @@ def sample_meta(
             "metadata": roles.L1C_PRODUCT_METADATA if radiometry.source else None,
         },
         "resampling": {
-            band.name: {"method": band.method or "none", "source_pixel_size": list(band.raster.grid.pixel_size)}
+            band.name: {
+                "method": band.method or "none",
+                "source_pixel_size": list(band.raster.grid.pixel_size),
+            }
             for band in plan.bands
         },
         "normalization": _normalization_document(config, stats),
@@ -156,7 +163,9 @@ def _backend_stats(plan: ScenePlan, config: PreprocessConfig) -> dict[str, Any] 
         "role": roles.L2A_SCL,
         "source_pixel_size": list(plan.label.grid.pixel_size),
         "resampling": "none" if plan.label.grid == plan.target else config.labels.resampling,
-        "scl_percentages": None if product is None or product.scl_percentages is None else dict(product.scl_percentages),
+        "scl_percentages": None
+        if product is None or product.scl_percentages is None
+        else dict(product.scl_percentages),
     }
 
 
@@ -239,7 +248,9 @@ def _existing_entries(path: Path) -> list[dict[str, Any]]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ManifestError(str(path), [Fault("", f"cannot be read as JSON: {error}; move it away")]) from error
+        raise ManifestError(
+            str(path), [Fault("", f"cannot be read as JSON: {error}; move it away")]
+        ) from error
     validate_document(document, "step2_index", str(path))
     return document["samples"]
 

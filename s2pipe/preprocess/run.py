@@ -35,6 +35,7 @@ from s2pipe.preprocess.record import (
 from s2pipe.preprocess.scene import count_scene, mask_names, write_stack
 from s2pipe.preprocess.stack import write_stack_vrt
 from s2pipe.preprocess.stats import (
+    HISTOGRAM_NAME,
     Histogram,
     check_stats_match,
     load_histogram,
@@ -49,7 +50,6 @@ from s2pipe.raster.gdalenv import jpeg2000_driver
 from s2pipe.schema import document_faults
 
 log = logging.getLogger("s2pipe.preprocess")
-HISTOGRAM_NAME = "histogram.npz"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ class PreprocessResult:
 
 def check(config: PreprocessConfig) -> None:
     """Check a configuration, raising :class:`~s2pipe.errors.ConfigError` with every fault."""
-    check_config(config, lambda document: document_faults(document, "preprocess_config"), rule_faults, "preprocess")
+    check_config(
+        config, lambda document: document_faults(document, "preprocess_config"), rule_faults, "preprocess"
+    )
 
 
 def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
@@ -200,14 +202,18 @@ class _Run:
                     is_new = work(scene)
                 except S2PipeError as error:
                     self._fail(scene.key, str(error), traceback.format_exc(), time.monotonic() - start)
-                except Exception as error:  # the boundary of a scene: recorded with its traceback, others go on
+                except (
+                    Exception
+                ) as error:  # the boundary of a scene: recorded with its traceback, others go on
                     reason = f"{type(error).__name__}: {error}"
                     self._fail(scene.key, reason, traceback.format_exc(), time.monotonic() - start)
                 else:
                     seconds = time.monotonic() - start
                     (self.result.done if is_new else self.result.up_to_date).append(scene.key)
                     self._log.add(scene.key, "done" if is_new else "up_to_date", seconds)
-                    log.info("%s %s in %.1f s", key_text(scene.key), "done" if is_new else "is up to date", seconds)
+                    log.info(
+                        "%s %s in %.1f s", key_text(scene.key), "done" if is_new else "is up to date", seconds
+                    )
                 progress.step(key_text(scene.key))
         self._log.close()
 
@@ -229,7 +235,9 @@ class _Run:
         histograms.append(histogram)
         return True
 
-    def _write(self, scene: ScenePlan, stats: Mapping[str, Any] | None, entries: list[dict[str, Any]]) -> bool:
+    def _write(
+        self, scene: ScenePlan, stats: Mapping[str, Any] | None, entries: list[dict[str, Any]]
+    ) -> bool:
         out_dir, directory = self.config.out_dir, scene.directory
         if not self.config.overwrite:
             meta = complete_meta(out_dir, directory, sample_fingerprint(scene, self.config, stats))
@@ -241,7 +249,9 @@ class _Run:
         return True
 
 
-def _write_sample(scene: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None) -> dict[str, Any]:
+def _write_sample(
+    scene: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Write all files of a sample beside their final places, then move them there, ``meta.json`` last."""
     final = config.out_dir / scene.directory
     final.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -54,7 +55,9 @@ def mask_names(config: PreprocessConfig) -> tuple[str, ...]:
     return tuple(f"valid_{band}" for band in config.l1c_bands)
 
 
-def write_stack(path: Path, plan: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None) -> ValidCoverage:
+def write_stack(
+    path: Path, plan: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None
+) -> ValidCoverage:
     """Write ``x.tif``: values of every band, then the mask channels.
 
     Parameters
@@ -83,15 +86,19 @@ def write_stack(path: Path, plan: ScenePlan, config: PreprocessConfig, stats: Ma
         background = Background()
         stack.callback(background.close)
         for index, (window, dn) in enumerate(_windows_of(plan, config, windows, stack)):
-            out = buffers[index % 2][: len(names) * window.height * window.width].reshape(len(names), *window.shape_yx)
+            out = buffers[index % 2][: len(names) * window.height * window.width].reshape(
+                len(names), *window.shape_yx
+            )
             if normalization is None:
                 reflectance_valid(dn, radiometry, out[:bands], out[bands:])
             else:
                 reflectance_standardize(dn, radiometry, normalization, out[:bands], out[bands:])
             valid += [np.count_nonzero(mask) for mask in out[bands:]]
-            background.submit(lambda window=window, out=out: writer.write(window, out))
+            background.submit(functools.partial(writer.write, window, out))
     pixels = plan.target.height * plan.target.width
-    return ValidCoverage(pixels, dict(zip(names[bands:], (float(count / pixels) for count in valid), strict=True)))
+    return ValidCoverage(
+        pixels, dict(zip(names[bands:], (float(count / pixels) for count in valid), strict=True))
+    )
 
 
 def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: str) -> Histogram:
@@ -126,7 +133,12 @@ def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: s
     products = [p.product_name for p in (plan.scene.l1c,) if p is not None and p.product_name]
     key = {"tile_id": plan.key.tile_id, "sensing_start_utc": plan.key.sensing_start_utc}
     return Histogram(
-        settings, result.counts, result.underflow, result.overflow, (scene_record(key, products),), inputs_fingerprint
+        settings,
+        result.counts,
+        result.underflow,
+        result.overflow,
+        (scene_record(key, products),),
+        inputs_fingerprint,
     )
 
 
@@ -226,5 +238,3 @@ def _normalization(stats: Mapping[str, Any], bands: tuple[str, ...]) -> Any:
         mean=values("mean_by_band", 0.0),
         std=values("std_by_band", 1.0),
     )
-
-

@@ -25,6 +25,8 @@ from s2pipe.schema import NORMALIZE_STATS, validate_document
 
 MIN_STD = 1e-6
 """Least standard deviation, so that a constant band does not divide by zero."""
+HISTOGRAM_NAME = "histogram.npz"
+"""File name of a scene's histogram, and of the merged one beside ``stats.json``."""
 HISTOGRAM_FORMAT = "s2pipe.normalize.histogram.v1"
 
 
@@ -75,7 +77,9 @@ class HistogramSettings:
         """Number of bins."""
         count = bin_count(self.hist_range, self.hist_bin_width)
         if count is None:
-            raise S2PipeError(f"hist_range {self.hist_range} is not a whole number of bins of {self.hist_bin_width}")
+            raise S2PipeError(
+                f"hist_range {self.hist_range} is not a whole number of bins of {self.hist_bin_width}"
+            )
         return count
 
 
@@ -127,7 +131,9 @@ def merge_histograms(histograms: Iterable[Histogram]) -> Histogram:
             raise StatsMismatchError(f"histogram of {_names(histogram.scenes)}", faults)
         twice = {_key(s) for s in total.scenes} & {_key(s) for s in histogram.scenes}
         if twice:
-            raise S2PipeError(f"scene {', '.join(sorted(twice))} is in more than one histogram; give each scene once")
+            raise S2PipeError(
+                f"scene {', '.join(sorted(twice))} is in more than one histogram; give each scene once"
+            )
         total.counts[...] += histogram.counts
         total = replace(
             total,
@@ -136,7 +142,9 @@ def merge_histograms(histograms: Iterable[Histogram]) -> Histogram:
             scenes=tuple(sorted((*total.scenes, *histogram.scenes), key=_key)),
         )
     if total is None:
-        raise S2PipeError("there is no histogram to make statistics from; run pass 1 (normalize.mode: compute_only)")
+        raise S2PipeError(
+            "there is no histogram to make statistics from; run pass 1 (normalize.mode: compute_only)"
+        )
     return total
 
 
@@ -170,13 +178,13 @@ def save_histogram(path: Path, histogram: Histogram) -> None:
         "inputs_fingerprint": histogram.inputs_fingerprint,
     }
     settings = histogram.settings
-    arrays = {
+    arrays: dict[str, Any] = {
         "counts": histogram.counts,
         "underflow": histogram.underflow,
         "overflow": histogram.overflow,
         "bands": np.array(settings.bands),
         "edges": bin_edges(settings),
-        "about": np.array(json.dumps(about, sort_keys=True)),
+        "about": np.array(json.dumps(about)),
     }
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:
         np.savez_compressed(stream, **arrays)
@@ -206,7 +214,9 @@ def load_histogram(path: Path) -> Histogram:
     except FileNotFoundError:
         raise ManifestError(str(path), [Fault("", "no such histogram; run pass 1 first")]) from None
     except Exception as error:
-        raise ManifestError(str(path), [Fault("", f"is not a histogram of s2pipe ({error}); delete it")]) from error
+        raise ManifestError(
+            str(path), [Fault("", f"is not a histogram of s2pipe ({error}); delete it")]
+        ) from error
 
 
 def bin_edges(settings: HistogramSettings) -> np.ndarray:
@@ -304,7 +314,9 @@ def stats_document(
         **asdict(settings),
         "bands": list(settings.bands),
         "hist_range": list(settings.hist_range),
-        "clip_percentiles": None if clip_percentiles is None else [float(value) for value in clip_percentiles],
+        "clip_percentiles": None
+        if clip_percentiles is None
+        else [float(value) for value in clip_percentiles],
         "moments_after_clipping": True,
         "scenes_processed": len(histogram.scenes),
         "scenes_skipped": scenes_skipped,
@@ -317,7 +329,9 @@ def stats_document(
         "overflow_count_by_band": by_band(map(int, histogram.overflow)),
         "scenes": list(histogram.scenes),
     }
-    canonical = json.dumps(document, sort_keys=True).encode() + np.ascontiguousarray(histogram.counts).tobytes()
+    canonical = (
+        json.dumps(document, sort_keys=True).encode() + np.ascontiguousarray(histogram.counts).tobytes()
+    )
     return {**document, "fingerprint": "sha256:" + hashlib.sha256(canonical).hexdigest()}
 
 
@@ -357,7 +371,10 @@ def check_stats_match(document: Mapping[str, Any], config: PreprocessConfig, sou
         With every difference in bands, order, range, width, clipping, reflectance and resampling.
     """
     wanted = asdict(HistogramSettings.of(config))
-    for sampling in ("max_pixels_per_scene", "seed"):  # how many pixels were drawn does not change their meaning
+    for sampling in (
+        "max_pixels_per_scene",
+        "seed",
+    ):  # how many pixels were drawn does not change their meaning
         del wanted[sampling]
     clip = config.normalize.clip_percentiles
     wanted["clip_percentiles"] = None if clip is None else [float(value) for value in clip]
@@ -366,7 +383,10 @@ def check_stats_match(document: Mapping[str, Any], config: PreprocessConfig, sou
         value = list(value) if isinstance(value, tuple) else value
         if document.get(name, value) != value:
             faults.append(
-                Fault(name, f"the configuration says {value!r}, the statistics were computed with {document[name]!r}")
+                Fault(
+                    name,
+                    f"the configuration says {value!r}, the statistics were computed with {document[name]!r}",
+                )
             )
     if faults:
         faults.append(Fault("", "change the configuration, or run pass 1 again with it"))

@@ -131,7 +131,12 @@ class RasterReader:
             try:
                 # The bindings report a failed read into a buffer by returning None, without an exception.
                 done = self._band.ReadRaster(
-                    window.col, window.row, window.width, window.height, buf_obj=out, buf_type=gdal_type(out.dtype)
+                    window.col,
+                    window.row,
+                    window.width,
+                    window.height,
+                    buf_obj=out,
+                    buf_type=gdal_type(out.dtype),
                 )
                 reason = "" if done is not None else gdal.GetLastErrorMsg()
             except RuntimeError as error:

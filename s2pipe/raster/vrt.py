@@ -76,7 +76,9 @@ def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Pat
         <SrcNoDataImag>0</SrcNoDataImag>
         <DstNoDataReal>{spec.fill:g}</DstNoDataReal>
         <DstNoDataImag>0</DstNoDataImag>"""
-    return f"""<VRTDataset rasterXSize="{target.width}" rasterYSize="{target.height}" subClass="VRTWarpedDataset">
+    return f"""<VRTDataset rasterXSize="{target.width}" rasterYSize="{
+        target.height
+    }" subClass="VRTWarpedDataset">
   {_srs(target)}
   <GeoTransform>{_numbers(target.geotransform)}</GeoTransform>
   <VRTRasterBand dataType="{spec.dtype}" band="1" subClass="VRTWarpedRasterBand">{nodata}

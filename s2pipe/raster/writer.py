@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -69,7 +68,9 @@ class TiffWriter:
                     str(path), width, height, len(spec.band_names), gdal_type(spec.dtype), options=options
                 )
             except RuntimeError as error:
-                raise RasterError(f"{path}: cannot be made ({error}); check the directory and free space") from error
+                raise RasterError(
+                    f"{path}: cannot be made ({error}); check the directory and free space"
+                ) from error
         if spec.grid.crs_wkt:
             self._dataset.SetProjection(spec.grid.crs_wkt)
         self._dataset.SetGeoTransform(spec.grid.geotransform)

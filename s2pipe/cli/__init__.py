@@ -1,0 +1,95 @@
+"""The command line: ``s2pipe STEP CONFIG [--option value ...]``.
+
+This module stays light, so that ``s2pipe --help`` answers at once; each command's module is imported when the
+command runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from s2pipe import __version__
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "index": ("s2pipe.cli.index", "link and index products that are already on disk"),
+    "preprocess": ("s2pipe.cli.step", "resample, mask, calibrate and normalise the scenes of a manifest"),
+    "stats": ("s2pipe.cli.stats", "merge the histograms of scenes into statistics, without reading a pixel"),
+    "demo": ("s2pipe.cli.demo", "make two small products and run the whole pipeline on them"),
+    "validate": ("s2pipe.cli.validate", "check configurations, manifests and statistics"),
+    "doctor": ("s2pipe.cli.doctor", "check GDAL, its JPEG 2000 driver, Numba and this machine"),
+}
+"""Command -> module with ``main(name, argv) -> exit code``, and its summary."""
+
+USAGE = 2
+INTERRUPTED = 130
+
+
+def help_text() -> str:
+    """Return the text of ``s2pipe --help``."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: s2pipe COMMAND [CONFIG] [--option value ...]",
+            "",
+            "Turns Copernicus Sentinel-2 products into machine-learning datasets, reproducibly.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "`s2pipe COMMAND --help` describes a command and every option. Options override the configuration file.",
+            "Exit codes: 0 done; 1 some scenes failed; 2 usage, configuration or missing input; 130 interrupted.",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit code: 0 done, 1 some scenes failed, 2 usage, configuration or missing input, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments:
+        print(help_text(), file=sys.stderr)
+        return USAGE
+    if arguments[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"s2pipe {__version__}")
+        return 0
+    name = arguments[0]
+    if name not in COMMANDS:
+        print(f"s2pipe: {name!r} is no command; expected one of {', '.join(COMMANDS)}", file=sys.stderr)
+        return USAGE
+    run: Callable[[str, list[str]], int] = importlib.import_module(COMMANDS[name][0]).main
+    return _guarded(run, name, arguments[1:])
+
+
+def _guarded(run: Callable[[str, list[str]], int], name: str, arguments: list[str]) -> int:
+    """Run a command and map what it raises to exit codes."""
+    from s2pipe.errors import S2PipeError
+
+    try:
+        return run(name, arguments)
+    except S2PipeError as error:
+        print(f"s2pipe {name}: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print(
+            f"s2pipe {name}: interrupted; finished scenes are complete, run again to go on", file=sys.stderr
+        )
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away, e.g. `s2pipe ... | head`
+        sys.stderr.close()
+        return 1

@@ -1,0 +1,76 @@
+"""``s2pipe index PATH... --out DIR``: index products that are already on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+
+from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
+from s2pipe.errors import UsageError
+
+log = logging.getLogger("s2pipe.index")
+
+Options = dataclasses.make_dataclass(
+    "Options",
+    [
+        (
+            "paths",
+            list[str],
+            option(
+                "SAFE directories, zip archives of them, or directories that hold such products.",
+                "paths",
+                nargs="+",
+                metavar="PATH",
+                type=str,
+            ),
+        ),
+        (
+            "out",
+            str,
+            option(
+                "Directory of the dataset; an index that is there is extended.", "--out", "-o", metavar="DIR"
+            ),
+        ),
+        ("verify", bool, option("Check size and checksum of every file first.", "--verify", default=False)),
+        *OUTPUT_OPTIONS,
+    ],
+)
+
+
+def main(name: str, arguments: list[str]) -> int:
+    """Run ``s2pipe index``."""
+    from s2pipe.download.local import index_products
+
+    options = parse(name, "Link and index products that are already on disk.", Options, arguments)
+    if not options.out:
+        raise UsageError("--out DIR is needed: the directory of the dataset that the index is written to")
+    result = index_products([Path(path) for path in options.paths], Path(options.out), verify=options.verify)
+    for warning in result.warnings:
+        log.warning("%s", warning)
+    for product in result.passed_over:
+        log.warning("passed over %s: %s", product.path, product.reason)
+    if options.verify:
+        log.info("%d files match their size and checksum", result.verified_files)
+    state = "written" if result.changed else "already up to date"
+    log.info(
+        "%s %s: %d scene(s) given, %d in all",
+        result.index_path,
+        state,
+        len(result.scenes),
+        len(result.index.scenes),
+    )
+    if options.json:
+        print_json(
+            {
+                "index_path": str(result.index_path),
+                "changed": result.changed,
+                "scenes": [str(key) for key in result.scenes],
+                "passed_over": [
+                    {"path": str(item.path), "reason": item.reason} for item in result.passed_over
+                ],
+                "warnings": list(result.warnings),
+                "verified_files": result.verified_files,
+            }
+        )
+    return 0

@@ -1,0 +1,84 @@
+"""``s2pipe stats merge``: statistics from the histograms that pass 1 keeps beside each scene."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+
+from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
+from s2pipe.errors import MissingInputError, UsageError
+
+log = logging.getLogger("s2pipe.stats")
+SUMMARY = "Merge the histograms of scenes into statistics, without reading a pixel."
+
+Options = dataclasses.make_dataclass(
+    "Options",
+    [
+        (
+            "paths",
+            list[str],
+            option(
+                "Output directories of pass 1, or histogram.npz files of scenes.",
+                "paths",
+                nargs="+",
+                metavar="PATH",
+                type=str,
+            ),
+        ),
+        ("out", str, option("stats.json to write.", "--out", "-o", metavar="FILE")),
+        (
+            "clip_percentiles",
+            list[float],
+            option(
+                "Percentiles to clip to.", "--clip-percentiles", nargs=2, metavar=("LOW", "HIGH"), type=float
+            ),
+        ),
+        ("no_clip", bool, option("Keep all values.", "--no-clip", default=False)),
+        (
+            "scenes",
+            str,
+            option("Text file with the scenes to take, one key a line.", "--scenes", metavar="FILE"),
+        ),
+        (
+            "save_histograms",
+            bool,
+            option("Also write histogram.npz beside it.", "--save-histograms", default=False),
+        ),
+        *OUTPUT_OPTIONS,
+    ],
+)
+
+
+def main(name: str, arguments: list[str]) -> int:
+    """Run ``s2pipe stats merge``."""
+    if arguments[:1] == ["merge"]:
+        arguments = arguments[1:]
+    elif not {"-h", "--help"} & set(arguments):
+        raise UsageError("expected `s2pipe stats merge PATH... --out stats.json`")
+    options = parse(f"{name} merge", SUMMARY, Options, arguments)
+    if not options.out:
+        raise UsageError("--out FILE is needed: the stats.json to write")
+    from s2pipe.preprocess.merge import histogram_paths, merge_to_stats
+
+    if options.no_clip and options.clip_percentiles:
+        raise UsageError("--no-clip and --clip-percentiles exclude each other; give one of them")
+    clip = None if options.no_clip else tuple(options.clip_percentiles or (1.0, 99.0))
+    paths = histogram_paths([Path(path) for path in options.paths])
+    if not paths:
+        raise MissingInputError(
+            "no histogram.npz of a scene found in:",
+            options.paths,
+            "Run pass 1 (normalize.mode: compute_only) first.",
+        )
+    document = merge_to_stats(
+        paths,
+        Path(options.out),
+        clip,
+        Path(options.scenes) if options.scenes else None,
+        options.save_histograms,
+    )
+    log.info("%s written from %d scene(s)", options.out, document["scenes_processed"])
+    if options.json:
+        print_json(document)
+    return 0

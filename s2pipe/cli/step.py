@@ -1,0 +1,50 @@
+"""Commands that run a step from a configuration: ``s2pipe preprocess CONFIG [--option value ...]``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
+from s2pipe.errors import UsageError
+from s2pipe.options import merged, options_class, overrides
+from s2pipe.steps import STEPS, Step, build_config, read_step_document
+
+
+def main(name: str, arguments: list[str]) -> int:
+    """Run the step ``name``."""
+    step = STEPS[name]
+    options = parse(name, f"{step.summary.capitalize()}.", step_options(step), arguments)
+    path, document = _document(options, step)
+    document = merged(document, overrides(options, step.config_class))
+    config = build_config(document, step, "command line" if path is None else str(path))
+    result = step.run_config(config)
+    if options.json:
+        print_json(result.summary())
+    return result.exit_code
+
+
+def step_options(step: Step) -> type:
+    """Return the options dataclass of a step: the file, the output switches, and its configuration's keys."""
+    extra: list[tuple[str, Any, Any]] = [
+        (
+            "file",
+            str,
+            option("Configuration file (JSON or YAML).", "file", nargs="?", type=str, metavar="CONFIG"),
+        ),
+        ("config", str, option("Configuration file, as an option.", "--config", metavar="CONFIG")),
+        *OUTPUT_OPTIONS,
+    ]
+    return options_class(step.config_class, extra)
+
+
+def _document(options: Any, step: Step) -> tuple[Path | None, dict[str, Any]]:
+    """Read the configuration file, given as argument or as --config; without one, options must say it all."""
+    if options.file and options.config:
+        raise UsageError(
+            f"two configuration files given ({options.file} and --config {options.config}); give one"
+        )
+    given = options.file or options.config
+    if not given:
+        return None, {}
+    return Path(given), read_step_document(Path(given), step)

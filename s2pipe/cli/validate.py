@@ -1,0 +1,88 @@
+"""``s2pipe validate FILE...``: check configurations, manifests and statistics, all faults at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
+from s2pipe.config import read_document, stringify_keys
+from s2pipe.errors import DocumentError, Fault
+from s2pipe.schema import SCHEMA_IDS, document_faults
+from s2pipe.steps import STEPS, top_level_faults
+
+Options = dataclasses.make_dataclass(
+    "Options",
+    [
+        (
+            "files",
+            list[str],
+            option("Files: .json, .yaml, .yml or .jsonl.", "files", nargs="+", metavar="FILE", type=str),
+        ),
+        *OUTPUT_OPTIONS,
+    ],
+)
+
+
+def main(name: str, arguments: list[str]) -> int:
+    """Run ``s2pipe validate``; exit code 2 when any file has a fault."""
+    options = parse(
+        name, "Check configurations, manifests and statistics against their schemas.", Options, arguments
+    )
+    report: dict[str, list[Fault]] = {}
+    for file in options.files:
+        try:
+            report[file] = file_faults(Path(file))
+        except DocumentError as error:
+            report[file] = list(error.faults)
+    for file, faults in report.items():
+        if faults:
+            print("\n".join(f"{file}: {fault}" for fault in faults), file=sys.stderr)
+        elif not (options.quiet or options.json):
+            print(f"{file}: valid")
+    if options.json:
+        print_json({file: [dataclasses.asdict(fault) for fault in faults] for file, faults in report.items()})
+    return 2 if any(report.values()) else 0
+
+
+def file_faults(path: Path) -> list[Fault]:
+    """Return every fault of one file; its ``schema`` key, or its top-level keys, say what it is to be."""
+    if path.suffix.lower() == ".jsonl":
+        return _lines_faults(path)
+    return _faults_of(stringify_keys(read_document(path)))
+
+
+def _faults_of(document: Any) -> list[Fault]:
+    if isinstance(document, dict) and "schema" in document:
+        name = SCHEMA_IDS.get(str(document["schema"]))
+        if name is None:
+            return [Fault("schema", f"{document['schema']!r} is not one of {', '.join(SCHEMA_IDS)}")]
+        return document_faults(document, name)
+    faults = top_level_faults(document)
+    if faults:
+        return faults
+    found = [step for step in STEPS.values() if step.name in document]
+    if not found:
+        return [Fault("", f"expected one of the keys {', '.join(STEPS)}, or `schema`")]
+    return [fault for step in found for fault in step.faults(document[step.name])]
+
+
+def _lines_faults(path: Path) -> list[Fault]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        return [Fault("", f"cannot be read: {error}")]
+    faults = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found = _faults_of(json.loads(line))
+        except ValueError as error:
+            found = [Fault("", f"does not parse: {error}")]
+        faults += [
+            Fault(f"line {number}" + (f".{fault.path}" if fault.path else ""), fault.message)
+            for fault in found
+        ]
+    return faults

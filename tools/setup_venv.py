@@ -98,16 +98,15 @@ def digest(directory: Path, options: argparse.Namespace, gdal: str) -> str:
 
 def make(directory: Path, options: argparse.Namespace) -> None:
     started = time.monotonic()
-    if options.gdal == "system" or not may_use_wheel(options.gdal):
-        required_libgdal()  # what is missing is said at once, not after a minute of installing
-    if directory.exists():
-        # An empty directory is as good as none; any other that lacks the marker is the user's own.
-        if not (directory / MARKER).exists() and any(directory.iterdir()):
-            raise SetupError(
-                f"{directory} exists and was not made by make, so it is left alone.\n"
-                f"Move it away, or choose another place: make VENV=.venv-s2pipe"
-            )
-        shutil.rmtree(directory)
+    # An empty directory is as good as none; any other that lacks the marker is the user's own.
+    if directory.exists() and not (directory / MARKER).exists() and any(directory.iterdir()):
+        raise SetupError(
+            f"{directory} exists and was not made by make, so it is left alone.\n"
+            "Move it away, or choose another place: make VENV=.venv-s2pipe"
+        )
+    if not may_use_wheel(options.gdal):
+        required_libgdal()  # what is missing is said before anything is removed or installed
+    shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     (directory / MARKER).touch()
     say(f"making {directory.name} with Python {platform.python_version()} ({sys.base_prefix})")
@@ -166,34 +165,30 @@ def build_system_gdal(directory: Path) -> None:
 def required_libgdal() -> str:
     """Return the version X.Y.Z of the system's libgdal, once all that its bindings are built with is there."""
     version = libgdal_version()
+    missing = {}
     if version is None:
-        without = "use Python 3.12 or newer, whose GDAL comes as a wheel"
+        missing["libgdal (no gdal-config on PATH)"] = "libgdal-dev"
+    compiler = os.environ.get("CXX", "").split(" ")[0]
+    if not any(shutil.which(name) for name in (compiler, "c++", "g++", "clang++") if name):
+        missing["a C++ compiler"] = "g++"
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        missing["Python.h"] = f"python{sys.version_info.major}.{sys.version_info.minor}-dev"
+    if version is None or missing:
+        otherwise = "use Python 3.12 or newer, whose GDAL comes as a wheel"
         if sys.version_info >= (3, 12):
-            without = (
+            otherwise = (
                 "check the network: a self-contained GDAL exists for Linux x86-64, macOS arm64 and Windows"
             )
         raise SetupError(
-            f"Python {platform.python_version()} needs the system's libgdal; gdal-config is not on PATH.\n"
-            "Install it: apt-get install libgdal-dev g++ | brew install gdal | conda install libgdal-core"
-            f" - or {without}."
+            f"GDAL for Python {platform.python_version()} is built on the system's; missing: {', '.join(missing)}.\n"
+            f"Install: apt-get install {' '.join(missing.values())} | brew install gdal"
+            f" | conda install libgdal-core cxx-compiler - or {otherwise}."
         )
     release = re.match(r"\d+\.\d+\.\d+", version)
     if release is None or tuple(map(int, version.split(".")[:2])) < OLDEST_GDAL:
         raise SetupError(
             f"the system's GDAL is {version}; s2pipe needs a release, {'.'.join(map(str, OLDEST_GDAL))} or newer.\n"
             "Use Python 3.12 or newer, whose GDAL comes as a wheel, or a newer system GDAL."
-        )
-    compiler = os.environ.get("CXX", "").split(" ")[0]
-    if not any(shutil.which(name) for name in (compiler, "c++", "g++", "clang++") if name):
-        raise SetupError(
-            "building GDAL's Python bindings needs a C++ compiler, and none is on PATH.\n"
-            "Install one: apt-get install g++ | xcode-select --install"
-        )
-    if not Path(sysconfig.get_path("include"), "Python.h").exists():
-        name = f"python{sys.version_info.major}.{sys.version_info.minor}-dev"
-        raise SetupError(
-            "building GDAL's Python bindings needs Python's headers, and Python.h is missing.\n"
-            f"Install them: apt-get install {name}"
         )
     return release[0]
 
@@ -208,7 +203,7 @@ def libgdal_version() -> str | None:
 
 def fault_of_gdal(directory: Path) -> str | None:
     """Say why the environment's GDAL is of no use, or None: it must start, and read JPEG 2000."""
-    command = [venv_python(directory), "-I", "-c", FIND_JPEG2000]
+    command = [str(venv_python(directory)), "-I", "-c", FIND_JPEG2000]
     result = subprocess.run(command, capture_output=True, text=True, cwd=directory)
     if result.returncode != 0:
         return f"it does not start: {last_error(result.stderr)}"
@@ -225,7 +220,7 @@ def pip(directory: Path, *arguments: str, **options) -> None:
 
 
 def run_pip(directory: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
-    command = [venv_python(directory), "-m", "pip", "-qq", "--disable-pip-version-check", *arguments]
+    command = [str(venv_python(directory)), "-m", "pip", "-qq", "--disable-pip-version-check", *arguments]
     return subprocess.run(command, text=True, stdin=subprocess.DEVNULL, cwd=ROOT, **options)
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from argparse import Namespace
 from pathlib import Path
 
@@ -89,16 +90,27 @@ def test_a_directory_of_the_users_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "words"),
+    ("version", "compiler", "words"),
     [
-        (None, ["gdal-config is not on PATH", "apt-get install libgdal-dev g++"]),
-        ("3.4.1", ["the system's GDAL is 3.4.1; s2pipe needs a release, 3.6 or newer"]),
-        ("3.14.0dev-1a2b", ["needs a C++ compiler", "apt-get install g++"]),
+        (
+            None,
+            False,
+            ["missing: libgdal (no gdal-config on PATH), a C++ compiler", "install libgdal-dev g++"],
+        ),
+        (None, True, ["missing: libgdal (no gdal-config on PATH)", "install libgdal-dev"]),
+        ("3.6.2", False, ["missing: a C++ compiler", "apt-get install g++"]),
+        ("3.4.1", True, ["the system's GDAL is 3.4.1; s2pipe needs a release, 3.6 or newer"]),
     ],
 )
-def test_says_which_system_package_is_missing(tmp_path: Path, version: str | None, words: list[str]) -> None:
+def test_says_which_system_package_is_missing(
+    tmp_path: Path, version: str | None, compiler: bool, words: list[str]
+) -> None:
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        pytest.skip("this Python's own headers are missing")
     if version is not None:
         executable(tmp_path / "bin" / "gdal-config", f"echo {version}")
+    if compiler:
+        executable(tmp_path / "bin" / "g++", "exit 1")
     result = run(tmp_path / "venv", "--gdal", "system", path=tmp_path / "bin")
     assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 2

@@ -37,7 +37,7 @@ SCENE_CLASS = np.array([6, 4, 4, 4, 4, 5, 5, 5, 4, 5], np.uint8)
 
 _CROPS = np.array([CROP] * 5 + [GRASS] * 3 + [SOIL] * 5 + [STUBBLE] * 3, np.uint8)
 """What grows on a field, drawn evenly from this list."""
-_TEXTURE = np.array([0.02, 0.16, 0.13, 0.04, 0.06, 0.05, 0.05, 0.18, 0.06, 0.05], np.float32)
+_TEXTURE = np.array([0.01, 0.09, 0.07, 0.02, 0.03, 0.025, 0.025, 0.10, 0.03, 0.03], np.float32)
 """Relative strength of fine texture by material."""
 _REGION_M = 4_700.0
 _TOWN_BLOCK_M = 90.0
@@ -74,7 +74,7 @@ def ground(x: np.ndarray, y: np.ndarray, seed: int) -> Ground:
     material[shore] = np.where(forest[shore], BROADLEAF, SHORE)
     material[(river < 0.028) | (lakes < -2.3)] = WATER
     brightness[shore] = 1.0
-    texture = fractal(x, y, 45.0, 2, seed + 6, 0.8)
+    texture = fractal(x, y, 80.0, 2, seed + 6, 0.6)
     shading = np.float32(0.05) * fractal(x, y, 620.0, 3, seed + 7)
     shading += np.float32(0.04) * relief
     factor = 1 + _TEXTURE[material] * texture + np.where(material == WATER, np.float32(0), shading)
@@ -92,8 +92,8 @@ def _fields(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.nda
     )
     angle = unit(region) * np.float32(np.pi)
     cosine, sine = np.cos(angle), np.sin(angle)
-    length = 260.0 + 420.0 * unit(mix(region, 1))
-    width = 110.0 + 170.0 * unit(mix(region, 2))
+    length = 330.0 + 560.0 * unit(mix(region, 1))
+    width = 140.0 + 230.0 * unit(mix(region, 2))
     along = x[np.newaxis, :] * cosine + y[:, np.newaxis] * sine
     aside = (y[:, np.newaxis] * cosine - x[np.newaxis, :] * sine) / width
     lane = np.floor(aside)
@@ -102,23 +102,23 @@ def _fields(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.nda
     drawn = mix(region, lane, plot)
     material = _CROPS[drawn % np.uint32(len(_CROPS))]
     brightness = 0.78 + 0.44 * unit(mix(drawn, 5))
-    edge = ((aside - lane) * width < 11.0) | ((along - plot) * length < 9.0)
-    material = np.where(edge, np.uint8(TRACK), material)
+    track = (aside - lane) * width < 9.0
+    material = np.where(track, np.uint8(TRACK), material)
     return material, brightness.astype(np.float32)
 
 
 def _build_towns(x: np.ndarray, y: np.ndarray, seed: int, ground_yx: tuple[np.ndarray, np.ndarray]) -> None:
     """Put towns on the ground, in place: blocks of houses and gardens of uneven brightness."""
     material, brightness = ground_yx
-    density = fractal(x, y, 5_200.0, 4, seed + 21, 0.6)
-    density += np.float32(0.35) * fractal(x, y, 260.0, 2, seed + 22)
-    town = density > 1.75
+    density = fractal(x, y, 3_400.0, 3, seed + 21, 0.5)
+    density += np.float32(0.2) * fractal(x, y, 300.0, 2, seed + 22)
+    town = density > 1.85
     if not town.any():
         return
     row, col = np.floor(y / _TOWN_BLOCK_M), np.floor(x / _TOWN_BLOCK_M)
     block = mix(seed + 23, row[:, np.newaxis], col[np.newaxis, :])
-    garden = (block % np.uint32(7)) < 2
+    garden = (block % np.uint32(7)) < 3
     streets_y, streets_x = np.mod(y, _TOWN_BLOCK_M) < 12.0, np.mod(x, _TOWN_BLOCK_M) < 12.0
     street = streets_y[:, np.newaxis] | streets_x[np.newaxis, :]
     material[town] = np.where(garden & ~street, np.uint8(GRASS), np.uint8(TOWN))[town]
-    brightness[town] = np.where(street, np.float32(0.75), 0.7 + 0.8 * unit(mix(block, 1)))[town]
+    brightness[town] = np.where(street, np.float32(0.75), 0.72 + 0.5 * unit(mix(block, 1)) ** 2)[town]

@@ -23,8 +23,6 @@ OFFSET_DN = -1_000
 _HIGHEST_DN = 32_767
 _RAGGED_PX = 4.0
 """The swath's edge recedes by up to so many pixels, anew in every row."""
-_STRUCTURE_BITS = 2.35
-"""Bits a pixel at a noise of one DN, measured on 10 m bands; each doubling of the noise adds one."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,6 @@ class Scene:
     """The clouds of that day."""
     land_seed: int
     """Seed of the ground."""
-
-    @property
-    def noise_dn(self) -> float:
-        """Standard deviation of the sensor noise in DN."""
-        return float(2.0 ** (self.spec.bits_per_pixel - _STRUCTURE_BITS))
 
     def pixels(self, resolution_m: int) -> int:
         """Rows (and columns) of the image at a resolution."""
@@ -134,9 +127,7 @@ class Strip:
     def _digital(self, reflectance: np.ndarray, stream: tuple[int, int], valid: np.ndarray) -> np.ndarray:
         spec = self.scene.spec
         dn = reflectance * np.float32(QUANTIFICATION)
-        dn += grain(
-            self.shape_yx, self.scene.noise_dn, self.scene.sky.seed, *stream, self.resolution_m, self.row
-        )
+        dn += grain(self.shape_yx, spec.noise_dn, self.scene.sky.seed, *stream, self.resolution_m, self.row)
         if spec.has_offsets:
             dn -= np.float32(OFFSET_DN)
         np.rint(dn, out=dn)

@@ -27,7 +27,7 @@ CIRRUS_REFLECTANCE = np.array(
 
 _CLOUD_BASE_M = 900.0
 _LONGEST_SHADOW_M = 1_800.0
-_SOFT = 0.55
+_SOFT = 0.7
 _SHADE = 0.72
 """Share of sunlight that full shadow takes away; short waves keep more, through skylight."""
 
@@ -42,13 +42,15 @@ class Air:
     """Depth of cloud shadow on the ground."""
     cirrus: np.ndarray
     """Density of thin cirrus."""
+    billow: np.ndarray
+    """Factor on the brightness of cloud, about 1."""
 
     def over(self, surface: np.ndarray, band_id: int) -> np.ndarray:
         """Surface reflectance as an atmospheric correction that knows no clouds would return it."""
         lit = np.float32(_SHADE * (0.75 if band_id < 3 else 1.0)) * self.shadow
         seen = surface * (1 - lit)
         seen += CIRRUS_REFLECTANCE[band_id] * self.cirrus
-        return seen + self.cloud * (CLOUD_REFLECTANCE[band_id] - seen)
+        return seen + self.cloud * (CLOUD_REFLECTANCE[band_id] * self.billow - seen)
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,15 @@ class Sky:
         """Compute what is in the air over column coordinates ``x`` and row coordinates ``y`` (metres)."""
         if not self.cloudy:
             clear = np.zeros((y.size, x.size), np.float32)
-            return Air(clear, clear, clear)
-        cloud = self._opacity(x, y)
-        shadow = self._opacity(x + self.shift_xy[0], y + self.shift_xy[1]) * (1 - cloud)
-        veil = fractal(x * 0.35, y, 7_000.0, 5, self.seed + 31, 0.55)
-        cirrus = np.clip((veil - np.float32(1.1)) * np.float32(0.7), 0, 1) * (1 - cloud)
-        return Air(cloud, shadow, cirrus)
-
-    def _opacity(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        rise = np.clip((_cloud_noise(x, y, self.seed) - np.float32(self.threshold)) / np.float32(_SOFT), 0, 1)
-        return rise * rise * (3 - 2 * rise)
+            return Air(clear, clear, clear, clear)
+        height = _cloud_noise(x, y, self.seed) - np.float32(self.threshold)
+        cloud = _opacity(height)
+        caster = _cloud_noise(x + self.shift_xy[0], y + self.shift_xy[1], self.seed)
+        shadow = _opacity(caster - np.float32(self.threshold)) * (1 - cloud)
+        veil = fractal(x * 0.4, y, 6_000.0, 5, self.seed + 31, 0.6)
+        cirrus = np.clip((veil - np.float32(1.05)) * np.float32(0.5), 0, 1) * (1 - cloud)
+        billow = np.clip(np.float32(0.86) + np.float32(0.16) * height, 0.8, 1.25)
+        return Air(cloud, shadow, cirrus, billow)
 
 
 def sky_over(
@@ -108,4 +109,9 @@ def sky_over(
 
 
 def _cloud_noise(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
-    return fractal(x, y, 3_300.0, 6, seed, 0.6)
+    return fractal(x, y, 2_600.0, 7, seed, 0.66)
+
+
+def _opacity(height: np.ndarray) -> np.ndarray:
+    rise = np.clip(height / np.float32(_SOFT), 0, 1)
+    return rise * rise * (3 - 2 * rise)

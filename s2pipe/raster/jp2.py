@@ -63,7 +63,7 @@ def write_jp2_bands(
     array_byx : numpy.ndarray
         ``(band, y, x)``, uint8 or uint16.
     """
-    _check(path, grid, array_byx)
+    _check(path, grid, array_byx, nbits)
     gdal = gdal_module()
     driver = jp2_writer(gdal)
     array_byx = np.ascontiguousarray(array_byx)
@@ -101,11 +101,13 @@ def jp2_writer(gdal: ModuleType) -> Any:
     return driver
 
 
-def _check(path: Path, grid: Grid, array_byx: np.ndarray) -> None:
+def _check(path: Path, grid: Grid, array_byx: np.ndarray, nbits: int | None) -> None:
     if array_byx.ndim != 3 or array_byx.shape[1:] != grid.shape_yx:
         raise RasterError(f"{path}: expected (band, y, x) with {grid.shape_yx} pixels, got {array_byx.shape}")
     if array_byx.dtype.name not in _GDAL_TYPES:
         raise RasterError(f"{path}: JPEG 2000 holds uint8 or uint16 here, got {array_byx.dtype}")
+    if nbits is not None and (highest := int(array_byx.max(initial=0))) >> nbits:
+        raise RasterError(f"{path}: values need more than {nbits} bits: the highest is {highest}")
 
 
 def _memory_dataset(gdal: ModuleType, array_byx: np.ndarray) -> Any:

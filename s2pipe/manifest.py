@@ -216,10 +216,15 @@ def update_index(path: Path, new: Index) -> tuple[Index, bool]:
     with locked(_lock_path(path)):
         old = load_index(path) if path.exists() else None
         merged = new if old is None else merge(old, new)
-        if old is not None and replace(merged, root=old.root, created_utc=old.created_utc) == old:
+        if old is not None and _says_the_same(merged, old):
             return old, False
         write_bytes_atomic(path, json_bytes(merged.to_document()))
         return merged, True
+
+
+def _says_the_same(new: Index, old: Index) -> bool:
+    """Compare all but the time of writing and the spelling of the root."""
+    return replace(new, root=old.root, created_utc=old.created_utc, output=old.output) == old
 
 
 def merge(old: Index, new: Index) -> Index:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from s2pipe.files import atomic_path
@@ -25,15 +26,30 @@ def conflict(source: Path, target: Path) -> str | None:
     return f"{target}: holds another file than {source}"
 
 
-def link(source: Path, target: Path) -> None:
-    """Make ``target`` a link to ``source`` (see :func:`conflict`): symbolic, else hard, else a copy."""
+Link = Callable[[Path, Path], object]
+LINK_KINDS: tuple[Link, ...] = (os.symlink, os.link, shutil.copy2)
+"""Ways to put a file in a second place, the best first: symbolic link, hard link, copy."""
+
+
+def link(source: Path, target: Path, kinds: Sequence[Link] = LINK_KINDS) -> None:
+    """Make ``target`` stand for ``source`` (see :func:`conflict`), in the first way that works.
+
+    Symbolic links need a privilege on Windows, and some file systems have neither kind of link.
+    """
     if target.is_symlink():
         if os.readlink(target) == str(source):
             return
     elif target.exists():
         return
+    *tries, last = kinds
     with atomic_path(target) as temporary:
-        _link_somehow(source, temporary)
+        for make in tries:
+            try:
+                make(source, temporary)
+                return
+            except OSError:
+                continue
+        last(source, temporary)
 
 
 def _is_same(source: Path, target: Path) -> bool:
@@ -44,13 +60,3 @@ def _is_same(source: Path, target: Path) -> bool:
         return False
     # Copies keep the time of their source, so that indexing again need not read them.
     return here.st_mtime_ns == there.st_mtime_ns or filecmp.cmp(source, target, shallow=False)
-
-
-def _link_somehow(source: Path, target: Path) -> None:
-    for make in (os.symlink, os.link):
-        try:
-            make(source, target)
-            return
-        except OSError:  # no privilege (Windows), or a file system without such links
-            continue
-    shutil.copy2(source, target)

@@ -81,13 +81,14 @@ def json_path(parts: Iterable[str | int]) -> str:
 
 def _faults_of(error: ValidationError) -> list[Fault]:
     path = list(error.absolute_path)
+    instance: Any = error.instance
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     if error.validator == "additionalProperties" and isinstance(schema.get("properties"), Mapping):
         known = list(schema["properties"])
-        unknown = [key for key in error.instance if key not in known]
+        unknown = [key for key in instance if key not in known]
         return [Fault(json_path([*path, key]), _unknown_key(key, known)) for key in unknown]
     if error.validator == "required":
-        missing = [key for key in schema["required"] if key not in error.instance]
+        missing = [key for key in schema["required"] if key not in instance]
         wanted = [key for key in missing if f"'{key}'" in error.message]
         return [Fault(json_path([*path, key]), "is missing, and has no default") for key in wanted]
     return [Fault(json_path(path), _message(error, schema))]
@@ -100,7 +101,8 @@ def _unknown_key(key: str, known: list[str]) -> str:
 
 
 def _message(error: ValidationError, schema: Mapping[str, Any]) -> str:
-    got = _shown(error.instance)
+    instance: Any = error.instance
+    got = _shown(instance)
     if error.validator == "enum":
         return f"{got} is not one of {', '.join('null' if v is None else str(v) for v in schema['enum'])}"
     if error.validator == "const":
@@ -113,7 +115,7 @@ def _message(error: ValidationError, schema: Mapping[str, Any]) -> str:
         return f"expected a number {sign[error.validator]} {error.validator_value}, got {got}"
     if error.validator in ("minItems", "maxItems"):
         word = "at least" if error.validator == "minItems" else "at most"
-        return f"expected {word} {error.validator_value} item(s), got {len(error.instance)}"
+        return f"expected {word} {error.validator_value} item(s), got {len(instance)}"
     if error.validator == "pattern":
         return f"{got} does not match the pattern {error.validator_value}"
     if error.validator == "uniqueItems":

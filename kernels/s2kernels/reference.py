@@ -117,7 +117,7 @@ class Comparison:
 
 
 def sample_dn(shape_byx: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.float32]:
-    """DN as a scene has them: integers around 3000, 5 % nodata, some saturated, some too dark for reflectance 0."""
+    """DN as a scene has them: integers around 3000, 5 % nodata, some saturated, some below reflectance 0."""
     dn = rng.standard_normal(shape_byx, dtype=np.float32)
     dn = np.rint(np.clip(dn * 1200 + 3000, 1, 65535)).astype(np.float32)
     kind = rng.random(shape_byx, dtype=np.float32)

@@ -1,7 +1,7 @@
 """Throughput of every kernel in the comparison table, beside a plain parallel copy and beside NumPy.
 
-Sizes: S2PIPE_BENCH_SIZE=small takes seconds and is for seeing that everything runs; the default is large enough
-that neither input nor output stays in the caches.
+Sizes: S2PIPE_BENCH_SIZE=small takes seconds and is for seeing that everything runs; the default is large
+enough that neither input nor output stays in the caches.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 import numba
 import numpy as np
 import pytest
+
 from s2kernels.reference import COMPARISONS, sample_dn
 
 SMALL = os.environ.get("S2PIPE_BENCH_SIZE") == "small"

@@ -144,7 +144,7 @@ class RasterReader:
         if done is None:
             raise RasterError(
                 f"{self._label}: cannot read rows {window.row}..{window.row_end - 1}, columns "
-                f"{window.col}..{window.col_end - 1} ({reason or 'no reason given'}); "
+                f"{window.col}..{window.col_end - 1} ({' '.join(reason.split()) or 'no reason given'}); "
                 "the file is damaged or incomplete, fetch it again"
             )
 

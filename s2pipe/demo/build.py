@@ -139,7 +139,7 @@ class _Canvas:
             self.path.touch()
 
     def put(self, row: int, block: np.ndarray) -> None:
-        """Draw rows from ``row`` on, ``(y, x)`` or ``(band, y, x)``; safe for threads with rows of their own."""
+        """Draw rows from ``row`` on, ``(y, x)`` or ``(band, y, x)``; threads draw rows of their own."""
         if self.path is None:
             assert self.memory is not None
             self.memory[:, row : row + block.shape[-2]] = block

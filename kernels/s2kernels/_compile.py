@@ -16,7 +16,7 @@ prange = range
 # Pixels of one band that a thread does before the next band. Kernels see a window as (band, pixel) and cut it
 # into strips, not into rows: a mask shared by the bands stays in the cache, every stream is long enough for
 # the hardware to prefetch, and neither narrow nor flat windows are slow. 64 KB a stream stay in the
-# second-level cache; 1024 or 4096 pixels restart the prefetcher too often (reflectance_valid 1.5 times
+# second-level cache; 1024 or 4096 pixels restart the prefetcher too often (about 1.3 times
 # slower).
 STRIP = 16384
 

@@ -27,9 +27,7 @@ def _read(source: str, grid: Grid) -> np.ndarray:
     return out
 
 
-def _gdal_warp(
-    source: RasterInfo, target: Grid, method: str, overview_level: str = "NONE"
-) -> np.ndarray:
+def _gdal_warp(source: RasterInfo, target: Grid, method: str, overview_level: str = "NONE") -> np.ndarray:
     left, bottom, right, top = target.bounds
     data = gdal.Warp(
         "",
@@ -49,7 +47,9 @@ def _gdal_warp(
     return out
 
 
-@pytest.mark.parametrize("method", ["nearest", "bilinear", "average", "mode", "max", "min", "med", "q1", "q3"])
+@pytest.mark.parametrize(
+    "method", ["nearest", "bilinear", "average", "mode", "max", "min", "med", "q1", "q3"]
+)
 @pytest.mark.parametrize(("source", "target"), [(10, 20), (10, 60), (20, 60), (20, 10), (60, 10), (60, 20)])
 def test_the_declared_warp_equals_gdals_own(dataset: Dataset, source: int, target: int, method: str) -> None:
     raster, grid = _band(dataset, source), _band(dataset, target).grid
@@ -61,7 +61,10 @@ def test_the_declared_warp_equals_gdals_own(dataset: Dataset, source: int, targe
 def test_cubic_equals_gdals_own_away_from_nodata(dataset: Dataset) -> None:
     """Near nodata a cubic result depends on the block layout, which s2pipe fixes and GDAL's default differs in."""
     raster, grid = _band(dataset, 20), _band(dataset, 10).grid
-    expected, got = _gdal_warp(raster, grid, "cubic"), _read(warped_vrt(raster, grid, WarpSpec("cubic")), grid)
+    expected, got = (
+        _gdal_warp(raster, grid, "cubic"),
+        _read(warped_vrt(raster, grid, WarpSpec("cubic")), grid),
+    )
     assert np.mean(expected != got) < 0.01
 
 
@@ -114,7 +117,9 @@ def test_the_average_of_validity_is_the_valid_share(dataset: Dataset) -> None:
 def test_another_crs_is_reprojected(dataset: Dataset) -> None:
     raster = _band(dataset, 20)
     there = gdal.Warp("", raster.path, format="VRT", dstSRS="EPSG:32632", xRes=20, yRes=20, srcNodata=0)
-    target = Grid(there.GetProjection(), tuple(there.GetGeoTransform()), (there.RasterYSize, there.RasterXSize))
+    target = Grid(
+        there.GetProjection(), tuple(there.GetGeoTransform()), (there.RasterYSize, there.RasterXSize)
+    )
     expected = _gdal_warp_to_crs(raster, target)
     got = _read(warped_vrt(raster, target, WarpSpec("nearest")), target)
     assert np.mean(got != expected) < 1e-3
@@ -135,7 +140,9 @@ def _gdal_warp_to_crs(raster: RasterInfo, target: Grid) -> np.ndarray:
         outputType=gdal.GDT_Float32,
     )
     out = np.empty(target.shape_yx, np.float32)
-    data.GetRasterBand(1).ReadRaster(0, 0, target.width, target.height, buf_obj=out, buf_type=gdal.GDT_Float32)
+    data.GetRasterBand(1).ReadRaster(
+        0, 0, target.width, target.height, buf_obj=out, buf_type=gdal.GDT_Float32
+    )
     return out
 
 

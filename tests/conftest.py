@@ -78,5 +78,8 @@ def read_whole_band(path: Path | str, number: int = 1, dtype: str = "float32") -
     band = data.GetRasterBand(number)
     out = np.empty((data.RasterYSize, data.RasterXSize), dtype)
     kinds = {"float32": gdal.GDT_Float32, "uint8": gdal.GDT_Byte, "uint16": gdal.GDT_UInt16}
-    assert band.ReadRaster(0, 0, data.RasterXSize, data.RasterYSize, buf_obj=out, buf_type=kinds[dtype]) is not None
+    assert (
+        band.ReadRaster(0, 0, data.RasterXSize, data.RasterYSize, buf_obj=out, buf_type=kinds[dtype])
+        is not None
+    )
     return out

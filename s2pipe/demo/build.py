@@ -21,7 +21,7 @@ from s2pipe.demo.scene import Scene, Strip, scene_of
 from s2pipe.demo.spec import ProductNames, ProductPaths, ProductSpec
 from s2pipe.demo.tile_xml import tile_xml
 from s2pipe.files import write_bytes_atomic
-from s2pipe.raster.gdalenv import gdal_module
+from s2pipe.raster.gdalenv import crs_wkt, gdal_module
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.jp2 import jp2_writer, write_jp2_bands
 
@@ -169,7 +169,7 @@ def _render(scene: Scene, resolution_m: int, chosen: list[tuple[Path, Layer]], s
     side = scene.pixels(resolution_m)
     canvases = [_Canvas(layer, side, scratch / f"{index}.raw") for index, (_, layer) in enumerate(chosen)]
     corner = (scene.swath.ulx, resolution_m, 0.0, scene.swath.uly, 0.0, -resolution_m)
-    grid = Grid(_crs_wkt(scene.swath.epsg), corner, (side, side))
+    grid = Grid(crs_wkt(scene.swath.epsg), corner, (side, side))
 
     def draw(strip: Strip) -> np.ndarray:
         for (_, layer), canvas in zip(chosen, canvases, strict=True):
@@ -213,12 +213,3 @@ def _write_text(
     write_bytes_atomic(root / names.granule / "MTD_TL.xml", tile_xml(names, scene.swath, masks, counts))
     write_bytes_atomic(root / names.datastrip / "MTD_DS.xml", datastrip_xml(names))
     write_bytes_atomic(root / MANIFEST, manifest_xml(names, root))
-
-
-def _crs_wkt(epsg: int) -> str:
-    gdal_module()
-    from osgeo import osr
-
-    reference = osr.SpatialReference()
-    reference.ImportFromEPSG(epsg)
-    return str(reference.ExportToWkt())

@@ -69,6 +69,11 @@ def inspect_raster(path: str) -> RasterInfo:
     )
 
 
+def band_count(path: str) -> int:
+    """Number of bands of a raster."""
+    return int(_open(path, path).RasterCount)
+
+
 def _open(source: str, label: str) -> Any:
     gdal = gdal_module()
     with quiet_gdal():
@@ -98,15 +103,17 @@ class RasterReader:
         What error messages call it (the file behind VRT text).
     threads : int
         Threads that GDAL may use within one read. Its own default is all cores, for each reader at once.
+    band : int
+        Number of the band, from 1.
     """
 
-    def __init__(self, source: str, label: str | None = None, threads: int = 1) -> None:
+    def __init__(self, source: str, label: str | None = None, threads: int = 1, band: int = 1) -> None:
         self._label = label or source
         self._threads = str(threads)
         # The band object dies with its dataset, so both are kept; the dataset's block cache is what keeps
         # JPEG 2000 tiles from being decoded once per window.
         self._dataset = _open(source, self._label)
-        self._band = self._dataset.GetRasterBand(1)
+        self._band = self._dataset.GetRasterBand(band)
 
     def read(self, window: Window, out: np.ndarray) -> None:
         """Fill ``out`` with the pixels of ``window``.

@@ -9,6 +9,7 @@ from .histogram import Histogram, HistogramAccumulator, HistogramSpec, histogram
 from .labels import label_lut, map_labels
 from .normalize import Normalization, reflectance_standardize, standardize
 from .reflectance import Radiometry, reflectance, reflectance_valid
+from .resample import block_mean, double_bilinear
 from .valid import drop_below_fraction, valid_per_band, valid_single
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "HistogramSpec",
     "Normalization",
     "Radiometry",
+    "block_mean",
+    "double_bilinear",
     "drop_below_fraction",
     "histogram",
     "kernel_names",

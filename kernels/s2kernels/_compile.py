@@ -36,16 +36,22 @@ class Kernel:
     it at the same time (numba issue 4807): with one entry, a race can only replace it with its equal.
     """
 
-    def __init__(self, function: Callable[..., None], name: str, signature: str, inputs: int) -> None:
+    def __init__(
+        self, function: Callable[..., None], name: str, signature: str, inputs: int, parallel: bool
+    ) -> None:
         self._function = function
         self._name = name
         self._signature = signature
         self._inputs = inputs
+        self._parallel = parallel
         self._lock = threading.Lock()
         self._run: Callable[..., None] | None = None
 
     def __call__(self, *arguments: Any) -> None:
         run = self._run or self.compile()
+        if not self._parallel:
+            run(*arguments)
+            return
         with _LAUNCH:
             run(*arguments)
 
@@ -80,7 +86,7 @@ class Kernel:
         # error_model="numpy": no test for division by zero in the loop, which would keep it from being
         # vectorised. fastmath stays off: it may turn x/q into x*(1/q), which
         # differs in the last bit.
-        options = {"parallel": True, "nogil": True, "error_model": "numpy"}
+        options = {"parallel": self._parallel, "nogil": True, "error_model": "numpy"}
         try:
             return numba.njit(signature, cache=True, **options)(source)
         except (RuntimeError, OSError):
@@ -93,11 +99,17 @@ def flat(window: NDArray[Any]) -> NDArray[Any]:
     return window.reshape(window.shape[0], -1)
 
 
-def kernel(name: str, signature: str, *, inputs: int) -> Callable[[Callable[..., None]], Kernel]:
-    """Register a loop as kernel `name`; its first `inputs` arguments are only read."""
+def kernel(
+    name: str, signature: str, *, inputs: int, parallel: bool = True
+) -> Callable[[Callable[..., None]], Kernel]:
+    """Register a loop as kernel `name`; its first `inputs` arguments are only read.
+
+    `parallel` False is for kernels that run in threads which are many already: such a kernel uses one core and
+    takes no turn.
+    """
 
     def register(function: Callable[..., None]) -> Kernel:
-        _REGISTRY[name] = Kernel(function, name, signature, inputs)
+        _REGISTRY[name] = Kernel(function, name, signature, inputs, parallel)
         return _REGISTRY[name]
 
     return register

@@ -23,6 +23,9 @@ JPEG 2000 tiles, so that no tile is decoded twice."""
 class BandReader(Protocol):
     """Whatever fills a window of one band on the target grid."""
 
+    cost: int
+    """Relative cost of reading: of the bands that are furthest behind, the dearest is read first."""
+
     def read(self, window: Window, out: np.ndarray) -> None:
         """Fill ``out``, of shape (window.height, window.width)."""
 
@@ -151,7 +154,8 @@ class _Stream:
                 limit = min(self._released + self._look_ahead, len(self._windows))
                 ready = [b for b in range(len(self._readers)) if not self._busy[b] and self._next[b] < limit]
                 if ready:
-                    band = min(ready, key=self._next.__getitem__)
+                    # The dearest first, so that the last tasks of a scene are short and threads end together.
+                    band = min(ready, key=lambda b: (self._next[b], -self._readers[b].cost))
                     self._busy[band] = True
                     return band
                 self._changed.wait()

@@ -79,6 +79,8 @@ class NormalizeConfig:
     """Width of a histogram bin, same unit; the range must be a whole number of bins."""
     max_pixels_per_scene: Annotated[int | None, Rule({"minimum": 1})] = None
     """Up to this many valid pixels per band and scene enter the statistics; null takes all."""
+    sampling: Literal["blocks", "pixels"] = "blocks"
+    """How that many pixels are drawn: from a few blocks, so that little is decoded, or from all pixels."""
     seed: Annotated[int, Rule({"minimum": 0})] = 0
     """Seed of that draw."""
     save_histograms: bool = False
@@ -86,6 +88,36 @@ class NormalizeConfig:
     scenes: tuple[str, ...] | Path | None = None
     """Scenes that enter the statistics: keys such as T33UWQ/2025-12-10T10:03:19Z, or a text file with one a
     line; null takes all."""
+
+
+@dataclass(frozen=True)
+class CacheConfig:
+    """Resampled stacks kept by pass 1, so that pass 2 decodes nothing."""
+
+    enabled: bool = False
+    """Keep stacks in pass 1, and use kept ones in any pass."""
+    dir: Path | None = None
+    """Where they are kept; null means cache in the root of the Step-1 dataset. May be removed at any time."""
+    max_gb: Annotated[float, Rule({"exclusiveMinimum": 0.0})] = 50.0
+    """Room for them in GB (10^9 bytes); those used longest ago are removed first."""
+    keep: bool = True
+    """Keep a stack after pass 2 has used it; false removes it then."""
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """How x.tif is stored."""
+
+    compression: Literal["zstd", "deflate", "lzw", "none"] = "zstd"
+    """Compression of its tiles."""
+    level: Annotated[int | None, Rule({"minimum": 1, "maximum": 22})] = None
+    """Effort of zstd (1 to 22) or deflate (1 to 9); null means 1 for zstd and 6 for deflate."""
+    predictor: Annotated[int, Rule({"enum": [1, 2, 3]})] = 3
+    """1 none, 2 horizontal differences, 3 differences of floating-point bytes."""
+    tile_px: Annotated[int, Rule({"enum": [128, 256, 512, 1024]})] = 256
+    """Side of its square tiles."""
+    cog: bool = False
+    """Write a Cloud Optimized GeoTIFF with overviews (by nearest neighbour, so that masks stay masks)."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +148,10 @@ class PreprocessConfig:
     """Labels."""
     normalize: NormalizeConfig = field(default_factory=NormalizeConfig)
     """Normalization."""
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    """Cache of resampled stacks."""
+    output: OutputConfig = field(default_factory=OutputConfig)
+    """Storage of x.tif."""
     skip_incomplete: bool = False
     """Leave out scenes with missing roles or files (recorded with the reason) instead of stopping."""
     allow_absolute_paths: bool = False
@@ -153,6 +189,15 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
                     f"expected a class 0..255 -> label 0..65535, got {source} -> {target}",
                 )
             )
+    highest = {"zstd": 22, "deflate": 9}.get(config.output.compression)
+    if config.output.level is not None and (highest is None or config.output.level > highest):
+        wanted = f"at most {highest}" if highest else "null, since this compression has no levels"
+        faults.append(
+            Fault(
+                "output.level",
+                f"expected {wanted} for {config.output.compression}, got {config.output.level}",
+            )
+        )
     if config.angles.enabled:
         faults.append(
             Fault("angles.enabled", "angle rasters are not available in this version; set it to false")

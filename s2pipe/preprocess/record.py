@@ -27,6 +27,7 @@ OUTPUT_VERSION = 1
 _RUN_ONLY_KEYS = (
     "index_json",
     "out_dir",
+    "cache",
     "skip_incomplete",
     "allow_absolute_paths",
     "num_workers",
@@ -34,7 +35,7 @@ _RUN_ONLY_KEYS = (
     "run_id",
     "overwrite",
 )
-_STATS_ONLY_KEYS = ("stats_path", "save_histograms", "scenes", "max_pixels_per_scene", "seed")
+_STATS_ONLY_KEYS = ("stats_path", "save_histograms", "scenes", "max_pixels_per_scene", "sampling", "seed")
 
 
 def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None) -> str:
@@ -47,6 +48,16 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Mapping
 def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     """Identify everything that a scene's histogram depends on."""
     return _fingerprint([OUTPUT_VERSION, asdict(HistogramSettings.of(config)), _input_documents(plan)])
+
+
+def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
+    """Identify everything that a scene's resampled DN depend on: bands, grid, methods, rasters, versions."""
+    bands = [(band.name, band.method) for band in plan.bands]
+    rasters = [
+        item for item in _input_documents(plan) if ".band." in item["role"] or item["role"] == roles.L2A_SCL
+    ]
+    parts = [OUTPUT_VERSION, bands, config.target_grid_ref, config.valid_min_fraction, rasters, versions()]
+    return _fingerprint([*parts, grid_document(plan.target)])
 
 
 def _input_documents(plan: ScenePlan) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from typing import Any
 from s2pipe.config import check_config
 from s2pipe.errors import S2PipeError
 from s2pipe.manifest import SceneKey, load_index
+from s2pipe.preprocess.cache import CacheDamagedError
 from s2pipe.preprocess.cfg import PreprocessConfig, rule_faults
 from s2pipe.preprocess.labels import write_labels
 from s2pipe.preprocess.plan import Plan, ScenePlan, key_text, make_plan
@@ -199,7 +200,7 @@ class _Run:
             for scene in self.plan.scenes:
                 start = time.monotonic()
                 try:
-                    is_new = work(scene)
+                    is_new = _twice_if_damaged(work, scene)
                 except S2PipeError as error:
                     self._fail(scene.key, str(error), traceback.format_exc(), time.monotonic() - start)
                 except (
@@ -283,6 +284,15 @@ def _asset(
     scene: ScenePlan, name: str, dtype: str, bands: tuple[str, ...], nodata: float | None
 ) -> AssetRecord:
     return AssetRecord((scene.directory / name).as_posix(), dtype, tuple(bands), nodata)
+
+
+def _twice_if_damaged(work: Callable[[ScenePlan], bool], scene: ScenePlan) -> bool:
+    """Do a scene's work; if its kept stack turns out damaged, which drops it, do it again from the rasters."""
+    try:
+        return work(scene)
+    except CacheDamagedError as error:
+        log.warning("%s", error)
+        return work(scene)
 
 
 def _histogram_at(path: Path, fingerprint: str) -> Histogram | None:

@@ -107,6 +107,9 @@ class RasterReader:
         Number of the band, from 1.
     """
 
+    cost = 1
+    """Relative cost of reading, for those that read several at once."""
+
     def __init__(self, source: str, label: str | None = None, threads: int = 1, band: int = 1) -> None:
         self._label = label or source
         self._threads = str(threads)

@@ -18,6 +18,8 @@ WINDOWS = [Window(row, 0, 3, 5) for row in range(0, 60, 3)]
 class Ramp:
     """A reader whose pixels say which band and row they are of."""
 
+    cost = 1
+
     def __init__(self, band: int) -> None:
         self.band = band
         self.reads = 0

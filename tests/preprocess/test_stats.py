@@ -40,6 +40,7 @@ SETTINGS = HistogramSettings(
     downsample_method="average",
     valid_min_fraction=0.0,
     max_pixels_per_scene=None,
+    sampling=None,
     seed=0,
 )
 COUNTS = st.lists(st.integers(0, 50), min_size=50, max_size=50).filter(any)

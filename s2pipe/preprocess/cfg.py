@@ -112,7 +112,7 @@ class OutputConfig:
     """Compression of its tiles."""
     level: Annotated[int | None, Rule({"minimum": 1, "maximum": 22})] = None
     """Effort of zstd (1 to 22) or deflate (1 to 9); null means 1 for zstd and 6 for deflate."""
-    predictor: Annotated[int, Rule({"enum": [1, 2, 3]})] = 3
+    predictor: Annotated[int, Rule({"enum": [1, 2, 3]})] = 2
     """1 none, 2 horizontal differences, 3 differences of floating-point bytes."""
     tile_px: Annotated[int, Rule({"enum": [128, 256, 512, 1024]})] = 256
     """Side of its square tiles."""

@@ -57,7 +57,8 @@ def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
         item for item in _input_documents(plan) if ".band." in item["role"] or item["role"] == roles.L2A_SCL
     ]
     parts = [OUTPUT_VERSION, bands, config.target_grid_ref, config.valid_min_fraction, rasters, versions()]
-    return _fingerprint([*parts, grid_document(plan.target)])
+    # The output's tiles decide the windows that a kept stack is stored by.
+    return _fingerprint([*parts, config.output.tile_px, grid_document(plan.target)])
 
 
 def _input_documents(plan: ScenePlan) -> list[dict[str, Any]]:

@@ -149,8 +149,8 @@ def _warm_up(config: PreprocessConfig) -> None:
     import s2kernels
 
     names = {"none": "reflectance_valid", "compute_only": "reflectance_histogram"}
-    wanted = [names.get(config.normalize.mode, "reflectance_standardize")]
-    s2kernels.warm_up([name for name in (*wanted, "map_labels") if name in s2kernels.kernel_names()])
+    last = names.get(config.normalize.mode, "reflectance_standardize")
+    s2kernels.warm_up(["block_mean", "double_bilinear", last])
 
 
 class _Run:

@@ -112,10 +112,8 @@ def interpolate_directions(field, place, detectors, encoding, out):
     zenith = np.arctan2(np.hypot(east, north), up)
     azimuth = np.arctan2(east, north)
     if encoding.degrees:
-        channels = (np.degrees(zenith), np.degrees(azimuth) % 360.0)
-    else:
-        channels = (np.sin(zenith), np.cos(zenith), np.sin(azimuth), np.cos(azimuth))
-    return (_stored(channels, encoding),)
+        return (_stored((np.degrees(zenith), np.degrees(azimuth) % 360.0), encoding),)
+    return (_stored((np.sin(zenith), np.cos(zenith), np.sin(azimuth), np.cos(azimuth)), encoding),)
 
 
 def _stored(channels, encoding):
@@ -286,12 +284,11 @@ def _directing(name, encode, dtype):
         slots[:, :6] = (0, 1, 2, 3, 4, -1)
         y, x = np.mgrid[:height, :width]
         ids = [(x + y // 3 + 5 * band) // 37 % 6 for band in range(bands)]
-        step_yx = (16, 24)
-        i, j = np.mgrid[: height // 16 + 3, : width // 24 + 3] * np.array(step_yx).reshape(2, 1, 1)
+        i, j = np.mgrid[: height // 16 + 3, : width // 24 + 3] * np.array((16, 24)).reshape(2, 1, 1)
         col, row = 0.3 + j / 60 + i / 900 + (j / 3000) ** 2, 0.4 + i / 50 - j / 800
         return {
             "field": k.DirectionField(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), slots),
-            "place": k.Placement(np.stack((col, row)), step_yx, (5, 7)),
+            "place": k.Placement(np.stack((col, row)), (16, 24), (5, 7)),
             "detectors": np.array(ids, np.uint8).reshape(dn.shape),
             "encoding": encoding,
         }

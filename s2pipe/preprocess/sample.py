@@ -55,7 +55,7 @@ class PixelSampler:
         """Make the sampler of a scene."""
         size = config.normalize.max_pixels_per_scene
         assert size is not None
-        seeds = [band_seed(config.normalize.seed, key, band) for band in config.l1c_bands]
+        seeds = [band_seed(config.normalize.seed, key, band) for band in config.band_names]
         return cls(size, np.array(seeds, np.uint64))
 
     def add(self, window: Window, width: int, dn: np.ndarray) -> None:

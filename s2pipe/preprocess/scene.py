@@ -34,7 +34,7 @@ def mask_names(config: PreprocessConfig) -> tuple[str, ...]:
     """Names of the mask channels of ``x.tif``."""
     if config.valid_pixel_mask == "single":
         return ("valid",)
-    return tuple(f"valid_{band}" for band in config.l1c_bands)
+    return tuple(f"valid_{band}" for band in config.band_names)
 
 
 def write_stack(
@@ -55,10 +55,10 @@ def write_stack(
     """
     from s2kernels import reflectance_standardize, reflectance_valid
 
-    names = (*config.l1c_bands, *mask_names(config))
-    bands, output = len(config.l1c_bands), config.output
+    names = (*config.band_names, *mask_names(config))
+    bands, output = len(config.band_names), config.output
     radiometry = _radiometry(plan)
-    normalization = None if stats is None else _normalization(stats, config.l1c_bands)
+    normalization = None if stats is None else _normalization(stats, config.band_names)
     storage = TiffStorage(output.compression, output.level, output.predictor, output.tile_px)
     # A COG is a copy of a finished raster; what is copied is not worth compressing.
     plain = path.with_name("plain-" + path.name) if output.cog else path

@@ -80,11 +80,13 @@ class TiffSpec:
     band_names: tuple[str, ...]
     """Band descriptions, in order."""
     dtype: str
-    """NumPy name of the pixel type: uint8, uint16, uint32 or float32."""
+    """NumPy name of the pixel type: uint8, uint16, uint32, int16 or float32."""
     nodata: float | None = None
     """Nodata value to declare."""
     storage: TiffStorage = TiffStorage()
     """Compression and tiles."""
+    scale_offset: tuple[tuple[float, float], ...] | None = None
+    """Scale and offset of each band, value = stored * scale + offset; None for plain values."""
 
 
 class TiffWriter:
@@ -123,6 +125,9 @@ class TiffWriter:
             band.SetDescription(name)
             if spec.nodata is not None:
                 band.SetNoDataValue(spec.nodata)
+            if spec.scale_offset is not None:
+                band.SetScale(spec.scale_offset[number - 1][0])
+                band.SetOffset(spec.scale_offset[number - 1][1])
 
     def write(self, window: Window, data: np.ndarray) -> None:
         """Write one window of all bands; windows come in order and start on tile boundaries.

@@ -459,11 +459,6 @@ def test_rules_beyond_the_schema(
     assert not (tmp_path / "out").exists()
 
 
-def test_angles_are_refused_until_they_exist(dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"angles\.enabled"):
-        run_preprocess(dataset.config(tmp_path / "out", angles=AngleAssetConfig(enabled=True)))
-
-
 def test_stats_of_another_band_order_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     config = _both_passes(dataset, tmp_path, max_scenes=1)
     with pytest.raises(StatsMismatchError, match="bands: the configuration says"):

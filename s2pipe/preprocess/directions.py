@@ -31,7 +31,7 @@ class BandDirections:
     vectors: Mapping[int, FloatArray]
     """Unit vectors (node row, node column, 3) by detector, finite at every node."""
     borrowed: tuple[int, ...]
-    """Detectors with fewer than three nodes of their own, continued with a neighbour's slope."""
+    """Detectors with one or two nodes, or nodes in line, continued with a neighbour's slope."""
 
 
 def unit_vectors(zenith_deg: FloatArray, azimuth_deg: FloatArray) -> FloatArray:
@@ -66,16 +66,15 @@ def band_directions(angles: TileAngles, band: str) -> BandDirections:
             own[detector] = unit_vectors(zenith, azimuth)
     planes = {detector: plane for detector, grid in own.items() if (plane := _plane(grid)) is not None}
     vectors, borrowed = {}, []
-    touched = sorted({near for detector in own for near in (detector - 1, detector, detector + 1)})
-    for detector in touched:
+    touched = {near for detector in own for near in (detector - 1, detector, detector + 1) if 1 <= near <= 12}
+    for detector in sorted(touched | set(own)):
         plane = planes.get(detector)
         if plane is None:
             plane = _borrowed_plane(detector, own.get(detector), planes)
             if plane is None:
                 continue
-            borrowed.append(detector)
-        shape = angles.sun_zenith.shape
-        filled = _on_plane(plane, shape)
+            borrowed += [detector] if detector in own else []
+        filled = _on_plane(plane, angles.sun_zenith.shape)
         if detector in own:
             filled = np.where(np.isnan(own[detector]), filled, own[detector])
         vectors[detector] = filled

@@ -154,9 +154,28 @@ def _spans(crossings: np.ndarray) -> np.ndarray:
     by_column = np.lexsort((begin + end, rows))
     rows, detectors, begin, end = (values[by_column] for values in (rows, detectors, begin, end))
     overlap = (rows[1:] == rows[:-1]) & (end[:-1] > begin[1:])
-    middle = (end[:-1] + begin[1:]) / 2
-    end[:-1] = np.where(overlap, middle, end[:-1])
-    begin[1:] = np.where(overlap, middle, begin[1:])
+    middle = _middles(overlap, detectors, begin, end)
+    end[:-1] = np.where(overlap, np.minimum(middle, end[:-1]), end[:-1])
+    begin[1:] = np.where(overlap, np.maximum(middle, begin[1:]), begin[1:])
     # The first pixel whose centre is not left of the border, on both ends: no pixel twice, none left out.
     edges = np.ceil(np.clip(np.stack((begin, end)), -1e9, 1e9) - 0.5).astype(np.int64)
     return np.stack((rows.astype(np.int64), edges[0], edges[1], detectors.astype(np.int64)), axis=-1)
+
+
+def _middles(overlap: np.ndarray, detectors: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Middle of the overlap of each span with the next one.
+
+    Polygons are cut at the tile's border, which would shift the middle: there, the overlap is taken for as wide
+    as that of the same detectors elsewhere.
+    """
+    middle = (end[:-1] + begin[1:]) / 2
+    width = end[:-1] - begin[1:]
+    cut_left, cut_right = overlap & (begin[1:] <= begin[:-1]), overlap & (end[1:] <= end[:-1])
+    pairs = detectors[:-1] * 256 + detectors[1:]
+    for pair in np.unique(pairs[cut_left | cut_right]):
+        whole = overlap & (pairs == pair) & ~cut_left & ~cut_right
+        if whole.any():
+            half = np.median(width[whole]) / 2
+            middle = np.where(cut_left & (pairs == pair), end[:-1] - half, middle)
+            middle = np.where(cut_right & (pairs == pair), begin[1:] + half, middle)
+    return middle

@@ -15,7 +15,7 @@ from osgeo import gdal
 from s2pipe.demo import ProductSpec, make_products
 from s2pipe.download.local import index_products
 from s2pipe.errors import ConfigError, ManifestError, MissingInputError, RasterError, StatsMismatchError
-from s2pipe.preprocess.cfg import AngleAssetConfig, LabelConfig, NormalizeConfig, PreprocessConfig
+from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.schema import document_faults
 from tests.conftest import SMALL_SIDE_M, Dataset, read_whole_band

@@ -29,7 +29,7 @@ from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.raster.transform import same_crs, transform_points
 from s2pipe.raster.vrt import WarpSpec, warped_vrt
-from s2pipe.raster.writer import TILE_PX, TiffSpec, TiffWriter
+from s2pipe.raster.writer import TILE_PX, TiffSpec, TiffStorage, TiffWriter
 from s2pipe.safe.detectors import read_detector_outlines
 from s2pipe.safe.tile import ANGLE_STEP_M, TileAngles, TileMetadata, read_tile_angles
 
@@ -69,6 +69,8 @@ class AngleResult:
 
 
 class _IdReader(Protocol):
+    cost: int
+
     def read(self, window: Window, out: np.ndarray) -> None: ...
 
 
@@ -223,7 +225,10 @@ def _write_target(path: Path, scene: _SceneAngles, target: Grid, threads: int) -
     names = tuple(name for group in groups for name in channel_names(group.prefix, scene.config.encode))
     offsets = [encoding.azimuth_offset if name.endswith("azi_deg") else 0.0 for name in names]
     scales = tuple((encoding.scale, offset) for offset in offsets) if encoding.dtype == "int16" else None
-    spec = TiffSpec(target, names, encoding.dtype, encoding.missing, scales)
+    # Values are multiples of a step (see AngleEncoding): a full 10 m tile of sun and mean view direction then takes
+    # 103 MB with predictor 2, 152 MB with 3, and 858 MB with 3 if all bits were kept.
+    storage = TiffStorage(predictor=2)
+    spec = TiffSpec(target, names, encoding.dtype, encoding.missing, storage, scales)
     place = placement(scene.angles.tile, target)
     windows = _windows(target, len(names) * np.dtype(encoding.dtype).itemsize)
     largest = max(window.height * window.width for window in windows)

@@ -28,6 +28,9 @@ class MaskReader:
         Target grid.
     """
 
+    cost = 2
+    """Relative cost of reading."""
+
     def __init__(self, mask: RasterInfo, target: Grid) -> None:
         self._direct = mask.grid == target
         self._picks: tuple[np.ndarray, np.ndarray] | None = None
@@ -89,6 +92,9 @@ class OutlineReader:
     project : callable, optional
         Turns points of the tile's CRS into the target's; None when both are the same.
     """
+
+    cost = 1
+    """Relative cost of reading."""
 
     def __init__(
         self,

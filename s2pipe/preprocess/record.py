@@ -17,7 +17,7 @@ from s2pipe.errors import Fault, ManifestError
 from s2pipe.files import locked, utc_now, write_json_atomic
 from s2pipe.manifest import Product, SceneKey
 from s2pipe.preprocess.cfg import PreprocessConfig
-from s2pipe.preprocess.plan import ScenePlan, metadata_role
+from s2pipe.preprocess.plan import ScenePlan, band_role, grid_role, metadata_role
 from s2pipe.preprocess.stats import HistogramSettings
 from s2pipe.raster.gdalenv import gdal_module, jpeg2000_driver
 from s2pipe.raster.grid import Grid
@@ -54,9 +54,8 @@ def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
 def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     """Identify everything that a scene's resampled DN depend on: bands, grid, methods, rasters, versions."""
     bands = [(band.name, band.method) for band in plan.bands]
-    rasters = [
-        item for item in _input_documents(plan) if ".band." in item["role"] or item["role"] == roles.L2A_SCL
-    ]
+    read = {grid_role(config), *map(band_role, config.band_names)}  # not those of labels, which pass 1 lacks
+    rasters = [item for item in _input_documents(plan) if item["role"] in read]
     parts = [OUTPUT_VERSION, bands, config.target_grid_ref, config.valid_min_fraction, rasters, versions()]
     # The output's tiles decide the windows that a kept stack is stored by.
     return _fingerprint([*parts, config.output.tile_px, grid_document(plan.target)])

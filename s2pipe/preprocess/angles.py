@@ -171,6 +171,8 @@ class _SceneAngles:
             for detector, grid in found.items():
                 slots[index, detector] = len(vectors)
                 vectors.append(grid)
+        if not vectors:  # no detector has a node here: no slot is ever used
+            vectors = [np.full((*self.angles.sun_zenith.shape, 3), np.nan)]
         return DirectionField(np.stack(vectors), slots)
 
     def readers(self, target: Grid) -> list[_IdReader]:
@@ -322,7 +324,8 @@ def placement(tile: TileMetadata, grid: Grid) -> Any:
 def _lattice_error(nodes: np.ndarray, middles: np.ndarray) -> float:
     """Largest difference in cells that touch the tile between bilinear and exact middles, in node steps."""
     corners = [nodes[:, :-1, :-1], nodes[:, :-1, 1:], nodes[:, 1:, :-1], nodes[:, 1:, 1:]]
-    touching = ((np.minimum.reduce(corners) < 30) & (np.maximum.reduce(corners) > -8)).all(axis=0)
+    lowest, highest = np.minimum.reduce(corners), np.maximum.reduce(corners)
+    touching = ((-1e8 < lowest) & (lowest < 30) & (highest > -8)).all(axis=0)
     error = np.abs(sum(corners) / 4 - middles).max(axis=0)
     return float(error[touching].max(initial=0.0))
 
@@ -349,7 +352,11 @@ def _write_native(path: Path, scene: _SceneAngles) -> AngleRaster:
     for group in scene.groups():
         part = np.empty((encoding.channels, *shape_yx), np.float32)
         detectors = None if group.bands == slice(0, 0) else np.ascontiguousarray(ids[group.bands])
-        interpolate_directions(group.field, place, detectors, encoding, part)
+        # A neighbour's NaN would get into a node even with the weight 0: nodes that are NaN are told apart after.
+        field = group.field._replace(vectors=np.nan_to_num(group.field.vectors))
+        interpolate_directions(field, place, detectors, encoding, part)
+        if detectors is None:
+            part[:, np.isnan(group.field.vectors[..., 0]).all(axis=0)] = np.nan
         parts.append(part)
         names += channel_names(group.prefix, scene.config.encode)
     with TiffWriter(path, TiffSpec(grid, tuple(names), "float32", encoding.missing)) as writer:

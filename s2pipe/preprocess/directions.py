@@ -20,8 +20,8 @@ FloatArray = np.ndarray
 _OVERLAP_NODES = 0.2
 """A node that two detectors see lies within so many node steps of their seam (overlaps are 1 to 2 km)."""
 
-_FAR = 1e3
-"""An edge so many node steps away does not cross the tile."""
+_FAR = 40.0
+"""An edge so many node steps away does not cross the tile, and can still be projected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +156,7 @@ def node_outlines(angles: TileAngles, band: str) -> tuple[DetectorOutline, ...]:
     ends = np.array((-1.0, rows))
     outlines = []
     for index, detector in enumerate(order):
-        west, east = (np.clip(edges[k] + slope * ends, -_FAR, _FAR) for k in (index, index + 1))
+        west, east = (edges[k] + slope * ends for k in (index, index + 1))
         corners = np.array(
             [
                 (west[0], ends[0]),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from s2pipe.errors import RasterError
 from s2pipe.raster.grid import Grid, RasterInfo, Window
 from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.transform import same_crs
@@ -32,6 +33,10 @@ class MaskReader:
     """Relative cost of reading."""
 
     def __init__(self, mask: RasterInfo, target: Grid) -> None:
+        if not mask.grid.crs_wkt:
+            raise RasterError(
+                f"{mask.path}: the detector footprint has no coordinate reference system; fetch the file again"
+            )
         self._direct = mask.grid == target
         self._picks: tuple[np.ndarray, np.ndarray] | None = None
         text = mask.path
@@ -106,6 +111,11 @@ class OutlineReader:
         for outline in outlines:
             for ring in outline.rings:
                 points = ring if project is None else project(_densified(ring))
+                if not np.isfinite(points).all():
+                    raise RasterError(
+                        f"footprints of detector {outline.detector} cannot be brought into the target grid's CRS; "
+                        "choose a target grid nearer to the tile's own UTM zone"
+                    )
                 crossings.append(_crossings(_in_pixels(points, target), target.height, outline.detector))
         self._spans = _spans(np.concatenate(crossings))
         self._first = np.searchsorted(self._spans[:, 0], np.arange(target.height + 1))

@@ -115,7 +115,9 @@ def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: s
         for band, dn in enumerate(draw(plan, config)):
             accumulator.add(dn.reshape(1, 1, -1), first_band=band)
     result = accumulator.result()
-    products = [p.product_name for p in (plan.scene.l1c,) if p is not None and p.product_name]
+    with_l2a = any(name.startswith("l2a.") for name in settings.bands)
+    sources = (plan.scene.l1c, plan.scene.l2a) if with_l2a else (plan.scene.l1c,)
+    products = [p.product_name for p in sources if p is not None and p.product_name]
     key = {"tile_id": plan.key.tile_id, "sensing_start_utc": plan.key.sensing_start_utc}
     return Histogram(
         settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,18 +18,19 @@ from osgeo import gdal
 from s2pipe.demo import ProductSpec, make_products
 from s2pipe.demo.geometry import Swath, swath_of
 from s2pipe.download.local import index_products
-from s2pipe.errors import ConfigError, MissingInputError
+from s2pipe.errors import ConfigError, MetadataError, MissingInputError, RasterError
 from s2pipe.manifest import load_index, save_index
 from s2pipe.preprocess.cfg import AngleAssetConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.directions import node_outlines
 from s2pipe.preprocess.footprints import MaskReader, OutlineReader
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.raster.gdalenv import crs_wkt
-from s2pipe.raster.grid import Grid, Window
+from s2pipe.raster.grid import Grid, RasterInfo, Window
 from s2pipe.raster.reader import inspect_raster
+from s2pipe.raster.transform import transform_points
 from s2pipe.safe.detectors import DetectorOutline
 from s2pipe.safe.tile import read_tile_angles
-from tests.preprocess.angles_support import angles_of, apart, centres, channels, write
+from tests.preprocess.angles_support import angles_of, apart, centres, channels, vectors_of, write
 
 SIDE_M = 10_980
 BANDS = ("B02", "B8A", "B11")
@@ -165,8 +167,6 @@ def test_single_is_the_mean_of_the_bands_as_vectors(rasters: Scene, tmp_path: Pa
     assert meta["angles"]["view_mode"] == "single"
     per_band, _ = _run(rasters, tmp_path / "bands", replace(ON, include_sun=False))
     each = channels(per_band / "angles.tif")
-    from tests.preprocess.angles_support import vectors_of
-
     stacked = np.stack([vectors_of(*angles_of(each, f"view_{band}")) for band in BANDS])
     anywhere = np.isfinite(stacked[..., 0]).any(axis=0)
     total = np.nansum(stacked, axis=0)[anywhere]
@@ -398,8 +398,6 @@ def _without(tag: str) -> Callable[[str], str]:
 def test_damaged_metadata_names_file_and_element(
     rasters: Scene, tmp_path: Path, damage: Callable[[str], str], message: str
 ) -> None:
-    from s2pipe.errors import MetadataError
-
     text = rasters.granule.read_text(encoding="utf-8")
     damaged = tmp_path / "MTD_TL.xml"
     damaged.write_text(damage(text), encoding="utf-8")
@@ -411,8 +409,6 @@ def test_damaged_metadata_names_file_and_element(
 
 
 def test_a_scene_with_damaged_metadata_fails_and_leaves_nothing(rasters: Scene, tmp_path: Path) -> None:
-    import shutil
-
     data = tmp_path / "data"
     shutil.copytree(rasters.root, data)
     next((data / "raw/L1C").rglob("MTD_TL.xml")).write_text("<a/>")
@@ -420,6 +416,71 @@ def test_a_scene_with_damaged_metadata_fails_and_leaves_nothing(rasters: Scene, 
     assert result.exit_code == 1
     assert "MTD_TL.xml: a: expected the root element" in result.failed[0].error
     assert not list((tmp_path / "out/processed").rglob("*.tif"))
+
+
+def test_a_band_without_any_node_has_no_view_angle(rasters: Scene, tmp_path: Path) -> None:
+    text = rasters.granule.read_text(encoding="utf-8")
+    grids = re.compile(
+        r'<Viewing_Incidence_Angles_Grids bandId="1".*?</Viewing_Incidence_Angles_Grids>', re.S
+    )
+    blind = grids.sub(
+        lambda found: re.sub(
+            r"<VALUES>(.*?)</VALUES>",
+            lambda v: f"<VALUES>{' '.join(['NaN'] * len(v[1].split()))}</VALUES>",
+            found[0],
+        ),
+        text,
+    )
+    (tmp_path / "MTD_TL.xml").write_text(blind, encoding="utf-8")
+    grid = Grid(crs_wkt(32633), (499980, 60, 0, 5500020, 0, -60), (40, 50))
+    for aggregate in ("footprint", "nanmean"):
+        write(tmp_path / aggregate, tmp_path / "MTD_TL.xml", grid, replace(ON, detector_aggregate=aggregate))
+        found = channels(tmp_path / aggregate / "angles.tif")
+        assert np.isnan(found["view_B02_zen_sin"]).all()
+        assert np.isfinite(found["sun_zen_sin"]).all()
+
+
+@pytest.mark.parametrize("encode", ["deg", "sin_cos"])
+def test_native_means_keep_every_node(rasters: Scene, tmp_path: Path, encode: str) -> None:
+    grid = Grid(crs_wkt(32633), (499980, 60, 0, 5500020, 0, -60), (4, 5))
+    config = replace(ON, detector_aggregate="nanmean", grid="native", encode=encode)
+    write(tmp_path, rasters.granule, grid, config)
+    zenith, _ = angles_of(channels(tmp_path / "angles.tif"), "view_B02")
+    angles = read_tile_angles(rasters.granule)
+    values = np.stack([angles.view["B02", detector][0] for detector in angles.detectors("B02")])
+    seen = np.isfinite(values).any(axis=0)
+    np.testing.assert_array_equal(np.isfinite(zenith), seen)
+    expected = np.nansum(values, axis=0)[seen] / np.isfinite(values).sum(axis=0)[seen]
+    assert np.abs(zenith[seen] - expected).max() < 1e-4
+
+
+def test_seams_from_nodes_in_another_crs(rasters: Scene, tmp_path: Path) -> None:
+    """The same seams on the tile's own grid and, pixel by pixel, on one of the neighbouring zone."""
+    other = crs_wkt(32632)
+    tile_crs = crs_wkt(32633)
+    corner = transform_points(tile_crs, other, np.array([[500_100.0, 5_499_000.0]]))[0]
+    grid = Grid(other, (corner[0], 60, 0, corner[1], 0, -60), (90, 100))
+    config = replace(ON, detector_aggregate="nearest", encode="deg")
+    write(tmp_path / "other", rasters.granule, grid, config)
+    got = angles_of(channels(tmp_path / "other" / "angles.tif"), "view_B02")
+    x, y = centres(grid)
+    points = transform_points(other, tile_crs, np.stack((x.ravel(), y.ravel()), axis=-1))
+    outlines = node_outlines(read_tile_angles(rasters.granule), "B02")
+    for index in range(0, len(points), 211):
+        left, top = points[index] + (-5, 5)
+        single = Grid(tile_crs, (left, 10, 0, top, 0, -10), (1, 1))
+        write(tmp_path / "one", rasters.granule, single, config)
+        here = angles_of(channels(tmp_path / "one" / "angles.tif"), "view_B02")
+        row, col = divmod(index, 100)
+        error = apart(here, (got[0][row, col], got[1][row, col]))[0, 0]
+        assert error < 1e-4 or np.isnan(error) == np.isnan(got[0][row, col])
+    assert len(outlines) >= 2
+
+
+def test_masks_without_place_are_refused(tmp_path: Path) -> None:
+    info = RasterInfo("mask.jp2", Grid("", (0, 1, 0, 0, 0, -1), (3, 3)), "Byte", (3, 3))
+    with pytest.raises(RasterError, match=r"mask\.jp2: the detector footprint has no coordinate"):
+        MaskReader(info, Grid(crs_wkt(32633), (0, 1, 0, 0, 0, -1), (3, 3)))
 
 
 def test_masks_on_finer_coarser_and_shifted_grids(tmp_path: Path) -> None:

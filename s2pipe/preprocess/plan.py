@@ -22,8 +22,17 @@ from s2pipe.errors import (
     S2PipeError,
 )
 from s2pipe.manifest import Index, Scene, SceneKey
-from s2pipe.preprocess.cfg import SCL_GRID, PreprocessConfig
-from s2pipe.preprocess.labels import LabelBackend, LabelInput, backend_checksum, load_backend
+from s2pipe.preprocess.cfg import PreprocessConfig
+from s2pipe.preprocess.labels import LabelInput, backend_checksum
+from s2pipe.preprocess.needs import (
+    band_role,
+    grid_role,
+    label_backend,
+    metadata_role,
+    needed_roles,
+    optional_roles,
+    with_angles,
+)
 from s2pipe.preprocess.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.raster.grid import Grid, RasterInfo
 from s2pipe.raster.reader import inspect_raster
@@ -160,47 +169,6 @@ def key_text(key: SceneKey) -> str:
     return f"{key.tile_id}/{key.sensing_start_utc}"
 
 
-def needed_roles(config: PreprocessConfig) -> tuple[str, ...]:
-    """Roles that every scene must have; labels and angles are not needed to compute statistics."""
-    needed = [band_role(name) for name in config.band_names]
-    needed.append(grid_role(config))
-    if config.to_toa_reflectance:
-        needed += [metadata_role(name) for name in config.band_names]
-    backend = _label_backend(config)
-    if backend is not None:
-        needed += backend.roles
-    if _with_angles(config):
-        needed.append(roles.L1C_TILE_METADATA)
-    return tuple(dict.fromkeys(needed))
-
-
-def band_role(name: str) -> str:
-    """Role of a channel's raster."""
-    level, _, rest = name.rpartition(".")
-    return f"l2a.band.{rest}" if level == "l2a" else roles.l1c_band(name)
-
-
-def metadata_role(name: str) -> str:
-    """Role of the metadata that hold a channel's radiometry."""
-    return roles.L2A_PRODUCT_METADATA if name.startswith("l2a.") else roles.L1C_PRODUCT_METADATA
-
-
-def _label_backend(config: PreprocessConfig) -> LabelBackend | None:
-    if not config.labels.enabled or config.normalize.mode == "compute_only":
-        return None
-    return load_backend(config.labels)
-
-
-def _with_angles(config: PreprocessConfig) -> bool:
-    return config.angles.enabled and config.normalize.mode != "compute_only"
-
-
-def grid_role(config: PreprocessConfig) -> str:
-    """Role of the raster that defines the target grid."""
-    ref = config.target_grid_ref
-    return roles.L2A_SCL if ref == SCL_GRID else band_role(ref)
-
-
 def make_plan(index: Index, config: PreprocessConfig) -> Plan:
     """Resolve all scenes against the roles that the configuration needs.
 
@@ -314,7 +282,7 @@ def _gaps(index: Index, scene: Scene, config: PreprocessConfig) -> list[str]:
 
 
 def _label_files(scene: Scene, config: PreprocessConfig) -> tuple[Path, ...]:
-    backend = _label_backend(config)
+    backend = label_backend(config)
     return () if backend is None else backend.files(scene.key)
 
 
@@ -330,7 +298,7 @@ def _plan_scene(index: Index, scene: Scene, config: PreprocessConfig) -> ScenePl
     target = raster(grid_role(config)).grid
     bands = tuple(_band_input(name, raster(band_role(name)), target, config) for name in config.band_names)
     labels = None
-    if (backend := _label_backend(config)) is not None:
+    if (backend := label_backend(config)) is not None:
         files = [_placed(inspect_raster(str(path))) for path in backend.files(scene.key)]
         labels = LabelInput(backend, (*map(raster, backend.roles), *files))
         backend.sources(labels.rasters)  # refuses what it cannot use now, not in the middle of the run
@@ -346,7 +314,7 @@ def _plan_scene(index: Index, scene: Scene, config: PreprocessConfig) -> ScenePl
 
 
 def _angle_input(index: Index, scene: Scene, config: PreprocessConfig) -> AngleInput | None:
-    if not _with_angles(config):
+    if not with_angles(config):
         return None
 
     def file(asset: Asset) -> SceneFile:
@@ -357,25 +325,11 @@ def _angle_input(index: Index, scene: Scene, config: PreprocessConfig) -> AngleI
     found = {
         band: scene.asset(role)
         for band in config.view_bands
-        if (role := roles.l1c_detector_footprint(band)) in _optional_roles(index, scene, config)
+        if (role := roles.l1c_detector_footprint(band)) in optional_roles(index, scene, config)
     }
     return AngleInput(
         file(metadata), {band: file(asset) for band, asset in found.items() if asset is not None}
     )
-
-
-def _optional_roles(index: Index, scene: Scene, config: PreprocessConfig) -> list[str]:
-    """Roles that are used when the scene has them: detector footprint masks."""
-    angles = config.angles
-    if not (_with_angles(config) and angles.include_view and angles.detector_aggregate == "footprint"):
-        return []
-    wanted = [roles.l1c_detector_footprint(band) for band in config.view_bands]
-    return [
-        role
-        for role in wanted
-        if (asset := scene.asset(role)) is not None
-        and asset.is_available(index.root, allow_absolute=config.allow_absolute_paths)
-    ]
 
 
 def _gdal_path(index: Index, asset: Asset, config: PreprocessConfig) -> str:
@@ -419,14 +373,14 @@ def _radiometry(index: Index, scene: Scene, config: PreprocessConfig) -> SceneRa
 
 
 def _inputs(index: Index, scene: Scene, config: PreprocessConfig) -> Iterable[InputFile]:
-    for role in (*needed_roles(config), *_optional_roles(index, scene, config)):
+    for role in (*needed_roles(config), *optional_roles(index, scene, config)):
         asset = scene.asset(role)
         assert asset is not None
         status = asset.resolve(index.root, allow_absolute=config.allow_absolute_paths).stat()
         checksum = f"{asset.checksum.algorithm}:{asset.checksum.value}" if asset.checksum else None
         name = asset.product_path or asset.member or asset.path
         yield InputFile(role, name, status.st_size, status.st_mtime_ns, checksum)
-    backend = _label_backend(config)
+    backend = label_backend(config)
     if backend is None:
         return
     for path in backend.files(scene.key):

@@ -17,7 +17,8 @@ from s2pipe.errors import Fault, ManifestError
 from s2pipe.files import locked, utc_now, write_json_atomic
 from s2pipe.manifest import Product, SceneKey
 from s2pipe.preprocess.cfg import PreprocessConfig
-from s2pipe.preprocess.plan import ScenePlan, band_role, grid_role, metadata_role
+from s2pipe.preprocess.needs import band_role, grid_role, metadata_role
+from s2pipe.preprocess.plan import ScenePlan
 from s2pipe.preprocess.stats import HistogramSettings
 from s2pipe.raster.gdalenv import gdal_module, jpeg2000_driver
 from s2pipe.raster.grid import Grid

@@ -529,7 +529,7 @@ def test_polygons_against_gdal(tmp_path: Path) -> None:
         OutlineReader([DetectorOutline(7, rings)], grid).read(Window(0, 0, 60, 80), got)
         memory = gdal.GetDriverByName("MEM").Create("", 80, 60, 1)
         memory.SetGeoTransform(grid.geotransform)
-        source = ogr.GetDriverByName("MEM" if gdal.__version__ >= "3.11" else "Memory").CreateDataSource("m")
+        source = (ogr.GetDriverByName("Memory") or ogr.GetDriverByName("MEM")).CreateDataSource("m")
         layer = source.CreateLayer("m")
         feature = ogr.Feature(layer.GetLayerDefn())
         text = ", ".join("(" + ", ".join(f"{x!r} {y!r}" for x, y in one.tolist()) + ")" for one in rings)

@@ -51,10 +51,9 @@ def node_coordinates(tile: TileMetadata, x: np.ndarray, y: np.ndarray) -> tuple[
 
 def interpolated(grid: tuple[np.ndarray, np.ndarray], row: np.ndarray, col: np.ndarray) -> np.ndarray:
     """Bilinear unit vectors by SciPy, independently of the kernel."""
-    from scipy.interpolate import RegularGridInterpolator
-
+    interpolate = pytest.importorskip("scipy.interpolate")
     lines = np.arange(grid[0].shape[0], dtype=float), np.arange(grid[0].shape[1], dtype=float)
-    found = RegularGridInterpolator(lines, vectors_of(*grid), bounds_error=False)(
+    found = interpolate.RegularGridInterpolator(lines, vectors_of(*grid), bounds_error=False)(
         np.stack((row, col), axis=-1)
     )
     return found / np.linalg.norm(found, axis=-1, keepdims=True)

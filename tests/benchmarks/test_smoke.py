@@ -47,3 +47,11 @@ def test_the_kernel_benchmarks_run(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=_environment(tmp_path), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "s2kernels: throughput" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_angle_benchmarks_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "benchmarks/bench_angles.py"]
+    done = subprocess.run(command, cwd=ROOT, env=_environment(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 passed" in done.stdout

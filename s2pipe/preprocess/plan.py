@@ -301,7 +301,10 @@ def _plan_scene(index: Index, scene: Scene, config: PreprocessConfig) -> ScenePl
     if (backend := label_backend(config)) is not None:
         files = [_placed(inspect_raster(str(path))) for path in backend.files(scene.key)]
         labels = LabelInput(backend, (*map(raster, backend.roles), *files))
-        backend.sources(labels.rasters)  # refuses what it cannot use now, not in the middle of the run
+        try:
+            backend.sources(labels.rasters)  # refuses what it cannot use now, not in the middle of the run
+        except RasterError as error:
+            raise _UnusableRaster(str(error)) from error
     return ScenePlan(
         scene=scene,
         target=target,

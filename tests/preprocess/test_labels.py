@@ -140,6 +140,13 @@ def test_rasters_that_hold_no_classes_are_refused(tmp_path: Path) -> None:
         labels_of(tmp_path, [path], grid_of((3, 4)), raster_config())
 
 
+def test_such_a_raster_stops_the_run_before_any_pixel(dataset: Dataset, tmp_path: Path) -> None:
+    path = make_raster(tmp_path / "c.tif", CLASSES.astype(np.float32))
+    with pytest.raises(RasterError, match="expected pixel type Byte or UInt16, got Float32"):
+        run_preprocess(dataset.config(tmp_path / "out", labels=raster_config(str(path))))
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("threshold", [1, 2, 50, 100])
 @pytest.mark.parametrize("resampling, step", [("nearest", 20.0), ("mode", 40.0)])
 def test_cloud_probability(tmp_path: Path, threshold: int, resampling: str, step: float) -> None:

@@ -21,6 +21,7 @@ from s2pipe.preprocess.angles import write_angles
 from s2pipe.preprocess.cache import CacheDamagedError
 from s2pipe.preprocess.cfg import PreprocessConfig, rule_faults
 from s2pipe.preprocess.labels import write_labels
+from s2pipe.preprocess.needs import with_angles
 from s2pipe.preprocess.plan import Plan, ScenePlan, key_text, make_plan
 from s2pipe.preprocess.record import (
     AssetRecord,
@@ -152,7 +153,7 @@ def _warm_up(config: PreprocessConfig) -> None:
 
     names = {"none": "reflectance_valid", "compute_only": "reflectance_histogram"}
     wanted = ["block_mean", "double_bilinear", names.get(config.normalize.mode, "reflectance_standardize")]
-    if config.angles.enabled:  # first, since angles are written before the stack
+    if with_angles(config):  # first, since angles are written before the stack
         wanted.insert(0, "interpolate_directions" + (":int16" if config.angles.dtype == "int16" else ""))
     s2kernels.warm_up(wanted)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,6 +21,8 @@ except ImportError:  # Windows: msvcrt offers the same kind of advisory lock
     fcntl = None  # type: ignore[assignment]
 
 _HASH_CHUNK = 1 << 20
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+"""What locking fails with when another process holds the lock (Windows: EACCES, EDEADLK)."""
 
 
 def utc_now() -> str:
@@ -136,7 +139,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[IO[bytes]]:
     Raises
     ------
     LockedError
-        Another process holds the lock and ``wait`` is false.
+        Another process holds the lock and ``wait`` is false, or the file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b") as stream:
@@ -158,7 +161,24 @@ def _acquire(stream: IO[bytes], path: Path, wait: bool) -> None:
             mode = msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK  # type: ignore[attr-defined]
             msvcrt.locking(stream.fileno(), mode, 1)  # type: ignore[attr-defined]
     except OSError as error:
-        raise LockedError(f"{path}: another s2pipe run holds this lock; wait for it to end") from error
+        if error.errno in _HELD:
+            raise LockedError(f"{path}: another s2pipe run holds this lock; wait for it to end") from error
+        name = errno.errorcode.get(error.errno or 0, "unknown")
+        raise LockedError(
+            f"{path}: the file cannot be locked ({name}: {error.strerror}; file system: {file_system(path)}); choose a "
+            "directory on a local disk, or mount that file system with locks"
+        ) from error
+
+
+def file_system(path: Path) -> str:
+    """Return the type of the file system that holds a path, ``ext4`` or ``nfs``; ``unknown`` off Linux."""
+    try:
+        mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return "unknown"
+    real = os.path.realpath(path)
+    holding = [(mount, kind) for _, mount, kind, *_ in mounts if os.path.commonpath((real, mount)) == mount]
+    return max(holding, key=lambda item: len(item[0]), default=("", "unknown"))[1]
 
 
 def _release(stream: IO[bytes]) -> None:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from s2pipe.config import check_config
-from s2pipe.errors import S2PipeError
+from s2pipe.errors import ConfigError, Fault, S2PipeError
 from s2pipe.manifest import SceneKey, load_index
 from s2pipe.preprocess.cache import CacheDamagedError
 from s2pipe.preprocess.cfg import PreprocessConfig, rule_faults
 from s2pipe.preprocess.labels import write_labels
-from s2pipe.preprocess.plan import Plan, ScenePlan, key_text, make_plan
+from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan
 from s2pipe.preprocess.record import (
     AssetRecord,
     RunLog,
@@ -38,14 +38,13 @@ from s2pipe.preprocess.stack import write_stack_vrt
 from s2pipe.preprocess.stats import (
     HISTOGRAM_NAME,
     Histogram,
-    check_stats_match,
     load_histogram,
-    load_stats,
     merge_histograms,
     save_histogram,
     stats_document,
     write_stats,
 )
+from s2pipe.preprocess.stats_file import check_stats_match, load_stats
 from s2pipe.progress import Progress
 from s2pipe.raster.gdalenv import jpeg2000_driver
 from s2pipe.schema import document_faults
@@ -93,19 +92,28 @@ class PreprocessResult:
         """Plain values for ``--json``."""
         return {
             "run_id": self.run_id,
-            "done": [key_text(key) for key in self.done],
-            "up_to_date": [key_text(key) for key in self.up_to_date],
-            "incomplete": [key_text(key) for key in self.incomplete],
-            "failed": [{"scene": key_text(item.key), "error": item.error} for item in self.failed],
+            "done": [str(key) for key in self.done],
+            "up_to_date": [str(key) for key in self.up_to_date],
+            "incomplete": [str(key) for key in self.incomplete],
+            "failed": [{"scene": str(item.key), "error": item.error} for item in self.failed],
             "index_path": None if self.index_path is None else str(self.index_path),
             "stats_path": None if self.stats_path is None else str(self.stats_path),
             "log_path": None if self.log_path is None else str(self.log_path),
         }
 
 
-def check(config: PreprocessConfig) -> None:
-    """Check a configuration, raising :class:`~s2pipe.errors.ConfigError` with every fault."""
-    check_config(
+def check(config: PreprocessConfig) -> PreprocessConfig:
+    """Check a configuration and bring its values to their types.
+
+    Raises
+    ------
+    ConfigError
+        With every fault.
+    """
+    if not isinstance(config, PreprocessConfig):
+        got = type(config).__name__
+        raise ConfigError("run_preprocess", [Fault("", f"expected a PreprocessConfig, got {got}")])
+    return check_config(
         config, lambda document: document_faults(document, "preprocess_config"), rule_faults, "preprocess"
     )
 
@@ -129,7 +137,7 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
         Anything that is wrong before the first pixel: configuration, missing inputs, statistics that do not
         match. Nothing was written then.
     """
-    check(config)
+    config = check(config)
     jpeg2000_driver()
     stats = None
     if config.normalize.mode == "apply_with_stats":
@@ -191,7 +199,7 @@ class _Run:
     def _each_scene(self, work: Callable[[ScenePlan], bool]) -> None:
         """Process scene by scene; the one place where a scene's error is caught and recorded."""
         for left_out in self.plan.incomplete:
-            log.warning("%s is left out: %s", key_text(left_out.key), left_out.reason)
+            log.warning("%s is left out: %s", left_out.key, left_out.reason)
             self.result.incomplete.append(left_out.key)
             self._log.add(left_out.key, "incomplete", error=left_out.reason)
         for unreadable in self.plan.unreadable:
@@ -212,14 +220,12 @@ class _Run:
                     seconds = time.monotonic() - start
                     (self.result.done if is_new else self.result.up_to_date).append(scene.key)
                     self._log.add(scene.key, "done" if is_new else "up_to_date", seconds)
-                    log.info(
-                        "%s %s in %.1f s", key_text(scene.key), "done" if is_new else "is up to date", seconds
-                    )
-                progress.step(key_text(scene.key))
+                    log.info("%s %s in %.1f s", scene.key, "done" if is_new else "is up to date", seconds)
+                progress.step(str(scene.key))
         self._log.close()
 
     def _fail(self, key: SceneKey, reason: str, details: str, seconds: float) -> None:
-        log.error("%s failed: %s", key_text(key), reason)
+        log.error("%s failed: %s", key, reason)
         self.result.failed.append(FailedScene(key, reason))
         self._log.add(key, "failed", seconds, details)
 

@@ -19,15 +19,14 @@ from s2pipe.preprocess.stats import (
     HistogramSettings,
     band_stats,
     bin_edges,
-    check_stats_match,
     load_histogram,
-    load_stats,
     merge_histograms,
     save_histogram,
     scene_record,
     stats_document,
     write_stats,
 )
+from s2pipe.preprocess.stats_file import check_stats_match, load_stats
 from tests.conftest import Dataset
 
 SETTINGS = HistogramSettings(

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
-from s2pipe.errors import LockedError, PathEscapeError
+from s2pipe.errors import LockedError, OutputError, PathEscapeError
 
 try:
     import fcntl
@@ -72,6 +72,26 @@ def write_bytes_atomic(target: Path, data: bytes) -> None:
 def write_json_atomic(target: Path, document: Any) -> None:
     """Write a JSON document atomically (see :func:`json_bytes` for its form)."""
     write_bytes_atomic(target, json_bytes(document))
+
+
+def check_writable(directory: Path) -> None:
+    """Make a directory if it is missing, and try to write to it.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written to.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory, prefix=".s2pipe-") as stream:
+            stream.write(bytes(4096))
+            stream.flush()
+    except OSError as error:
+        raise OutputError(
+            f"{directory}: cannot be written to ({error.strerror}: {error.filename or directory}); choose another "
+            "directory, or make this one writable and give it room"
+        ) from error
 
 
 def hash_file(path: Path, algorithm: str) -> str:

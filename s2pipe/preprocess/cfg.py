@@ -189,6 +189,7 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
                     f"expected a class 0..255 -> label 0..65535, got {source} -> {target}",
                 )
             )
+    faults += _outside_faults(config.labels)
     highest = {"zstd": 22, "deflate": 9}.get(config.output.compression)
     if config.output.level is not None and (highest is None or config.output.level > highest):
         wanted = f"at most {highest}" if highest else "null, since this compression has no levels"
@@ -203,6 +204,20 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
             Fault("angles.enabled", "angle rasters are not available in this version; set it to false")
         )
     return faults
+
+
+def _outside_faults(labels: LabelConfig) -> list[Fault]:
+    """Class 255 of the scene classification stands for pixels outside its coverage, which ignore_index is for."""
+    target = (labels.mapping or {}).get(255, labels.ignore_index)
+    if labels.backend != "scl" or target == labels.ignore_index:
+        return []
+    return [
+        Fault(
+            "labels.mapping.255",
+            f"stands for pixels outside the source's coverage, which become ignore_index ({labels.ignore_index}); set "
+            f"that to {target}, or leave 255 out",
+        )
+    ]
 
 
 def _normalize_faults(normalize: NormalizeConfig) -> list[Fault]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from s2pipe.errors import MetadataError
 from s2pipe.safe.metadata import read_radiometry
 
 
@@ -43,8 +44,13 @@ def scene_radiometry(metadata: bytes, source: str, bands: Sequence[str]) -> Scen
     Raises
     ------
     MetadataError
-        No usable quantification value, or an offset list that lacks a band.
+        Metadata of another level, no usable quantification value, or an offset list that lacks a band.
     """
     radiometry = read_radiometry(metadata, source)
+    if radiometry.level != "L1C":
+        raise MetadataError(
+            f"{source}: expected the metadata of an L1C product (MTD_MSIL1C.xml), got those of an {radiometry.level} "
+            "product; correct the manifest, or index the products again"
+        )
     offsets = tuple(radiometry.offset(band) for band in bands)
     return SceneRadiometry((radiometry.quantification,) * len(bands), offsets, source)

@@ -16,23 +16,24 @@ from typing import Any
 
 from s2pipe.config import check_config
 from s2pipe.errors import ConfigError, Fault, S2PipeError
+from s2pipe.files import check_writable
 from s2pipe.manifest import SceneKey, load_index
 from s2pipe.preprocess.cache import CacheDamagedError
 from s2pipe.preprocess.cfg import PreprocessConfig, rule_faults
+from s2pipe.preprocess.describe import describe
+from s2pipe.preprocess.finish import UNFINISHED, finish_sample, sample_lock
 from s2pipe.preprocess.labels import write_labels
-from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan
+from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan, scene_directory
 from s2pipe.preprocess.record import (
     AssetRecord,
     RunLog,
     SampleResult,
     complete_meta,
     histogram_fingerprint,
-    index_entry,
     sample_fingerprint,
     sample_meta,
-    update_index,
-    write_meta,
 )
+from s2pipe.preprocess.sample_index import check_index, then, update_index
 from s2pipe.preprocess.scene import count_scene, mask_names, write_stack
 from s2pipe.preprocess.stack import write_stack_vrt
 from s2pipe.preprocess.stats import (
@@ -82,11 +83,13 @@ class PreprocessResult:
     """stats.json written by pass 1, else None."""
     log_path: Path | None = None
     """Record of the run."""
+    error: str | None = None
+    """Why pass 1 could not make statistics of the scenes that it counted; None when it could."""
 
     @property
     def exit_code(self) -> int:
-        """0 when every scene is complete, 1 when some failed."""
-        return 1 if self.failed else 0
+        """0 when every scene is complete, 1 when some failed or have no statistics."""
+        return 1 if self.failed or self.error else 0
 
     def summary(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
@@ -99,6 +102,7 @@ class PreprocessResult:
             "index_path": None if self.index_path is None else str(self.index_path),
             "stats_path": None if self.stats_path is None else str(self.stats_path),
             "log_path": None if self.log_path is None else str(self.log_path),
+            "error": self.error,
         }
 
 
@@ -135,7 +139,7 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     ------
     S2PipeError
         Anything that is wrong before the first pixel: configuration, missing inputs, statistics that do not
-        match. Nothing was written then.
+        match, outputs that cannot be written. Nothing was written then.
     """
     config = check(config)
     jpeg2000_driver()
@@ -145,11 +149,22 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
         stats = load_stats(config.normalize.stats_path)
         check_stats_match(stats, config, str(config.normalize.stats_path))
     plan = make_plan(load_index(config.index_json), config)
+    _check_outputs(config)
     threading.Thread(target=_warm_up, args=(config,), daemon=True).start()
     run = _Run(config, plan)
     if config.normalize.mode == "compute_only":
         return run.compute_stats()
     return run.write_samples(stats)
+
+
+def _check_outputs(config: PreprocessConfig) -> None:
+    """Check that everything can be written before anything is."""
+    normalize = config.normalize
+    if normalize.mode == "compute_only" and normalize.stats_path is not None:
+        check_writable(normalize.stats_path.parent)
+    check_writable(config.out_dir)
+    if normalize.mode != "compute_only":
+        check_index(config.out_dir)
 
 
 def _warm_up(config: PreprocessConfig) -> None:
@@ -180,7 +195,12 @@ class _Run:
         if histograms:
             total = merge_histograms(histograms)
             left_out = len(self.result.incomplete) + len(self.result.failed)
-            document = stats_document(total, self.config.normalize.clip_percentiles, left_out)
+            try:
+                document = stats_document(total, self.config.normalize.clip_percentiles, left_out)
+            except S2PipeError as error:  # known only now that every pixel was counted
+                self.result.error = f"{error}. The scenes are counted; {stats_path} was not written"
+                log.error("%s", self.result.error)
+                return self.result
             if self.config.normalize.save_histograms:
                 save_histogram(stats_path.with_name(HISTOGRAM_NAME), total)
             write_stats(stats_path, document)
@@ -189,12 +209,23 @@ class _Run:
 
     def write_samples(self, stats: Mapping[str, Any] | None) -> PreprocessResult:
         """Pass 2, or the only pass: samples and their index."""
-        entries: list[dict[str, Any]] = []
-        try:
-            self._each_scene(lambda scene: self._write(scene, stats, entries))
-        finally:
-            self.result.index_path = update_index(self.config.out_dir, entries)
+        done: list[Path] = []
+
+        def update() -> None:
+            self.result.index_path = update_index(self.config.out_dir, done, self._failed(stats))
+
+        with then(update):
+            self._each_scene(lambda scene: self._write(scene, stats, done))
         return self.result
+
+    def _failed(self, stats: Mapping[str, Any] | None) -> dict[Path, str | None]:
+        """Directories of the scenes that failed, and the fingerprint that their samples should have."""
+        keys = {item.key for item in self.result.failed}
+        expected: dict[Path, str | None] = {scene_directory(item.key): None for item in self.plan.unreadable}
+        for scene in self.plan.scenes:
+            if scene.key in keys:
+                expected[scene.directory] = sample_fingerprint(scene, self.config, stats)
+        return expected
 
     def _each_scene(self, work: Callable[[ScenePlan], bool]) -> None:
         """Process scene by scene; the one place where a scene's error is caught and recorded."""
@@ -208,6 +239,7 @@ class _Run:
             for scene in self.plan.scenes:
                 start = time.monotonic()
                 try:
+                    log.debug("%s", describe(scene))
                     is_new = _twice_if_damaged(work, scene)
                 except S2PipeError as error:
                     self._fail(scene.key, str(error), traceback.format_exc(), time.monotonic() - start)
@@ -242,27 +274,20 @@ class _Run:
         histograms.append(histogram)
         return True
 
-    def _write(
-        self, scene: ScenePlan, stats: Mapping[str, Any] | None, entries: list[dict[str, Any]]
-    ) -> bool:
-        out_dir, directory = self.config.out_dir, scene.directory
-        if not self.config.overwrite:
-            meta = complete_meta(out_dir, directory, sample_fingerprint(scene, self.config, stats))
-            if meta is not None:
-                entries.append(index_entry(meta, directory))
-                return False
-        meta = _write_sample(scene, self.config, stats)
-        entries.append(index_entry(meta, directory))
-        return True
+    def _write(self, scene: ScenePlan, stats: Mapping[str, Any] | None, done: list[Path]) -> bool:
+        out_dir, fingerprint = self.config.out_dir, sample_fingerprint(scene, self.config, stats)
+        with sample_lock(out_dir / scene.directory):
+            known = None if self.config.overwrite else complete_meta(out_dir, scene.directory, fingerprint)
+            if known is None:
+                _write_sample(scene, self.config, stats)
+        done.append(scene.directory)
+        return known is None
 
 
-def _write_sample(
-    scene: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _write_sample(scene: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None) -> None:
     """Write all files of a sample beside their final places, then move them there, ``meta.json`` last."""
     final = config.out_dir / scene.directory
-    final.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=final, prefix=".unfinished-") as name:
+    with tempfile.TemporaryDirectory(dir=final, prefix=UNFINISHED) as name:
         work = Path(name)
         names = (*config.l1c_bands, *mask_names(config))
         assets = {"x": _asset(scene, "x.tif", "float32", names, None)}
@@ -274,16 +299,7 @@ def _write_sample(
         write_stack_vrt(work, final, scene)
         assets["stack"] = _asset(scene, "stack.vrt", "float32", config.l1c_bands, 0)
         result = SampleResult(assets, coverage.by_channel, label_stats)
-        meta = sample_meta(scene, config, result, stats)
-        (final / "meta.json").unlink(missing_ok=True)
-        for stale in ("y.tif", "angles.tif"):
-            (final / stale).unlink(missing_ok=True)
-        for path in sorted(item for item in work.rglob("*") if item.is_file()):
-            target = final / path.relative_to(work)
-            target.parent.mkdir(exist_ok=True)
-            path.replace(target)
-        write_meta(final / "meta.json", meta)
-    return meta
+        finish_sample(work, config.out_dir, scene.directory, sample_meta(scene, config, result, stats))
 
 
 def _asset(

@@ -189,11 +189,22 @@ def _source_element(tag: str, path: str, vrt_dir: Path | None) -> str:
     relative = 0
     if vrt_dir is not None and not path.startswith(("<", "/vsi")):
         try:
-            path = Path(os.path.relpath(path, vrt_dir)).as_posix()
-            relative = 1
+            path, relative = _portable_path(path, vrt_dir)
         except ValueError:  # Windows: another drive has no relative path
             path = os.path.abspath(path)
     return f'<{tag} relativeToVRT="{relative}">{escape(path)}</{tag}>'
+
+
+def _portable_path(path: str, vrt_dir: Path) -> tuple[str, int]:
+    """Relative path and 1, or the absolute path and 0 where ``..`` would cross a symbolic link.
+
+    GDAL drops ``..`` from the text, the system follows the link: only one of them would find the file.
+    """
+    relative = os.path.relpath(path, vrt_dir)
+    reached = os.path.realpath(os.path.join(os.path.realpath(vrt_dir), relative))
+    if reached != os.path.realpath(path):
+        return os.path.abspath(path), 0
+    return Path(relative).as_posix(), 1
 
 
 def _srs(grid: Grid) -> str:

@@ -87,10 +87,10 @@ def check_writable(directory: Path) -> None:
         with tempfile.NamedTemporaryFile(dir=directory, prefix=".s2pipe-") as stream:
             stream.write(bytes(4096))
             stream.flush()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise OutputError(
-            f"{directory}: cannot be written to ({error.strerror}: {error.filename or directory}); choose another "
-            "directory, or make this one writable and give it room"
+            f"{directory}: cannot be written to ({error}); choose another directory, or make this one writable and "
+            "give it room"
         ) from error
 
 

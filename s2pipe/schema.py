@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,9 +69,9 @@ def document_faults(document: Any, name: str) -> list[Fault]:
 
 
 def _not_finite(value: Any, path: list[str | int]) -> Iterator[Fault]:
-    """Faults of numbers that JSON does not have, which YAML and the command line can give."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield Fault(json_path(path), f"expected a finite number, got {value}")
+    """Faults of numbers that float64 cannot hold: NaN and infinity, from YAML or options, and huge integers."""
+    if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+        yield Fault(json_path(path), f"expected a finite number, got {_shown(value)}")
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from _not_finite(item, [*path, key])

@@ -209,6 +209,12 @@ def test_numbers_that_are_none_are_faults_with_their_path(text: str) -> None:
     assert str(caught.value) == expected
 
 
+def test_integers_beyond_float64_are_faults() -> None:
+    document = {**MINIMAL, "normalize": {"hist_range": [0, 10**400]}}
+    with pytest.raises(ConfigError, match=r"hist_range\[1\]: expected a finite number, got 1000"):
+        build_config(document, STEPS["preprocess"], "x")
+
+
 def test_infinity_in_yaml_is_a_fault_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("preprocess: {normalize: {hist_range: [0, .inf]}}")
     document = {**MINIMAL, **read_step_document(tmp_path / "a.yaml", STEPS["preprocess"])}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from s2pipe.config import check_config
-from s2pipe.errors import ConfigError, Fault, S2PipeError
+from s2pipe.errors import ConfigError, Fault, OutputError, S2PipeError
 from s2pipe.files import check_writable
 from s2pipe.manifest import SceneKey, load_index
 from s2pipe.preprocess.cache import CacheDamagedError
@@ -162,6 +162,8 @@ def _check_outputs(config: PreprocessConfig) -> None:
     normalize = config.normalize
     if normalize.mode == "compute_only" and normalize.stats_path is not None:
         check_writable(normalize.stats_path.parent)
+        if normalize.stats_path.is_dir():
+            raise OutputError(f"{normalize.stats_path}: is a directory; name the file stats.json inside it")
     check_writable(config.out_dir)
     if normalize.mode != "compute_only":
         check_index(config.out_dir)

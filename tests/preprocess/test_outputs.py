@@ -67,6 +67,12 @@ def test_outputs_that_cannot_be_written_stop_the_run(dataset: Dataset, tmp_path:
     assert not list(tmp_path.rglob("*.npz"))
 
 
+def test_statistics_cannot_be_a_directory(dataset: Dataset, tmp_path: Path) -> None:
+    normalize = NormalizeConfig(mode="compute_only", stats_path=tmp_path)
+    with pytest.raises(OutputError, match="is a directory; name the file"):
+        run_preprocess(dataset.config(tmp_path / "out", normalize=normalize, **SMALL))
+
+
 def test_the_index_says_what_is_on_disk(dataset: Dataset, tmp_path: Path) -> None:
     """A run that ends late must not bring back what another has replaced meanwhile."""
     config = dataset.config(tmp_path, labels=LabelConfig(enabled=True), **SMALL)

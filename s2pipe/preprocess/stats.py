@@ -220,6 +220,7 @@ def load_histogram(path: Path) -> Histogram:
             counts, underflow, overflow = (arrays[name] for name in ("counts", "underflow", "overflow"))
         if about["format"] != HISTOGRAM_FORMAT:
             raise ValueError(f"format {about['format']!r} is not {HISTOGRAM_FORMAT!r}")
+        scene_keys(about["scenes"])
         raw = about["settings"]
         settings = HistogramSettings(
             **{**raw, "bands": tuple(raw["bands"]), "hist_range": tuple(raw["hist_range"])}

@@ -97,14 +97,7 @@ def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Pat
       <ApproxTransformer>
         <MaxError>{_MAX_ERROR_PX}</MaxError>
         <BaseTransformer>
-          <GenImgProjTransformer>
-            <SrcGeoTransform>{_numbers(source.grid.geotransform)}</SrcGeoTransform>
-            <SrcInvGeoTransform>{_numbers(_inverse(source.grid.geotransform))}</SrcInvGeoTransform>{
-        _reprojection(source.grid, target)
-    }
-            <DstGeoTransform>{_numbers(target.geotransform)}</DstGeoTransform>
-            <DstInvGeoTransform>{_numbers(_inverse(target.geotransform))}</DstInvGeoTransform>
-          </GenImgProjTransformer>
+{_transformer(source.grid, target)}
         </BaseTransformer>
       </ApproxTransformer>
     </Transformer>
@@ -212,6 +205,18 @@ def _srs(grid: Grid) -> str:
         return "<SRS></SRS>"
     mapping = "2,1" if grid.crs_wkt.startswith("GEOG") else "1,2"
     return f"<SRS dataAxisToSRSAxisMapping={quoteattr(mapping)}>{escape(grid.crs_wkt)}</SRS>"
+
+
+def _transformer(source: Grid, target: Grid) -> str:
+    """From pixels of the target to pixels of the source."""
+    return f"""          <GenImgProjTransformer>
+            <SrcGeoTransform>{_numbers(source.geotransform)}</SrcGeoTransform>
+            <SrcInvGeoTransform>{_numbers(_inverse(source.geotransform))}</SrcInvGeoTransform>{
+        _reprojection(source, target)
+    }
+            <DstGeoTransform>{_numbers(target.geotransform)}</DstGeoTransform>
+            <DstInvGeoTransform>{_numbers(_inverse(target.geotransform))}</DstInvGeoTransform>
+          </GenImgProjTransformer>"""
 
 
 def _reprojection(source: Grid, target: Grid) -> str:

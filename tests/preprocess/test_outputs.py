@@ -229,7 +229,7 @@ def test_metadata_of_another_level_are_refused(
     l2a = next(item for item in items if item["role"] == "l2a.product_metadata")
     _item(document, "l1c.product_metadata")["path"] = l2a["path"]
     index.write_text(json.dumps(document))
-    with pytest.raises(MetadataError, match=r"expected .*L1C.*, got those of an L2A product"):
+    with pytest.raises(MetadataError, match=r"expected .*L1C.*, got .*L2A"):
         run_preprocess(replace(dataset.config(tmp_path / "out", **SMALL), index_json=index))
 
 
@@ -292,6 +292,25 @@ def test_a_polite_kill_is_an_interruption(dataset: Dataset, tmp_path: Path) -> N
     assert "interrupted" in rest and "Traceback" not in rest
     assert [sample["key"]["sensing_start_utc"] for sample in _samples(tmp_path)] == ["2025-12-10T10:03:19Z"]
     assert not list(tmp_path.rglob(".unfinished-*"))
+
+
+def test_two_runs_in_one_directory_leave_a_true_index(dataset: Dataset, tmp_path: Path) -> None:
+    runs = []
+    for switch in ("--labels.enabled", "--no-labels.enabled", "--labels.enabled"):
+        command, environment = _command(
+            "preprocess", "--index-json", str(dataset.index_json), "--out-dir", str(tmp_path),
+            "--target-grid-ref", "B11", "--l1c-bands", "B11", "B05", switch,
+        )  # fmt: skip
+        runs.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
+    assert [run.wait(timeout=120) for run in runs] == [0, 0, 0]
+    samples = _samples(tmp_path)
+    assert len(samples) == 2
+    for sample in samples:
+        meta = json.loads((tmp_path / sample["meta_path"]).read_text())
+        assert sample["fingerprint"] == meta["fingerprint"]
+        assert (sample["y_path"] is not None) == meta["labels"]["enabled"]
+        assert all((tmp_path / path).is_file() for path in meta["files"])
+        assert (tmp_path / sample["meta_path"]).with_name("y.tif").exists() == meta["labels"]["enabled"]
 
 
 def test_errors_of_the_operating_system_exit_with_2(dataset: Dataset, tmp_path: Path) -> None:

@@ -131,6 +131,13 @@ def test_a_damaged_histogram_is_a_clear_error(tmp_path: Path, content: bytes) ->
         load_histogram(tmp_path / "h.npz")
 
 
+def test_a_histogram_without_keys_is_a_clear_error(tmp_path: Path) -> None:
+    histogram = replace(_histogram(np.ones((2, 50), np.int64)), scenes=({"products": []},))
+    save_histogram(tmp_path / "h.npz", histogram)
+    with pytest.raises(ManifestError, match=r"h\.npz: is not a histogram .* make it again with pass 1"):
+        load_histogram(tmp_path / "h.npz")
+
+
 def test_stats_must_match_what_they_are_applied_to(dataset: Dataset, tmp_path: Path) -> None:
     normalize = NormalizeConfig(mode="apply_with_stats", stats_path=tmp_path / "stats.json")
     config = dataset.config(tmp_path, normalize=normalize)

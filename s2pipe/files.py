@@ -36,6 +36,17 @@ def json_bytes(document: Any) -> bytes:
 
 
 @contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Give errors of the operating system that name no file, as those of a full disk, the name of this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``target`` that replaces it on success and vanishes on failure.
 
@@ -55,7 +66,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     os.unlink(name)
     temporary = Path(name)
     try:
-        yield temporary
+        with named_errors(target):
+            yield temporary
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

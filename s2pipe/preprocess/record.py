@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from s2pipe import __version__, roles
 from s2pipe.config import to_plain
-from s2pipe.files import utc_now, write_json_atomic
+from s2pipe.files import named_errors, utc_now, write_json_atomic
 from s2pipe.manifest import Product, SceneKey
 from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.plan import ScenePlan
@@ -253,8 +253,9 @@ class RunLog:
             "seconds": round(seconds, 3),
             "error": error,
         }
-        self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._stream.flush()
+        with named_errors(self.path):
+            self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._stream.flush()
 
     def close(self) -> None:
         """Close the file."""

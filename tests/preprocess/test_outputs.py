@@ -320,3 +320,19 @@ def test_errors_of_the_operating_system_exit_with_2(dataset: Dataset, tmp_path: 
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert re.search(r"file.*: Not a directory; check that", done.stderr)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_exits_with_2_and_names_the_file(dataset: Dataset, tmp_path: Path) -> None:
+    record = tmp_path / "meta/step2/runs/run=r.jsonl"
+    record.parent.mkdir(parents=True)
+    record.symlink_to("/dev/full")
+    command, environment = _command(
+        "preprocess", "--index-json", str(dataset.index_json), "--out-dir", str(tmp_path),
+        "--target-grid-ref", "B11", "--l1c-bands", "B11", "--run-id", "r",
+    )  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert f"{record}: No space left on device; check that" in done.stderr
+    assert len(_samples(tmp_path)) == 1  # what was finished before is listed

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from s2kernels.reference import COMPARISONS, sample_dn
+from s2kernels.reference_resample import RESAMPLING
 
 SMALL = os.environ.get("S2PIPE_BENCH_SIZE") == "small"
 SHAPE_BYX = (3, 128, 200) if SMALL else (4, 2048, 2048)
@@ -39,7 +40,7 @@ def seconds(call):
     return time.perf_counter() - start
 
 
-@pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.name)
+@pytest.mark.parametrize("comparison", COMPARISONS + RESAMPLING, ids=lambda comparison: comparison.name)
 def test_kernel(benchmark, kernel_rows, comparison):
     shape_byx = LABEL_SHAPE_BYX if comparison.name.startswith("map_labels") else SHAPE_BYX
     rng = np.random.default_rng(20)

@@ -30,9 +30,9 @@ class BandReader(Protocol):
         """Fill ``out``, of shape (window.height, window.width)."""
 
 
-def scene_windows(grid: Grid) -> list[Window]:
+def scene_windows(grid: Grid, tile_px: int = TILE_PX) -> list[Window]:
     """Cover a grid with full-width windows whose height is a multiple of the output's tile size."""
-    rows = max(1, _WINDOW_PIXELS // max(1, grid.width) // TILE_PX) * TILE_PX
+    rows = max(1, _WINDOW_PIXELS // max(1, grid.width) // tile_px) * tile_px
     return grid.block_windows(rows, grid.width)
 
 

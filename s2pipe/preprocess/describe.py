@@ -6,7 +6,7 @@ from s2pipe.preprocess.plan import ScenePlan
 
 
 def describe(scene: ScenePlan) -> str:
-    """Return what will be done with a scene: grid, method and radiometry of each band, source of the labels."""
+    """Return what will be done with a scene: grid, method and radiometry of each band, sources of labels and angles."""
     target = scene.target
     lines = [
         f"{scene.key}: {target.width} x {target.height} pixels of {' x '.join(f'{s:g}' for s in target.pixel_size)}, "
@@ -17,7 +17,13 @@ def describe(scene: ScenePlan) -> str:
         lines.append(
             f"  {band.name}: {band.method or 'as it is'}, (DN + {offset:g}) / {quantification:g}, {band.raster.path}"
         )
-    lines.append(f"  labels: {'none' if scene.label is None else scene.label.path}")
+    if scene.labels is not None:
+        sources = ", ".join(raster.path for raster in scene.labels.rasters)
+        lines.append(f"  labels: {type(scene.labels.backend).__name__}, {sources}")
+    if scene.angles is not None:
+        lines.append(
+            f"  angles: {scene.angles.metadata.label}, footprints of {len(scene.angles.footprints)} band(s)"
+        )
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from s2pipe.config import check_config
 from s2pipe.errors import ConfigError, Fault, OutputError, S2PipeError
 from s2pipe.files import check_writable
 from s2pipe.manifest import SceneKey, load_index
+from s2pipe.preprocess.angles import write_angles
 from s2pipe.preprocess.cache import CacheDamagedError
 from s2pipe.preprocess.cfg import PreprocessConfig, rule_faults
 from s2pipe.preprocess.describe import describe
 from s2pipe.preprocess.finish import UNFINISHED, finish_sample, sample_lock
 from s2pipe.preprocess.labels import write_labels
+from s2pipe.preprocess.needs import with_angles
 from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan, scene_directory
 from s2pipe.preprocess.record import (
     AssetRecord,
@@ -34,7 +36,7 @@ from s2pipe.preprocess.record import (
     sample_meta,
 )
 from s2pipe.preprocess.sample_index import check_index, then, update_index
-from s2pipe.preprocess.scene import count_scene, mask_names, write_stack
+from s2pipe.preprocess.scene import core_count, count_scene, mask_names, write_stack
 from s2pipe.preprocess.stack import write_stack_vrt
 from s2pipe.preprocess.stats import (
     HISTOGRAM_NAME,
@@ -174,8 +176,10 @@ def _warm_up(config: PreprocessConfig) -> None:
     import s2kernels
 
     names = {"none": "reflectance_valid", "compute_only": "reflectance_histogram"}
-    wanted = [names.get(config.normalize.mode, "reflectance_standardize")]
-    s2kernels.warm_up([name for name in (*wanted, "map_labels") if name in s2kernels.kernel_names()])
+    wanted = ["block_mean", "double_bilinear", names.get(config.normalize.mode, "reflectance_standardize")]
+    if with_angles(config):  # first, since angles are written before the stack
+        wanted.insert(0, "interpolate_directions" + (":int16" if config.angles.dtype == "int16" else ""))
+    s2kernels.warm_up(wanted)
 
 
 class _Run:
@@ -291,16 +295,23 @@ def _write_sample(scene: ScenePlan, config: PreprocessConfig, stats: Mapping[str
     final = config.out_dir / scene.directory
     with tempfile.TemporaryDirectory(dir=final, prefix=UNFINISHED) as name:
         work = Path(name)
-        names = (*config.l1c_bands, *mask_names(config))
+        names = (*config.band_names, *mask_names(config))
         assets = {"x": _asset(scene, "x.tif", "float32", names, None)}
-        label_stats = None
-        if scene.label is not None:
-            label_stats, dtype = write_labels(work / "y.tif", scene.label, scene.target, config.labels)
+        label_stats, angles = None, None
+        if scene.labels is not None:
+            label_stats, dtype = write_labels(work / "y.tif", scene.labels, scene.target, config.labels)
             assets["y"] = _asset(scene, "y.tif", dtype, ("label",), config.labels.ignore_index)
+        if scene.angles is not None:
+            threads = core_count(config.num_workers)
+            made = write_angles(work, scene.angles, scene.target, config.angles, config.view_bands, threads)
+            angles = made.document
+            for kind, raster in made.rasters.items():
+                record = _asset(scene, raster.name, raster.dtype, raster.band_names, raster.nodata)
+                assets[kind] = replace(record, grid=raster.grid)
         coverage = write_stack(work / "x.tif", scene, config, stats)
         write_stack_vrt(work, final, scene)
-        assets["stack"] = _asset(scene, "stack.vrt", "float32", config.l1c_bands, 0)
-        result = SampleResult(assets, coverage.by_channel, label_stats)
+        assets["stack"] = _asset(scene, "stack.vrt", "float32", config.band_names, 0)
+        result = SampleResult(assets, coverage.by_channel, label_stats, angles)
         finish_sample(work, config.out_dir, scene.directory, sample_meta(scene, config, result, stats))
 
 

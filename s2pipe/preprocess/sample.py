@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -26,7 +27,7 @@ from s2pipe.raster.grid import Grid, Window
 BLOCK_SHARE = 1 / 6
 """Largest part of a block's pixels that is drawn: a smaller part means more blocks, which represent the scene better,
 and more to decode."""
-MIN_BLOCKS = 8
+MIN_BLOCKS = 10
 """Blocks that are drawn from at least, however few pixels are wanted."""
 _HALO_PX = 4
 _FALLBACK_BLOCK_PX = 512
@@ -54,7 +55,7 @@ class PixelSampler:
         """Make the sampler of a scene."""
         size = config.normalize.max_pixels_per_scene
         assert size is not None
-        seeds = [band_seed(config.normalize.seed, key, band) for band in config.l1c_bands]
+        seeds = [band_seed(config.normalize.seed, key, band) for band in config.band_names]
         return cls(size, np.array(seeds, np.uint64))
 
     def add(self, window: Window, width: int, dn: np.ndarray) -> None:
@@ -96,8 +97,8 @@ def draw_from_blocks(plan: ScenePlan, config: PreprocessConfig) -> list[np.ndarr
     """Draw up to ``max_pixels_per_scene`` valid pixels a band while decoding few blocks.
 
     A block is what one JPEG 2000 tile of the band covers of the target grid. Blocks come in an order that the seed
-    decides; each gives the same number of pixels, until there are enough. A scene with so little valid ground that
-    all blocks together do not suffice is drawn from pixel by pixel instead.
+    decides and that spreads them over the scene; each gives the same number of pixels, until there are enough. A
+    scene with so little valid ground that all blocks together do not suffice is drawn from pixel by pixel instead.
 
     Returns
     -------
@@ -122,7 +123,7 @@ def _draw_band(reader: BandReader, blocks: list[Window], target: Grid, size: int
     block_px = max(window.height * window.width for window in blocks)
     wanted = min(len(blocks), max(MIN_BLOCKS, math.ceil(size / (block_px * BLOCK_SHARE))))
     quota = math.ceil(size / wanted)
-    order = np.argsort(mix(np.arange(len(blocks), dtype=np.uint64) ^ np.uint64(seed)), kind="stable")
+    order = spread_order(blocks, target, seed)
     parts: list[np.ndarray] = []
     missing = size
     for number in order:
@@ -138,6 +139,26 @@ def _draw_band(reader: BandReader, blocks: list[Window], target: Grid, size: int
         reader.read(window, out)
         sampler.add(window, target.width, out[np.newaxis])
     return next(sampler.drawn())
+
+
+def spread_order(blocks: list[Window], target: Grid, seed: int) -> list[int]:
+    """Order blocks so that the first few of them are spread over the grid, whatever their number.
+
+    Points of the R2 sequence (M. Roberts, 2018: multiples of the inverse plastic number), shifted by the seed, name
+    the block that they fall into; blocks that none of many points hits come last.
+    """
+    plastic = 1.32471795724474602596
+    shift = [(seed >> bits & 0xFFFFFFFF) / 2**32 for bits in (0, 32)]
+    tops = sorted({window.row for window in blocks})
+    lefts = sorted({window.col for window in blocks})
+    place = {(window.row, window.col): number for number, window in enumerate(blocks)}
+    order: dict[int, None] = {}
+    for step in range(16 * len(blocks)):
+        y = (shift[0] + step / plastic) % 1.0 * target.height
+        x = (shift[1] + step / plastic**2) % 1.0 * target.width
+        top, left = tops[max(0, bisect_right(tops, y) - 1)], lefts[max(0, bisect_right(lefts, x) - 1)]
+        order.setdefault(place[top, left])
+    return [*order, *(number for number in range(len(blocks)) if number not in order)]
 
 
 def _valid_pixels(reader: BandReader, window: Window, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from s2pipe.preprocess.dn import core_count, dn_windows
 from s2pipe.preprocess.plan import ScenePlan
 from s2pipe.preprocess.sample import PixelSampler, draw_from_blocks
 from s2pipe.preprocess.stats import Histogram, HistogramSettings, scene_record
-from s2pipe.raster.writer import TiffSpec, TiffWriter
+from s2pipe.raster.writer import TiffSpec, TiffStorage, TiffWriter, copy_as_cog
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def mask_names(config: PreprocessConfig) -> tuple[str, ...]:
     """Names of the mask channels of ``x.tif``."""
     if config.valid_pixel_mask == "single":
         return ("valid",)
-    return tuple(f"valid_{band}" for band in config.l1c_bands)
+    return tuple(f"valid_{band}" for band in config.band_names)
 
 
 def write_stack(
@@ -55,18 +55,23 @@ def write_stack(
     """
     from s2kernels import reflectance_standardize, reflectance_valid
 
-    names = (*config.l1c_bands, *mask_names(config))
-    bands = len(config.l1c_bands)
+    names = (*config.band_names, *mask_names(config))
+    bands, output = len(config.band_names), config.output
     radiometry = _radiometry(plan)
-    normalization = None if stats is None else _normalization(stats, config.l1c_bands)
-    windows = scene_windows(plan.target)
+    normalization = None if stats is None else _normalization(stats, config.band_names)
+    storage = TiffStorage(output.compression, output.level, output.predictor, output.tile_px)
+    # A COG is a copy of a finished raster; what is copied is not worth compressing.
+    plain = path.with_name("plain-" + path.name) if output.cog else path
+    temporary = TiffStorage("none", tile_px=output.tile_px) if output.cog else storage
+    spec = TiffSpec(plan.target, names, "float32", storage=temporary)
+    windows = scene_windows(plan.target, output.tile_px)
     cores = core_count(config.num_workers)
     valid = np.zeros(len(names) - bands, np.int64)
     # Two buffers: one is being written while the kernels fill the other.
     buffers = [np.empty(len(names) * windows[0].height * windows[0].width, np.float32) for _ in range(2)]
     with ExitStack() as stack:
         stream = stack.enter_context(dn_windows(plan, config, windows))
-        writer = stack.enter_context(TiffWriter(path, TiffSpec(plan.target, names, "float32"), cores))
+        writer = stack.enter_context(TiffWriter(plain, spec, cores))
         background = Background()
         stack.callback(background.close)
         for index, (window, dn) in enumerate(stream):
@@ -79,6 +84,9 @@ def write_stack(
                 reflectance_standardize(dn, radiometry, normalization, out[:bands], out[bands:])
             valid += [np.count_nonzero(mask) for mask in out[bands:]]
             background.submit(functools.partial(writer.write, window, out))
+    if output.cog:
+        copy_as_cog(plain, path, storage, cores)
+        plain.unlink()
     pixels = plan.target.height * plan.target.width
     return ValidCoverage(
         pixels, dict(zip(names[bands:], (float(count / pixels) for count in valid), strict=True))
@@ -107,7 +115,9 @@ def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: s
         for band, dn in enumerate(draw(plan, config)):
             accumulator.add(dn.reshape(1, 1, -1), first_band=band)
     result = accumulator.result()
-    products = [p.product_name for p in (plan.scene.l1c,) if p is not None and p.product_name]
+    with_l2a = any(name.startswith("l2a.") for name in settings.bands)
+    sources = (plan.scene.l1c, plan.scene.l2a) if with_l2a else (plan.scene.l1c,)
+    products = [p.product_name for p in sources if p is not None and p.product_name]
     key = {"tile_id": plan.key.tile_id, "sensing_start_utc": plan.key.sensing_start_utc}
     return Histogram(
         settings,
@@ -121,7 +131,7 @@ def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: s
 
 def _count_all(plan: ScenePlan, config: PreprocessConfig, settings: HistogramSettings) -> Any:
     accumulator = None
-    with dn_windows(plan, config, scene_windows(plan.target)) as stream:
+    with dn_windows(plan, config, scene_windows(plan.target, config.output.tile_px)) as stream:
         for _, dn in stream:
             # Made when the first window is there: importing Numba overlaps with decoding.
             accumulator = accumulator or _accumulator(plan, settings)
@@ -132,7 +142,7 @@ def _count_all(plan: ScenePlan, config: PreprocessConfig, settings: HistogramSet
 def _draw_pixels(plan: ScenePlan, config: PreprocessConfig) -> list[np.ndarray]:
     """Draw from all pixels of the scene; every window is decoded."""
     sampler = PixelSampler.of(plan.key, config)
-    with dn_windows(plan, config, scene_windows(plan.target)) as stream:
+    with dn_windows(plan, config, scene_windows(plan.target, config.output.tile_px)) as stream:
         for window, dn in stream:
             sampler.add(window, plan.target.width, dn)
     return list(sampler.drawn())

@@ -71,7 +71,7 @@ class HistogramSettings:
         """Take the settings that matter from a configuration."""
         normalize = config.normalize
         return cls(
-            bands=tuple(config.l1c_bands),
+            bands=config.band_names,
             hist_range=tuple(map(float, normalize.hist_range)),  # type: ignore[arg-type]
             hist_bin_width=float(normalize.hist_bin_width),
             to_toa_reflectance=config.to_toa_reflectance,

@@ -13,7 +13,13 @@ from s2pipe.errors import RasterError
 from s2pipe.raster.gdalenv import gdal_module
 from s2pipe.raster.grid import Grid, RasterInfo, Window
 
-_GDAL_TYPES = {"uint8": "GDT_Byte", "uint16": "GDT_UInt16", "uint32": "GDT_UInt32", "float32": "GDT_Float32"}
+_GDAL_TYPES = {
+    "uint8": "GDT_Byte",
+    "uint16": "GDT_UInt16",
+    "uint32": "GDT_UInt32",
+    "int16": "GDT_Int16",
+    "float32": "GDT_Float32",
+}
 
 
 def gdal_type(dtype: Any) -> int:
@@ -66,6 +72,7 @@ def inspect_raster(path: str) -> RasterInfo:
         ),
         gdal.GetDataTypeName(band.DataType),
         (height, width),
+        band.GetNoDataValue(),
     )
 
 

@@ -15,7 +15,7 @@ from osgeo import gdal
 from s2pipe.demo import ProductSpec, make_products
 from s2pipe.download.local import index_products
 from s2pipe.errors import ConfigError, ManifestError, MissingInputError, RasterError, StatsMismatchError
-from s2pipe.preprocess.cfg import AngleAssetConfig, LabelConfig, NormalizeConfig, PreprocessConfig
+from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.schema import document_faults
 from tests.conftest import SMALL_SIDE_M, Dataset, read_whole_band
@@ -457,11 +457,6 @@ def test_rules_beyond_the_schema(
     with pytest.raises(ConfigError, match=f"preprocess.{path}"):
         run_preprocess(dataset.config(tmp_path / "out", normalize=normalize))
     assert not (tmp_path / "out").exists()
-
-
-def test_angles_are_refused_until_they_exist(dataset: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"angles\.enabled"):
-        run_preprocess(dataset.config(tmp_path / "out", angles=AngleAssetConfig(enabled=True)))
 
 
 def test_stats_of_another_band_order_are_refused(dataset: Dataset, tmp_path: Path) -> None:

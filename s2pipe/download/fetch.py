@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from s2pipe.assets import Checksum
 from s2pipe.download.retry import Backoff, Stopped, TryAgain
+from s2pipe.download.transport import announced_length
 from s2pipe.errors import ChecksumError, DiskFullError, S2PipeError, ServiceError
 from s2pipe.files import hash_file, new_hash
 
@@ -108,7 +109,8 @@ class _Part:
         found = os.fstat(self._stream.fileno()).st_size
         if found and (task.size is None or found > task.size or options.overwrite):
             self._stream.truncate(0)
-        while chunk := self._stream.read(_HASH_CHUNK):
+            found = 0
+        while self.size < found and (chunk := self._stream.read(min(_HASH_CHUNK, found - self.size))):
             self._digest.update(chunk)
             self.size += len(chunk)
         self._count(self.size)
@@ -225,8 +227,8 @@ def _receive(part: _Part, task: FetchTask, options: FetchOptions) -> None:
         if packed not in ("", "identity"):
             raise ServiceError(f"{task.what}: the service packs the file ({packed[:40]!r}), unasked; try again later")
         _place(part, task, body)
-        announced = body.headers.get("Content-Length", "")
-        end = part.size + int(announced) if announced.isdecimal() and len(announced) < 19 else None
+        announced = announced_length(body.headers)
+        end = None if announced is None else part.size + announced
         if task.size is not None and end is not None and end != task.size:
             raise _Mismatch(f"expected {task.size} bytes, but the service announces {end}")
         if task.size is None and (end or 0) > task.limit:

@@ -325,8 +325,9 @@ class _Run:
 
     def _result(self) -> DownloadResult:
         jobs, record = self.record.jobs, self.record
-        fetched = {asset.path for job in jobs for asset in job.scene().assets if asset.present}
         is_dry = self.config.download.dry_run
+        present = {asset.path for job in jobs for asset in job.scene().assets if asset.present}
+        fetched = set() if is_dry else present
         return DownloadResult(
             run_id=record.run_id,
             manifest_path=self.recorder.path,

@@ -46,7 +46,9 @@ def recheck(index: Index, path: Path, root: Path, *, is_dry: bool) -> tuple[Inde
             if not is_dry:
                 _set_aside(asset, root, key)
     log.info("verified %d file(s): %d damaged or absent", len(present), len(damaged))
-    if damaged and not is_dry:
+    if damaged and is_dry:
+        index = _without(index, set(damaged))
+    elif damaged:
         index = rewrite_index(path, lambda now: _without(now, set(damaged)))
     return index, list(damaged.values())
 

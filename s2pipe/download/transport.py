@@ -310,8 +310,8 @@ def origin(url: str) -> str:
 
 def _read_all(body: Body, limit: int, what: str) -> bytes:
     """Read a whole small body; neither its packed nor its unpacked size may exceed the limit."""
-    announced = body.headers.get("Content-Length", "")
-    if announced.isdecimal() and len(announced) < 19 and int(announced) > limit:
+    announced = announced_length(body.headers)
+    if announced is not None and announced > limit:
         raise ServiceError(f"{what}: the answer has {announced} bytes, more than the {limit} it may have")
     packed = body.headers.get("Content-Encoding", "identity").strip().lower()
     if packed not in ("identity", "", "gzip"):
@@ -328,11 +328,19 @@ def _read_all(body: Body, limit: int, what: str) -> bytes:
             raise TryAgain("the answer is damaged (gzip)") from None
         if max(len(data), size) > limit:
             raise ServiceError(f"{what}: the answer is larger than the {limit} bytes it may have")
-    if announced.isdecimal() and len(announced) < 19 and size < int(announced):
+    if announced is not None and size < announced:
         raise TryAgain(f"the answer ended after {size} of {announced} bytes")
     if unpack is not None and not unpack.eof:
         raise TryAgain("the answer ended early (gzip)")
     return bytes(data)
+
+
+def announced_length(headers: Mapping[str, str]) -> int | None:
+    """Bytes that Content-Length announces; None when it announces none."""
+    text = headers.get("Content-Length", "").strip()
+    if not (text.isascii() and text.isdecimal()):
+        return None
+    return int(text[:19])  # beyond that it is absurd in any case
 
 
 def _json(data: bytes, what: str) -> Any:

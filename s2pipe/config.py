@@ -319,7 +319,9 @@ def check_config(
         raise ConfigError(name, [Fault(f"{prefix}.{fault.path}", fault.message) for fault in faults])
 
 
-_SECRET_KEY = re.compile(r"pass(word|wd|phrase)?|pw|secret|token|totp|otp|credentials?|user(name)?|api_?key", re.I)
+_SECRET_KEY = re.compile(
+    r"pass(word|wd|phrase)?|pw|secret|token|totp|otp|credentials?|user(name)?|api_?key", re.I
+)
 _USER_IN_URL = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#]*@", re.I)
 
 

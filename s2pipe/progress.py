@@ -102,7 +102,9 @@ class ByteProgress:
         """Return the state as one line."""
         seconds = max(time.monotonic() - self._started, 1e-3)
         rate = self._done / seconds
-        text = f"{self._done_files} of {self._files} files, {size_text(self._done)} of {size_text(self._total)}"
+        text = (
+            f"{self._done_files} of {self._files} files, {size_text(self._done)} of {size_text(self._total)}"
+        )
         text += f", {size_text(rate)}/s"
         if rate > 0 and self._total > self._done:
             text += f", {duration_text((self._total - self._done) / rate)} left"

@@ -62,9 +62,7 @@ def _totp(secret: str, now: float) -> str:
     try:
         key = base64.b32decode(secret.upper() + "=" * (-len(secret) % 8))
     except (binascii.Error, ValueError):
-        raise AuthError(
-            "the one-time code is neither digits nor a base-32 secret; check CDSE_TOTP"
-        ) from None
+        raise AuthError("the one-time code is neither digits nor a base-32 secret; check CDSE_TOTP") from None
     digest = hmac.new(key, int(now // 30).to_bytes(8, "big"), hashlib.sha1).digest()
     start = digest[-1] & 15
     return f"{(int.from_bytes(digest[start : start + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06d}"

@@ -75,7 +75,10 @@ class Search:
 
     def filter(self) -> str:
         """Return the OData filter."""
-        parts = ["Collection/Name eq 'SENTINEL-2'", _attribute("String", "productType", "eq", f"'{self.type}'")]
+        parts = [
+            "Collection/Name eq 'SENTINEL-2'",
+            _attribute("String", "productType", "eq", f"'{self.type}'"),
+        ]
         if self.tile_id is not None:
             # The catalogue knows tiles without their T, and finds nothing, without an error, with it.
             parts.append(_attribute("String", "tileId", "eq", f"'{self.tile_id[1:]}'"))
@@ -258,5 +261,3 @@ def _attributes(listed: Any) -> dict[str, Any]:
 def _number(value: Any) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and abs(value) < 1e9 else None
-
-

@@ -73,9 +73,7 @@ class SelectionConfig:
     """L2A aerosol optical thickness."""
     l2a_wvp_20m: bool = False
     """L2A water vapour."""
-    l2a_bands: Annotated[
-        tuple[str, ...], Rule({"items": {"enum": _L2A_RASTERS}, "uniqueItems": True})
-    ] = ()
+    l2a_bands: Annotated[tuple[str, ...], Rule({"items": {"enum": _L2A_RASTERS}, "uniqueItems": True})] = ()
     """L2A surface reflectance rasters, such as B04_10m or B8A_20m."""
     l2a_product_metadata: bool = True
     """L2A product metadata."""
@@ -310,7 +308,9 @@ def rule_faults(config: PipelineConfig) -> list[Fault]:
             form = "expected 2025-12-01 or 2025-12-01T00:00:00.000Z (UTC)"
             faults.append(Fault(f"query.{name}", f"{form}, got {getattr(query, name)!r}"))
     if start is not None and end is not None and start >= end:
-        faults.append(Fault("query.date_to_utc", f"expected a time after date_from_utc {query.date_from_utc}"))
+        faults.append(
+            Fault("query.date_to_utc", f"expected a time after date_from_utc {query.date_from_utc}")
+        )
     if query.cloud_min is not None and query.cloud_max is not None and query.cloud_min > query.cloud_max:
         faults.append(Fault("query.cloud_max", f"expected cloud_min {query.cloud_min} or more"))
     if not tiles_of(query) and not query.geometry:

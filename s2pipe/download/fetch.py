@@ -18,7 +18,9 @@ from s2pipe.download.transport import announced_length
 from s2pipe.errors import ChecksumError, DiskFullError, S2PipeError, ServiceError
 from s2pipe.files import hash_file, new_hash
 
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG}) if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+_NO_SPACE = (
+    frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG}) if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+)
 _PROGRESS_BYTES = 1 << 16
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
 _JP2 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
@@ -104,7 +106,8 @@ class _Part:
         self.size = 0
         self.known_size = task.size
         task.part.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = open(os.open(task.part, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b", buffering=0)
+        handle = os.open(task.part, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+        self._stream = os.fdopen(handle, "r+b", buffering=0)
         self._digest = self._new_digest()
         found = os.fstat(self._stream.fileno()).st_size
         if found and (task.size is None or found > task.size or options.overwrite):
@@ -182,7 +185,9 @@ def fetch(task: FetchTask, options: FetchOptions) -> None:
         part = _Part(task, options)
     except ValueError:
         name = task.checksum.algorithm if task.checksum else ""
-        raise ChecksumError(f"{task.what}: cannot be checked: unknown checksum algorithm {name[:40]!r}") from None
+        raise ChecksumError(
+            f"{task.what}: cannot be checked: unknown checksum algorithm {name[:40]!r}"
+        ) from None
     except OSError as error:
         raise disk_error(task.part, error) from error
     try:
@@ -225,7 +230,9 @@ def _receive(part: _Part, task: FetchTask, options: FetchOptions) -> None:
     with _opened(part, task, options) as body:
         packed = body.headers.get("Content-Encoding", "identity").strip().lower()
         if packed not in ("", "identity"):
-            raise ServiceError(f"{task.what}: the service packs the file ({packed[:40]!r}), unasked; try again later")
+            raise ServiceError(
+                f"{task.what}: the service packs the file ({packed[:40]!r}), unasked; try again later"
+            )
         _place(part, task, body)
         announced = announced_length(body.headers)
         end = None if announced is None else part.size + announced
@@ -293,7 +300,9 @@ def disk_error(path: Path, error: OSError) -> S2PipeError:
             f"{path}: the disk is full ({error.strerror}); everything fetched so far is kept: make room and run "
             "again to go on"
         )
-    return S2PipeError(f"{path}: cannot be written: {error.strerror or error}; check permissions and the disk")
+    return S2PipeError(
+        f"{path}: cannot be written: {error.strerror or error}; check permissions and the disk"
+    )
 
 
 def _content_fault(name: str, head: bytes) -> str | None:

@@ -22,7 +22,9 @@ _UTM_SCALE = 0.9996
 _FULL = 0.997
 """Footprints are simplified outlines: from here on a tile counts as covered whole."""
 _MAX_VERTICES = 500
-_WKT = re.compile(r"\s*(?:SRID=4326;)?\s*(POINT|POLYGON|MULTIPOLYGON)\s*(\(.*\))\s*", re.IGNORECASE | re.DOTALL)
+_WKT = re.compile(
+    r"\s*(?:SRID=4326;)?\s*(POINT|POLYGON|MULTIPOLYGON)\s*(\(.*\))\s*", re.IGNORECASE | re.DOTALL
+)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 
 
@@ -82,7 +84,8 @@ def polygons(geometry: Any) -> list[Polygon]:
     """Return the polygons of a GeoJSON geometry; none for anything else. A point is a polygon of one vertex."""
     if not isinstance(geometry, dict):
         return []
-    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+    kind = geometry.get("type")
+    coordinates: Any = geometry.get("coordinates")
     try:
         if kind == "Point":
             return [((_point(coordinates),),)]

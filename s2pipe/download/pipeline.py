@@ -29,8 +29,8 @@ from s2pipe.download.cfg import (
 from s2pipe.download.fetch import FetchOptions
 from s2pipe.download.geometry import query_areas
 from s2pipe.download.plan import Planner, ScenePlan
-from s2pipe.download.record import IndexRecorder, RunRecord, without_other_products
 from s2pipe.download.recheck import recheck
+from s2pipe.download.record import IndexRecorder, RunRecord, without_other_products
 from s2pipe.download.select import Choice, Pair, choose
 from s2pipe.download.tables import check_tables
 from s2pipe.download.transfer import SceneJob, Transfer
@@ -134,7 +134,9 @@ def run_download(config: PipelineConfig, auth: Auth | None = None) -> DownloadRe
     ServiceError, AuthError, DiskFullError
         The run cannot go on; what has been fetched is kept and recorded.
     """
-    check_config(config, lambda document: document_faults(document, "download_config"), rule_faults, "download")
+    check_config(
+        config, lambda document: document_faults(document, "download_config"), rule_faults, "download"
+    )
     check_tables(config.manifest)
     endpoints = resolve_endpoints(config.download.endpoints)
     areas = query_areas(config.query.geometry) if config.query.geometry else ()
@@ -214,7 +216,12 @@ class _Run:
         self.record.rejected = list(choice.rejected)
         self.record.warnings += catalogue.skipped
         for item in choice.rejected:
-            log.log(logging.WARNING if item.is_notable else logging.DEBUG, "passed over %s: %s", item.name, item.reason)
+            log.log(
+                logging.WARNING if item.is_notable else logging.DEBUG,
+                "passed over %s: %s",
+                item.name,
+                item.reason,
+            )
         return replace(choice, pairs=choice.pairs[:most])
 
     def _search(
@@ -298,9 +305,7 @@ class _Run:
         good = [job for job in jobs if job.plan.error is None]
         if good:
             self.recorder.add_planned([job.scene() for job in good])
-        progress = ByteProgress(
-            self.record.totals["bytes_to_fetch"], self.record.totals["files_to_fetch"]
-        )
+        progress = ByteProgress(self.record.totals["bytes_to_fetch"], self.record.totals["files_to_fetch"])
         options = FetchOptions(
             open=self.transport.open,
             backoff=self.transport.backoff,
@@ -318,9 +323,7 @@ class _Run:
 
     def _failed(self) -> list[FailedScene]:
         return [
-            FailedScene(job.plan.key, job.error or "")
-            for job in self.record.jobs
-            if job.status == "failed"
+            FailedScene(job.plan.key, job.error or "") for job in self.record.jobs if job.status == "failed"
         ]
 
     def _result(self) -> DownloadResult:
@@ -363,5 +366,3 @@ def _warn_of_plain_http(endpoints: Endpoints) -> None:
         parts = urlsplit(url)
         if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
             log.warning("%s is not encrypted: others on the network can read the login", url)
-
-

@@ -127,7 +127,9 @@ class Planner:
         AuthError
             The service does not accept the login.
         """
-        bare = Scene(pair.key, product_of(pair.l1c, pair.halves), pair.l2a and product_of(pair.l2a))
+        bare = Scene(
+            pair.key, product_of(pair.l1c, pair.halves), None if pair.l2a is None else product_of(pair.l2a)
+        )
         try:
             return self._plan(pair, bare)
         except AuthError:
@@ -183,7 +185,9 @@ class Planner:
         missing = [role for role in wanted if role not in assets]
         fatal = [role for role in missing if not role.startswith(_OPTIONAL)]
         if fatal:
-            raise ProductError(f"{hit.name}: has no file for {', '.join(fatal)}; select other files or products")
+            raise ProductError(
+                f"{hit.name}: has no file for {', '.join(fatal)}; select other files or products"
+            )
         if missing:
             warnings.append(f"{hit.name}: has no {', '.join(missing)}, as products of its baseline")
         return AssetGroup(root_dir, tuple(sorted(assets.values(), key=lambda asset: _ORDER[asset.role])))
@@ -195,7 +199,9 @@ class Planner:
         known = self._known(hit, asset.role)
         if known is not None and _agree(known, asset) and self._is_intact(known):
             checksum = asset.checksum or known.checksum
-            return replace(known, planned=False, present=True, checksum=checksum, size=asset.size or known.size)
+            return replace(
+                known, planned=False, present=True, checksum=checksum, size=asset.size or known.size
+            )
         if asset.checksum is not None and self._task(hit, asset).is_at_target():
             return replace(asset, planned=False, present=True)
         return asset
@@ -255,7 +261,9 @@ class Planner:
         try:
             if mode == "manifest":
                 return _Files(None, None)
-            return _Files(walk(self._transport.get_json, self._host, hit.product_id, hit.name.safe_name), None)
+            return _Files(
+                walk(self._transport.get_json, self._host, hit.product_id, hit.name.safe_name), None
+            )
         except UntrustedServerError:
             raise
         except (ServiceError, AuthError) as error:
@@ -297,9 +305,9 @@ def _listed(hit: Hit, data: bytes) -> list[RemoteFile]:
 
 def _agree(known: Asset, asset: Asset) -> bool:
     """Whether the index and the service mean the same bytes."""
-    if known.checksum is not None and asset.checksum is not None:
-        if known.checksum.algorithm == asset.checksum.algorithm:
-            return known.checksum == asset.checksum
+    ours, theirs = known.checksum, asset.checksum
+    if ours is not None and theirs is not None and ours.algorithm == theirs.algorithm:
+        return ours == theirs
     return asset.size is None or known.size is None or known.size == asset.size
 
 
@@ -315,4 +323,3 @@ def product_of(hit: Hit, halves: Sequence[str] = ()) -> Product:
         coverage_ratio=hit.coverage,
         extra={"other_halves": list(halves)} if halves else {},
     )
-

@@ -144,7 +144,8 @@ class RunRecord:
             "totals": self.totals,
             "scenes": [_scene_document(job) for job in self.jobs],
             "passed_over": [
-                {"name": item.name, "reason": item.reason, "notable": item.is_notable} for item in self.rejected
+                {"name": item.name, "reason": item.reason, "notable": item.is_notable}
+                for item in self.rejected
             ],
             "warnings": [*self.warnings, *(text for job in self.jobs for text in job.plan.warnings)],
         }

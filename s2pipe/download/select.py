@@ -75,7 +75,9 @@ def choose(l1c: Iterable[Hit], l2a: Iterable[Hit], query: QueryConfig, *, with_l
         reason = _unsuitable(best, query)
         if reason is not None:
             rejected.append(Rejected(str(best.name), reason))
-            rejected += [Rejected(str(half.name), f"is half of {best.name}, which {reason}") for half in others]
+            rejected += [
+                Rejected(str(half.name), f"is half of {best.name}, which {reason}") for half in others
+            ]
             continue
         twin = None
         if with_l2a:

@@ -124,7 +124,9 @@ class Transfer:
                 for role in item.job.plan.tasks:
                     pool.submit(self._one, item, role)
             pool.shutdown(wait=True)
-        except BaseException:  # Ctrl-C: workers end at their next piece, then the caller records what there is
+        except (
+            BaseException
+        ):  # Ctrl-C: workers end at their next piece, then the caller records what there is
             self._stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise

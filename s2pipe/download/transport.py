@@ -164,9 +164,7 @@ class Transport:
             finally:
                 response.close()
 
-    def _follow(
-        self, url: str, what: str, headers: Mapping[str, str], with_token: bool
-    ) -> requests.Response:
+    def _follow(self, url: str, what: str, headers: Mapping[str, str], with_token: bool) -> requests.Response:
         """Send a request and follow redirects between the service's own hosts."""
         for _ in range(_MAX_REDIRECTS + 1):
             self._refuse_foreign(url, what)
@@ -260,9 +258,7 @@ class Transport:
                     allow_redirects=False,
                 )
             except requests.exceptions.SSLError as error:
-                raise ServiceError(
-                    f"{origin(url)}: its certificate is not trusted ({_why(error)})"
-                ) from None
+                raise ServiceError(f"{origin(url)}: its certificate is not trusted ({_why(error)})") from None
             except (*_NETWORK_ERRORS, ValueError) as error:
                 raise TryAgain(f"{origin(url)} does not answer ({_why(error)})") from None
             with response:

@@ -1,4 +1,4 @@
-"""A local service that behaves like the Copernicus Data Space Ecosystem: three hosts, real sockets, faults on demand."""
+"""A local service like the Copernicus Data Space Ecosystem: three hosts, real sockets, faults on demand."""
 
 from tests.cdse.faults import Fault
 from tests.cdse.products import StoredProduct, catalogue_only, stored

@@ -7,6 +7,7 @@ demo's.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import tempfile
 import threading
 from pathlib import Path
@@ -19,10 +20,14 @@ from tests.cdse.server import Service
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.cdse", description=__doc__.splitlines()[0])
     parser.add_argument("--products", type=Path, help="directory of SAFE products to serve")
-    parser.add_argument("--port", type=int, default=0, help="port of the catalogue; the next two serve the others")
+    parser.add_argument(
+        "--port", type=int, default=0, help="port of the catalogue; the next two serve the others"
+    )
     parser.add_argument("--token-life", type=float, default=600.0, help="seconds")
     parser.add_argument("--rate", type=float, help="bytes a second and connection")
-    parser.add_argument("--fault", action="append", default=[], metavar="KIND[:MATCH[:STATUS]]", help="always on")
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="KIND[:MATCH[:STATUS]]", help="always on"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         directory = options.products
@@ -40,17 +45,17 @@ def main() -> None:
         )
         service.rate = options.rate
         for text in options.fault:
-            kind, match, status = [*text.split(":"), "", "503"][:3] if text.count(":") < 2 else text.split(":")
+            kind, match, status = (
+                [*text.split(":"), "", "503"][:3] if text.count(":") < 2 else text.split(":")
+            )
             service.faults.add(Fault(kind, match, None, status=int(status or 503)))
         with service:
             for name, value in service.environment.items():
                 print(f"export {name}={value}")
             print(f"export CDSE_USERNAME={service.tokens.username}")
             print(f"export CDSE_PASSWORD='{service.tokens.password}'", flush=True)
-            try:
+            with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
-            except KeyboardInterrupt:
-                pass
 
 
 if __name__ == "__main__":

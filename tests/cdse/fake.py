@@ -74,6 +74,7 @@ def manifest_of(files: dict[str, bytes], algorithm: str = "SHA3-256") -> bytes:
         digest = hashlib.new(algorithm.lower().replace("-", "_"), content).hexdigest()
         objects.append(
             f'<dataObject><byteStream size="{len(content)}"><fileLocation href="./{path}"/><checksum '
-            f'checksumName="{algorithm}">{digest.upper() if number % 2 else digest}</checksum></byteStream></dataObject>'
+            f'checksumName="{algorithm}">{digest.upper() if number % 2 else digest}</checksum></byteStream>'
+            "</dataObject>"
         )
     return f'<x:XFDU xmlns:x="y"><dataObjectSection>{"".join(objects)}</dataObjectSection></x:XFDU>'.encode()

@@ -6,6 +6,7 @@ import operator
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 Row = dict[str, Any]
@@ -131,7 +132,8 @@ class _Parser:
         if match is None:
             raise BadFilter("expected SRID=4326;POLYGON or POINT")
         rings = [
-            [tuple(map(float, pair.split())) for pair in ring.split(",")] for ring in re.findall(r"\(([^()]+)\)", match[2])
+            [tuple(map(float, pair.split())) for pair in ring.split(",")]
+            for ring in re.findall(r"\(([^()]+)\)", match[2])
         ]
         if match[1] == "POLYGON" and (len(rings[0]) < 4 or rings[0][0] != rings[0][-1]):
             raise BadFilter("the ring is not closed")
@@ -208,7 +210,7 @@ def _touches(ring: list[tuple[float, ...]], footprint: Any) -> bool:
         other = [tuple(point) for point in part[0]]
         if any(_inside(point, other) for point in ring) or any(_inside(point, ring) for point in other):
             return True
-        if any(_cross(a, b, c, d) for a, b in zip(ring, ring[1:], strict=False) for c, d in zip(other, other[1:], strict=False)):
+        if any(_cross(a, b, c, d) for a, b in pairwise(ring) for c, d in pairwise(other)):
             return True
     return False
 
@@ -216,7 +218,7 @@ def _touches(ring: list[tuple[float, ...]], footprint: Any) -> bool:
 def _inside(point: Any, ring: Any) -> bool:
     x, y = point[:2]
     found = False
-    for (x0, y0), (x1, y1) in zip(ring, ring[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(ring):
         if (y0 > y) != (y1 > y) and x < (x1 - x0) * (y - y0) / (y1 - y0) + x0:
             found = not found
     return found

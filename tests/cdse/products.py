@@ -96,7 +96,10 @@ def catalogue_only(
     key = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
     day = f"{time:%Y/%m/%d}"
     s3 = f"/eodata/Sentinel-2/MSI/{level}/{day}/{name}"
-    sums = [("MD5", hashlib.md5(name.encode()).hexdigest()), ("BLAKE3", hashlib.sha256(name.encode()).hexdigest())]
+    sums = [
+        ("MD5", hashlib.md5(name.encode()).hexdigest()),
+        ("BLAKE3", hashlib.sha256(name.encode()).hexdigest()),
+    ]
     row: dict[str, Any] = {
         "@odata.mediaContentType": "application/octet-stream",
         "Id": key,

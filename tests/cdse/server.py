@@ -75,7 +75,9 @@ class Service:
         ports: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
         self.products = {product.id: product for product in products or []}
-        self.tokens = TokenStore(username=username, password=password, totp=totp, life_s=token_life_s, signed=signed)
+        self.tokens = TokenStore(
+            username=username, password=password, totp=totp, life_s=token_life_s, signed=signed
+        )
         self.faults = Faults()
         self.log: list[Logged] = []
         self.max_results = 10_000
@@ -184,7 +186,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if self._plays_fault():
                 return
-            {"catalogue": self._catalogue, "download": self._download, "identity": self._identity}[self.server.name]()
+            {"catalogue": self._catalogue, "download": self._download, "identity": self._identity}[
+                self.server.name
+            ]()
         except (BrokenPipeError, ConnectionResetError, TimeoutError):
             self.close_connection = True
 
@@ -311,9 +315,16 @@ class _Handler(BaseHTTPRequestHandler):
             return
         first, _, second = order.partition("/")
         rows.sort(key=lambda row: row["Id"])
-        rows.sort(key=lambda row: parse_time(row[first][second] if second else row[first]), reverse=direction == "desc")
+        rows.sort(
+            key=lambda row: parse_time(row[first][second] if second else row[first]),
+            reverse=direction == "desc",
+        )
         page = [
-            {key: value for key, value in row.items() if key not in ("Attributes", "Assets") or key in expanded}
+            {
+                key: value
+                for key, value in row.items()
+                if key not in ("Attributes", "Assets") or key in expanded
+            }
             for row in rows[skip : skip + top]
         ]
         shown = ",".join(f"{name}()" for name in ("Attributes", "Assets") if name in expanded)
@@ -322,7 +333,9 @@ class _Handler(BaseHTTPRequestHandler):
             document["@odata.count"] = len(rows)
         document["value"] = page
         if skip + top < len(rows) and skip + 2 * top <= self.service.max_results:
-            following = [(key, value) for key, value in pairs if key != "$skip"] + [("$skip", str(skip + top))]
+            following = [(key, value) for key, value in pairs if key != "$skip"] + [
+                ("$skip", str(skip + top))
+            ]
             link = urlencode(following)
             document["@odata.nextLink"] = f"{self.service.url('catalogue')}/odata/v1/Products?{link}"
         self._json(200, document)
@@ -434,7 +447,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is None and self.service.rate is None and isinstance(source, io.BufferedReader):
             self.wfile.flush()
             while begin < end:
-                sent = os.sendfile(self.connection.fileno(), source.fileno(), begin, min(end - begin, 1 << 22))
+                sent = os.sendfile(
+                    self.connection.fileno(), source.fileno(), begin, min(end - begin, 1 << 22)
+                )
                 if not sent:
                     break
                 begin += sent
@@ -466,7 +481,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _node(name: str, size: int, children: int, here: str) -> dict[str, Any]:
     uri = f"{here}({name})/Nodes"
-    return {"Id": name, "Name": name, "ContentLength": size, "ChildrenNumber": children, "Nodes": {"uri": uri}}
+    return {
+        "Id": name,
+        "Name": name,
+        "ContentLength": size,
+        "ChildrenNumber": children,
+        "Nodes": {"uri": uri},
+    }
 
 
 def _split(query: str) -> list[tuple[str, str]]:
@@ -476,7 +497,13 @@ def _split(query: str) -> list[tuple[str, str]]:
 
 def _unprocessable(name: str, limit: int, value: str) -> dict[str, Any]:
     message = f"Input should be less than or equal to {limit}"
-    detail = {"type": "less_than_equal", "loc": ["query", name], "msg": message, "input": value, "ctx": {"le": limit}}
+    detail = {
+        "type": "less_than_equal",
+        "loc": ["query", name],
+        "msg": message,
+        "input": value,
+        "ctx": {"le": limit},
+    }
     return {"detail": [detail]}
 
 

@@ -51,7 +51,9 @@ class SigningKey:
 def _prime(chance: random.Random, bits: int) -> int:
     while True:
         number = chance.getrandbits(bits) | (3 << (bits - 2)) | 1
-        if all(number % small for small in (3, 5, 7, 11, 13, 17, 19, 23, 29, 31)) and _is_prime(number, chance):
+        if all(number % small for small in (3, 5, 7, 11, 13, 17, 19, 23, 29, 31)) and _is_prime(
+            number, chance
+        ):
             return number
 
 
@@ -75,7 +77,9 @@ def _is_prime(number: int, chance: random.Random) -> bool:
 class TokenStore:
     """Accounts and the tokens handed out."""
 
-    def __init__(self, *, username: str, password: str, totp: str | None, life_s: float, signed: bool) -> None:
+    def __init__(
+        self, *, username: str, password: str, totp: str | None, life_s: float, signed: bool
+    ) -> None:
         self.username, self.password, self.totp = username, password, totp
         self.life_s = life_s
         self.refresh_life_s = 3600.0

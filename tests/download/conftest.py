@@ -25,7 +25,10 @@ from tests.cdse.fake import L1C, L2A, SQUARE, make_safe
 
 QUICK = RetryConfig(max_attempts=4, base_delay_s=0.01, max_delay_s=0.3)
 FEW = SelectionConfig(
-    l1c_bands=("B02", "B8A"), l1c_detector_footprint=False, l2a_tile_metadata=False, l2a_product_metadata=False
+    l1c_bands=("B02", "B8A"),
+    l1c_detector_footprint=False,
+    l2a_tile_metadata=False,
+    l2a_product_metadata=False,
 )
 """Six L1C files (two bands, two metadata, manifest) and two of L2A."""
 
@@ -65,7 +68,12 @@ def configure(service: Service, tmp_path: Path) -> Make:
         manifest: ManifestConfig | None = None,
         **download: Any,
     ) -> PipelineConfig:
-        asked = {"tile_id": "33UWQ", "date_from_utc": "2025-12-01", "date_to_utc": "2025-12-31", **(query or {})}
+        asked = {
+            "tile_id": "33UWQ",
+            "date_from_utc": "2025-12-01",
+            "date_to_utc": "2025-12-31",
+            **(query or {}),
+        }
         given = {"out_dir": tmp_path / "out", "retry": QUICK, "read_timeout_s": 2.0, **download}
         return PipelineConfig(
             query=QueryConfig(**asked),

@@ -34,7 +34,9 @@ BANDS = ("B02", "B11")
 
 @pytest.fixture(scope="module")
 def products(tmp_path_factory):
-    made = make_products(tmp_path_factory.mktemp("demo"), ProductSpec(side_m=5460, bands=BANDS, l2a_resolutions=(20,)))
+    made = make_products(
+        tmp_path_factory.mktemp("demo"), ProductSpec(side_m=5460, bands=BANDS, l2a_resolutions=(20,))
+    )
     return [stored(made.l1c), stored(made.l2a)]
 
 
@@ -62,7 +64,11 @@ def test_download_then_statistics_then_apply(products, tmp_path):
     assert document_faults(run, "step1_run") == []
     assert document_faults(json.loads(result.manifest_path.read_text()), "step1_index") == []
     assert result.scenes[0].l2a.scl_percentages
-    assert (result.run_manifest_path.parent / "table.csv").read_text("utf-8-sig").startswith("tile_id,sensing_start_utc,")
+    assert (
+        (result.run_manifest_path.parent / "table.csv")
+        .read_text("utf-8-sig")
+        .startswith("tile_id,sensing_start_utc,")
+    )
     assert (result.run_manifest_path.parent / "table.xlsx").stat().st_size > 1000
     for mode in ("compute_only", "apply_with_stats"):
         done = run_preprocess(
@@ -81,7 +87,11 @@ def test_download_then_statistics_then_apply(products, tmp_path):
 
 def command(service: Service, *arguments: str, account: bool = True) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CDSE_")}
-    environment |= {**service.environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}", "NETRC": os.devnull}
+    environment |= {
+        **service.environment,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}",
+        "NETRC": os.devnull,
+    }
     if account:
         environment |= {"CDSE_USERNAME": service.tokens.username, "CDSE_PASSWORD": service.tokens.password}
     return subprocess.run(

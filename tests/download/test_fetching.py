@@ -29,7 +29,10 @@ def assert_right(index: Index) -> int:
             path = index.resolve(asset)
             if asset.present:
                 assert path.stat().st_size == asset.size
-                assert asset.checksum is None or hash_file(path, asset.checksum.algorithm) == asset.checksum.value
+                assert (
+                    asset.checksum is None
+                    or hash_file(path, asset.checksum.algorithm) == asset.checksum.value
+                )
                 count += 1
             else:
                 assert not path.exists()
@@ -103,7 +106,13 @@ def test_a_damaged_manifest_is_replaced_by_walking(service, auth, configure):
         Fault("status", B02, 2, status=429),
         Fault("status", B02, 2, status=429, headers={"Retry-After": "0"}),
         Fault("status", B02, 2, status=429, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}),
-        Fault("status", B02, 1, status=429, body=b'{"code":"DAT-ZIP-100","message":"Max session number exceeded"}'),
+        Fault(
+            "status",
+            B02,
+            1,
+            status=429,
+            body=b'{"code":"DAT-ZIP-100","message":"Max session number exceeded"}',
+        ),
         Fault("status", B02, 3, status=500, body=b"<html>Internal Server Error</html>"),
         Fault("status", B02, 3, status=503),
         Fault("status", B02, 1, status=502, headers={"Retry-After": "nonsense"}),
@@ -165,7 +174,9 @@ def test_one_failed_scene_leaves_the_others_complete(service, auth, configure, t
     from tests.cdse import stored
 
     other = L1C.replace("20251210T1", "20251215T1")
-    service.add(*(stored(make_safe(tmp_path / "held", name)) for name in (other, other.replace("MSIL1C", "MSIL2A"))))
+    service.add(
+        *(stored(make_safe(tmp_path / "held", name)) for name in (other, other.replace("MSIL1C", "MSIL2A")))
+    )
     service.faults.add(Fault("status", B02, None, status=500))
     result = run_download(configure(), auth)
     assert result.exit_code == 1
@@ -173,7 +184,10 @@ def test_one_failed_scene_leaves_the_others_complete(service, auth, configure, t
     assert "given up after 4 attempt(s): the service failed (500)" in result.failed[0].error
     assert assert_right(load_index(result.manifest_path)) == 13
     document = json.loads(result.run_manifest_path.read_text())
-    assert document["status"] == "failed" and sorted(s["status"] for s in document["scenes"]) == ["done", "failed"]
+    assert document["status"] == "failed" and sorted(s["status"] for s in document["scenes"]) == [
+        "done",
+        "failed",
+    ]
 
 
 def test_a_product_deleted_since_the_search_fails_its_scene(service, auth, configure):
@@ -210,7 +224,9 @@ def test_a_second_factor_is_needed_and_sent(service, configure):
     service.tokens.totp = "123456"
     with pytest.raises(AuthError, match="CDSE_TOTP"):
         run_download(configure(), password_auth(service.tokens.username, service.tokens.password))
-    result = run_download(configure(), password_auth(service.tokens.username, service.tokens.password, "123456"))
+    result = run_download(
+        configure(), password_auth(service.tokens.username, service.tokens.password, "123456")
+    )
     assert result.exit_code == 0
 
 
@@ -266,7 +282,9 @@ def test_a_full_disk_is_a_clear_error_and_keeps_what_is_there(service, auth, con
 def test_two_runs_at_once_share_the_work(service, auth, configure):
     service.rate, service.piece = 100_000, 1024
     results = []
-    threads = [threading.Thread(target=lambda: results.append(run_download(configure(), auth))) for _ in range(2)]
+    threads = [
+        threading.Thread(target=lambda: results.append(run_download(configure(), auth))) for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -282,7 +300,10 @@ def test_checksums_of_every_age_are_checked(service, auth, configure, tmp_path, 
     assert root.exists()
     result = run_download(configure(), auth)
     b02 = load_index(result.manifest_path).scenes[0].asset("l1c.band.B02")
-    assert (b02.checksum.algorithm, b02.checksum.value) == (algorithm, hash_file(result.manifest_path.parents[2] / b02.path, algorithm))
+    assert (b02.checksum.algorithm, b02.checksum.value) == (
+        algorithm,
+        hash_file(result.manifest_path.parents[2] / b02.path, algorithm),
+    )
 
 
 def test_verify_finds_sets_aside_and_replaces_a_damaged_file(service, auth, configure):
@@ -335,5 +356,7 @@ def test_the_service_tells_wrong_passwords(service: Service):
     import requests
 
     url = service.url("identity") + "/auth/realms/CDSE/protocol/openid-connect/token"
-    answer = requests.post(url, data={"client_id": "cdse-public", "grant_type": "password", "username": "x"}, timeout=5)
+    answer = requests.post(
+        url, data={"client_id": "cdse-public", "grant_type": "password", "username": "x"}, timeout=5
+    )
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_grant")

@@ -40,30 +40,44 @@ def stranger():
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_to_another_host_is_refused(service, stranger, auth, configure, status):
-    service.faults.add(Fault("redirect", B02, None, status=status, location=f"{stranger.url('download')}/steal"))
+    service.faults.add(
+        Fault("redirect", B02, None, status=status, location=f"{stranger.url('download')}/steal")
+    )
     result = run_download(configure(), auth)
     assert "points to another host" in result.failed[0].error
     assert stranger.log == []
 
 
-@pytest.mark.parametrize("location", ["http://user@127.0.0.1/", "file:///etc/passwd", "", "http://[", "//other.invalid/x"])
+@pytest.mark.parametrize(
+    "location", ["http://user@127.0.0.1/", "file:///etc/passwd", "", "http://[", "//other.invalid/x"]
+)
 def test_a_redirect_to_nowhere_is_a_clear_error(service, auth, configure, location):
     service.faults.add(Fault("redirect", B02, None, location=location))
     result = run_download(configure(), auth)
     assert result.exit_code == 1 and result.failed[0].error
 
 
-def test_a_redirect_within_the_service_is_followed_and_the_token_stays_with_its_host(service, auth, configure):
+def test_a_redirect_within_the_service_is_followed_and_the_token_stays_with_its_host(
+    service, auth, configure
+):
     there = next(p for p in service.products.values() if p.name == L1C)
     path = f"/odata/v1/Products({there.id})/Nodes({L1C})/Nodes(MTD_MSIL1C.xml)/$value"
-    service.faults.add(Fault("redirect", "Nodes(MTD_MSIL1C.xml)", 1, location=service.url("catalogue") + path))
+    service.faults.add(
+        Fault("redirect", "Nodes(MTD_MSIL1C.xml)", 1, location=service.url("catalogue") + path)
+    )
     assert run_download(configure(), auth).exit_code == 0
-    assert [entry.authorization for entry in service.requests("catalogue")] == [None] * len(service.requests("catalogue"))
+    assert [entry.authorization for entry in service.requests("catalogue")] == [None] * len(
+        service.requests("catalogue")
+    )
     assert len(service.requests("MTD_MSIL1C.xml")) == 3
 
 
 def test_a_next_page_on_another_host_is_refused(service, stranger, auth, configure):
-    page = {"value": [], "@odata.count": 7, "@odata.nextLink": stranger.url("catalogue") + "/odata/v1/Products?x"}
+    page = {
+        "value": [],
+        "@odata.count": 7,
+        "@odata.nextLink": stranger.url("catalogue") + "/odata/v1/Products?x",
+    }
     service.faults.add(Fault("body", SEARCH, None, body=json.dumps(page).encode()))
     with pytest.raises(UntrustedServerError, match="next page is on another host"):
         run_download(configure(), auth)
@@ -97,7 +111,9 @@ def test_a_hostile_name_in_a_manifest_is_refused(service, auth, configure, tmp_p
     assert outside(tmp_path) == [] and not Path("/tmp/evil.jp2").exists()
 
 
-@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a\0b", "x" * 300, "..", ".", "", "a\\..\\b", "GRANULE/../.."])
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc/x", "a\0b", "x" * 300, "..", ".", "", "a\\..\\b", "GRANULE/../.."]
+)
 def test_a_hostile_name_in_a_listing_is_refused(service, auth, configure, tmp_path, name):
     listing = {"result": [{"Name": name, "ContentLength": 0, "ChildrenNumber": 3}]}
     service.faults.add(Fault("body", "/Nodes", None, body=json.dumps(listing).encode()))
@@ -107,7 +123,9 @@ def test_a_hostile_name_in_a_listing_is_refused(service, auth, configure, tmp_pa
 
 
 @pytest.mark.parametrize("field", ["Id", "Name"])
-@pytest.mark.parametrize("value", ["../../x", "/etc/passwd", "a\0b", "x" * 4000, "", 7, None, "S2A_MSIL1C_x/../../y.SAFE"])
+@pytest.mark.parametrize(
+    "value", ["../../x", "/etc/passwd", "a\0b", "x" * 4000, "", 7, None, "S2A_MSIL1C_x/../../y.SAFE"]
+)
 def test_a_hostile_product_is_refused(service, auth, configure, tmp_path, field, value):
     row = dict(next(p for p in service.products.values() if p.name == L1C).row)
     row[field] = value
@@ -181,8 +199,11 @@ def test_an_absurd_length_is_refused(service, auth, configure):
         run_download(configure(), auth)
 
 
-ENTITIES = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;"><!ENTITY f SYSTEM "file:///etc/passwd">]>
-<x><dataObjectSection><dataObject><byteStream size="1"><fileLocation href="./&b;&f;"/></byteStream></dataObject></dataObjectSection></x>"""
+ENTITIES = (
+    b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">'
+    b'<!ENTITY f SYSTEM "file:///etc/passwd">]><x><dataObjectSection><dataObject><byteStream size="1">'
+    b'<fileLocation href="./&b;&f;"/></byteStream></dataObject></dataObjectSection></x>'
+)
 
 
 def test_xml_with_entities_is_refused(service, auth, configure):
@@ -208,5 +229,10 @@ def test_nothing_secret_is_ever_written_or_said(service, configure, tmp_path, ca
     said += [entry.path for entry in service.log]
     said += [path.read_text(errors="replace") for path in (tmp_path / "out").rglob("*") if path.is_file()]
     text = "\n".join(said)
-    for secret in (service.tokens.username, service.tokens.password, "correct+horse", *service.tokens.handed_out):
+    for secret in (
+        service.tokens.username,
+        service.tokens.password,
+        "correct+horse",
+        *service.tokens.handed_out,
+    ):
         assert secret not in text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ _RANGE = re.compile(r"bytes=(\d+)-")
 
 def run(service: Service, out: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "s2pipe", "download", "--quiet", "--query.tile-id", "33UWQ"]
+    command += ["--selection.l1c-bands", "B02", "B03", "B04"]
     command += ["--query.date-from-utc", "2025-12-01", "--query.date-to-utc", "2025-12-31"]
     command += ["--download.out-dir", str(out), "--download.chunk-size", str(CHUNK)]
     command += ["--download.retry.base-delay-s", "0.01", "--download.retry.max-attempts", "20"]
@@ -41,7 +41,7 @@ def kill_again_and_again(tmp_path: Path, kills: int, size: int, rate: float) -> 
     out = tmp_path / "out"
     with Service(products) as service:
         service.rate, service.piece = rate, 8 << 10
-        for number in range(kills):
+        for _ in range(kills):
             service.faults.add(
                 Fault("truncate", "_B0", 1, at=chance.randrange(size)),
                 Fault("reset", "_SCL", 1, at=chance.randrange(size)),
@@ -50,13 +50,16 @@ def kill_again_and_again(tmp_path: Path, kills: int, size: int, rate: float) -> 
             seen = len(service.requests("$value"))
             process = run(service, out)
             deadline = time.monotonic() + 20
-            while len(service.requests("$value")) == seen and process.poll() is None and time.monotonic() < deadline:
+            while (
+                len(service.requests("$value")) == seen
+                and process.poll() is None
+                and time.monotonic() < deadline
+            ):
                 time.sleep(0.01)
             time.sleep(chance.uniform(0.0, 0.8))
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
             process.communicate()
             service.faults.clear()
-            assert number >= 0
         service.rate = None
         process = run(service, out)
         _, said = process.communicate(timeout=60)
@@ -89,7 +92,7 @@ def check(out: Path, service: Service, kills: int) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_five_kills(tmp_path):
-    kill_again_and_again(tmp_path, 5, 300_000, 300_000)
+    kill_again_and_again(tmp_path, 5, 300_000, 150_000)
 
 
 @pytest.mark.slow

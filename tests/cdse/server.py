@@ -366,7 +366,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         nodes = [unquote(name) for name in re.findall(r"/Nodes\(([^()]+)\)", names[1])]
         if names[2] == "$value":
-            refusal = self.service.tokens.check(self.headers.get("Authorization"))
+            given = dict(parse_qsl(urlsplit(self.path).query)).get("token")  # the form that some clients use
+            header = f"Bearer {given}" if given else self.headers.get("Authorization")
+            refusal = self.service.tokens.check(header)
             if refusal is not None:
                 self._refuse(401, *refusal)
                 return

@@ -32,7 +32,7 @@ class _Body(Protocol):
     def status(self) -> int: ...
     @property
     def headers(self) -> Any: ...
-    def readinto(self, buffer: memoryview) -> int: ...
+    def read(self, count: int) -> bytes: ...
 
 
 Open = Callable[[str, str, int], AbstractContextManager[_Body]]
@@ -122,8 +122,8 @@ class _Part:
         checksum = self._task.checksum
         return new_hash("sha3-256" if checksum is None else checksum.algorithm)
 
-    def write(self, data: memoryview) -> None:
-        rest = data
+    def write(self, data: bytes) -> None:
+        rest = memoryview(data)
         while rest:
             rest = rest[self._stream.write(rest) :]
         self._digest.update(data)
@@ -241,14 +241,13 @@ def _receive(part: _Part, task: FetchTask, options: FetchOptions) -> None:
         if task.size is None and (end or 0) > task.limit:
             raise ServiceError(f"{task.what}: the service announces {end} bytes, more than the product has")
         wanted = task.size if task.size is not None else end
-        buffer = memoryview(bytearray(options.chunk_size))
         stop = options.backoff().stop
         while wanted is None or part.size < wanted:
             room = (task.limit + 1 if wanted is None else wanted) - part.size
-            count = body.readinto(buffer[: min(len(buffer), room)])
-            if count == 0:
+            data = body.read(min(options.chunk_size, room))
+            if not data:
                 break
-            part.write(buffer[:count])
+            part.write(data)
             if part.size > task.limit and wanted is None:
                 raise ServiceError(f"{task.what}: the body does not end; the product is not that large")
             if stop.is_set():

@@ -55,8 +55,8 @@ class Body:
     """Headers of the answer."""
     _raw: Any
 
-    def readinto(self, buffer: memoryview) -> int:
-        """Fill the buffer from the body and return the number of bytes, 0 at the end.
+    def read(self, count: int) -> bytes:
+        """Return up to ``count`` bytes of the body as they came, none at its end.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class Body:
             The connection broke or went silent.
         """
         try:
-            return int(self._raw.readinto(buffer) or 0)
+            return bytes(self._raw.read(count, decode_content=False))
         except (*_NETWORK_ERRORS, ValueError, AttributeError) as error:
             raise TryAgain(f"the connection broke ({_why(error)})") from None
 
@@ -314,10 +314,8 @@ def _read_all(body: Body, limit: int, what: str) -> bytes:
         raise ServiceError(f"{what}: the answer is packed as {packed[:40]!r}, which was not asked for")
     unpack = zlib.decompressobj(wbits=31) if packed == "gzip" else None
     data, size = bytearray(), 0
-    buffer = memoryview(bytearray(1 << 16))
-    while count := body.readinto(buffer):
-        size += count
-        chunk = buffer[:count]
+    while chunk := body.read(1 << 16):
+        size += len(chunk)
         try:
             data += chunk if unpack is None else unpack.decompress(chunk, limit + 1 - len(data))
         except zlib.error:

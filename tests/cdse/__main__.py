@@ -43,7 +43,7 @@ def main() -> None:
             signed=True,
             ports=(port, port + 1, port + 2) if port else (0, 0, 0),
         )
-        service.rate = options.rate
+        service.rate, service.piece = options.rate, 1 << 18
         for text in options.fault:
             kind, match, status = (
                 [*text.split(":"), "", "503"][:3] if text.count(":") < 2 else text.split(":")

@@ -43,6 +43,8 @@ from s2pipe.schema import document_faults
 
 log = logging.getLogger("s2pipe.download")
 
+_MARGIN = timedelta(seconds=2)
+"""Names carry whole seconds, the catalogue's times more."""
 RATE_PER_CONNECTION = 20e6
 """Bytes a second that the service allows a connection; estimates of time rest on it."""
 
@@ -234,7 +236,7 @@ class _Run:
         cloud: tuple[float | None, float | None] = (None, None)
         if among is not None:
             times = [hit.name.sensing_start for hit in among]
-            start, end = max(start, min(times)), min(end, max(times) + timedelta(seconds=1))
+            start, end = min(times) - _MARGIN, max(times) + _MARGIN
         elif level == "L1C":
             cloud = (query.cloud_min, query.cloud_max)
         return catalogue.search(Search(level, start, end, tile, self.areas, cloud))

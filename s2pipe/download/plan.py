@@ -6,13 +6,14 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from s2pipe import roles
 from s2pipe.assets import Asset, AssetGroup, Checksum, Product, SceneKey
 from s2pipe.download.catalogue import Hit
 from s2pipe.download.cfg import PipelineConfig
-from s2pipe.download.fetch import FetchTask
+from s2pipe.download.fetch import FetchTask, disk_error
 from s2pipe.download.nodes import (
     MANIFEST,
     MAX_FILE_BYTES,
@@ -26,6 +27,7 @@ from s2pipe.download.select import Pair
 from s2pipe.download.transport import Transport
 from s2pipe.errors import (
     AuthError,
+    DiskFullError,
     MetadataError,
     PathEscapeError,
     ProductError,
@@ -112,10 +114,12 @@ class Planner:
         self._index = index
 
     def needs_login(self, pair: Pair) -> bool:
-        """Tell whether planning a scene fetches a file, and so needs a token."""
-        if self._config.download.dry_run or self._config.nodes_index.mode == "walk":
+        """Tell whether planning a scene asks the download host, and so needs a token."""
+        if self._config.download.dry_run:
             return False
-        if not self._config.nodes_index.cache or self._config.download.overwrite:
+        if self._config.nodes_index.mode == "walk" or not self._config.nodes_index.cache:
+            return True
+        if self._config.download.overwrite:
             return True
         return any(hit and not self._manifest_path(hit).exists() for hit in (pair.l1c, pair.l2a))
 
@@ -124,15 +128,15 @@ class Planner:
 
         Raises
         ------
-        AuthError
-            The service does not accept the login.
+        AuthError, DiskFullError
+            Nothing more can be fetched.
         """
         bare = Scene(
             pair.key, product_of(pair.l1c, pair.halves), None if pair.l2a is None else product_of(pair.l2a)
         )
         try:
             return self._plan(pair, bare)
-        except AuthError:
+        except (AuthError, DiskFullError):
             raise
         except S2PipeError as error:
             return ScenePlan(pair, bare, error=str(error))
@@ -261,9 +265,9 @@ class Planner:
         try:
             if mode == "manifest":
                 return _Files(None, None)
-            return _Files(
-                walk(self._transport.get_json, self._host, hit.product_id, hit.name.safe_name), None
-            )
+            # Listings are open to all, and so need no token in a dry run.
+            get_json = partial(self._transport.get_json, with_token=not is_dry)
+            return _Files(walk(get_json, self._host, hit.product_id, hit.name.safe_name), None)
         except UntrustedServerError:
             raise
         except (ServiceError, AuthError) as error:
@@ -292,7 +296,10 @@ class Planner:
         if not self._config.nodes_index.cache:
             return _Files(files, None)
         path = self._manifest_path(hit)
-        write_bytes_atomic(path, data)
+        try:
+            write_bytes_atomic(path, data)
+        except OSError as error:
+            raise disk_error(path, error) from error
         return _Files(files, path)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from s2pipe.assets import Asset, AssetGroup
 from s2pipe.download.verify import check_asset
+from s2pipe.errors import PathEscapeError
 from s2pipe.manifest import Index, Scene, SceneKey, rewrite_index
 
 log = logging.getLogger("s2pipe.download")
@@ -55,7 +56,10 @@ def recheck(index: Index, path: Path, root: Path, *, is_dry: bool) -> tuple[Inde
 
 def _set_aside(asset: Asset, root: Path, key: SceneKey) -> None:
     """Move a damaged file to quarantine; links and archives are the user's own and stay."""
-    source = asset.resolve(root)
+    try:
+        source = asset.resolve(root)
+    except PathEscapeError:
+        return
     if asset.member is not None or source.is_symlink() or not source.is_file():
         return
     target = root / "meta/step1/quarantine" / f"{key.tile_id}_{key.sensing_dirname}" / source.name

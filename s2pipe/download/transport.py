@@ -35,6 +35,7 @@ log = logging.getLogger("s2pipe.download")
 MAX_JSON_BYTES = 64 << 20
 """Largest JSON body; a page of 1000 products has about 10 MB."""
 TOKEN_PATH = "/auth/realms/CDSE/protocol/openid-connect/token"
+_ACCEPT_JSON = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 _MAX_REDIRECTS = 5
 _TRANSIENT = frozenset({408, 425, 500, 502, 503, 504})
 _NETWORK_ERRORS = (
@@ -109,8 +110,8 @@ class Transport:
         """Get a token now, so that a wrong password is found before any work."""
         self._tokens.token()
 
-    def get_json(self, url: str, what: str) -> Any:
-        """Return the JSON document behind a URL, asked for without a token.
+    def get_json(self, url: str, what: str, *, with_token: bool = False) -> Any:
+        """Return the JSON document behind a URL; ``with_token`` shows the token to the download host.
 
         Raises
         ------
@@ -121,7 +122,7 @@ class Transport:
         """
 
         def once() -> Any:
-            with self._request(url, what, {"Accept": "application/json", "Accept-Encoding": "gzip"}) as body:
+            with self._request(url, what, _ACCEPT_JSON, with_token) as body:
                 return _json(_read_all(body, MAX_JSON_BYTES, what), what)
 
         return repeat(once, self.backoff(), what)

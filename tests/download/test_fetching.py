@@ -360,3 +360,63 @@ def test_the_service_tells_wrong_passwords(service: Service):
         url, data={"client_id": "cdse-public", "grant_type": "password", "username": "x"}, timeout=5
     )
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_grant")
+
+
+def test_every_role_can_be_selected(service, auth, configure):
+    from s2pipe.bands import BAND_NAMES
+    from s2pipe.download.cfg import SelectionConfig
+
+    everything = SelectionConfig(
+        l1c_quality=True,
+        l1c_classification=True,
+        l2a_aot_20m=True,
+        l2a_wvp_20m=True,
+        l2a_bands=("B04_10m", "B04_20m", "B8A_20m"),
+        l2a_cloud_probability_20m=True,
+        l2a_snow_probability_20m=True,
+    )
+    result = run_download(configure(selection=everything), auth)
+    roles = {asset.role for asset in result.scenes[0].assets}
+    assert result.exit_code == 0 and len(roles) == 3 * len(BAND_NAMES) + 4 + 11
+    all_rasters = SelectionConfig(l2a_bands=("B01_60m",))
+    failed = run_download(configure(selection=all_rasters), auth)
+    assert "has no file for l2a.band.B01_60m" in failed.failed[0].error
+
+
+def test_l1c_alone_asks_for_no_l2a(service, auth, configure):
+    from s2pipe.download.cfg import SelectionConfig
+
+    result = run_download(configure(selection=SelectionConfig(l1c_bands=("B02",), l2a=False)), auth)
+    assert result.exit_code == 0 and result.scenes[0].l2a is None
+    assert not any("S2MSI2A" in entry.path for entry in service.requests("catalogue"))
+
+
+def test_an_interrupted_run_says_so_and_keeps_what_it_has(service, auth, configure):
+    import _thread
+    import time
+
+    service.rate, service.piece = 10_000, 512
+
+    def interrupt() -> None:
+        while not service.requests(B02):
+            time.sleep(0.01)
+        time.sleep(0.1)
+        _thread.interrupt_main()
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_download(configure(concurrency=2), auth)
+    root = configure().download.out_dir
+    (path,) = (root / "meta/step1/runs").glob("*/manifest.json")
+    assert json.loads(path.read_text())["status"] == "interrupted"
+    assert_right(load_index(root / "meta/step1/index.json"))
+    service.rate = None
+    assert run_download(configure(), auth).exit_code == 0
+
+
+def test_a_directory_that_cannot_be_written_is_a_clear_error(service, auth, configure, tmp_path):
+    from s2pipe.errors import S2PipeError
+
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(S2PipeError, match="cannot be written"):
+        run_download(configure(out_dir=tmp_path / "file"), auth)

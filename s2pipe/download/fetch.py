@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import re
@@ -61,8 +62,8 @@ class FetchTask:
     @property
     def part(self) -> Path:
         """The unfinished file. Its name depends on the content, so that another version never continues it."""
-        known = f"{self.url} {self.size} {self.checksum}".encode()
-        tag = hashlib.sha256(known).hexdigest()[:12]
+        known = self.url if self.checksum is None else f"{self.checksum.algorithm} {self.checksum.value}"
+        tag = hashlib.sha256(f"{known} {self.size}".encode()).hexdigest()[:12]
         return self.target.with_name(f"{self.target.name[:200]}.{tag}.part")
 
     def is_at_target(self) -> bool:
@@ -197,6 +198,8 @@ def fetch(task: FetchTask, options: FetchOptions) -> None:
         finally:
             part.close()
         os.replace(task.part, task.target)
+        for stale in task.target.parent.glob(f"{glob.escape(task.target.name)}.*.part"):
+            stale.unlink(missing_ok=True)  # what is left of other versions
     except OSError as error:
         raise disk_error(task.part, error) from error
 

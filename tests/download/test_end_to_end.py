@@ -27,6 +27,7 @@ from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.schema import document_faults
 from tests.cdse import Service, stored
+from tests.cdse.fake import SQUARE
 
 ROOT = Path(__file__).resolve().parents[2]
 BANDS = ("B02", "B11")
@@ -149,3 +150,27 @@ def test_the_example_configurations_are_valid(name):
     path = ROOT / "configs" / name
     config = build_config(read_step_document(path, STEPS["download"]), STEPS["download"], name)
     assert config.download.out_dir == Path("out")
+
+
+SEED = ROOT.parent / "shared" / "seed-readme.md"
+
+
+@pytest.mark.skipif(not SEED.is_file(), reason=f"the seed document is not at {SEED}")
+def test_the_seeds_example_runs_as_it_stands(products, tmp_path):
+    text = SEED.read_text(encoding="utf-8")
+    code = text.split("### Download\n```python\n")[1].split("```")[0]
+    with Service([stored(product.root, footprint=SQUARE, cloud=20.0) for product in products]) as service:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("CDSE_")}
+        environment |= {**service.environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Pairs: 1\nManifest: out")
+    assert (tmp_path / "out/meta/step1/index.json").is_file()

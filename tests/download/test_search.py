@@ -64,6 +64,21 @@ def test_all_pages_are_read_and_filters_hold():
         assert find(service, Search("L2A", *DECEMBER, "T33UWQ")) == [product_name(3, "L2A")]
 
 
+def test_every_satellite_and_baseline_parses_and_an_unknown_name_is_skipped_aloud(caplog):
+    names = [
+        product_name(3, satellite=f"S2{letter}", baseline=b, hour=h)
+        for h, (letter, b) in enumerate(
+            [("A", "0204"), ("B", "0301"), ("C", "0511"), ("D", "0512"), ("A", "9999")]
+        )
+    ]
+    products = [catalogue_only(name) for name in names]
+    odd = catalogue_only(product_name(4))
+    odd.row["Name"] = "S2A_OPER_PRD_MSIL1C_PDMC_20160101T000000_R122_V20160101T000000_20160101T000000.SAFE"
+    with Service([*products, odd]) as service:
+        assert find(service, Search("L1C", *DECEMBER, "T33UWQ")) == names
+    assert "S2A_OPER_PRD" in caplog.text
+
+
 def test_a_list_beyond_the_limit_is_asked_for_in_parts():
     start = datetime(2025, 12, 1, tzinfo=UTC)
     names = [

@@ -227,10 +227,8 @@ class _Run:
         if choice.rejected:
             log.info("%d product(s) passed over; the run's manifest says why", len(choice.rejected))
         if not choice.pairs:
-            found = "; ".join(f"{item.name} {item.reason}" for item in choice.rejected[:3])
-            log.warning(
-                "no scene fits the query%s", f": {found}" if found else ": the catalogue has no product"
-            )
+            reasons = "; ".join(f"{item.name} {item.reason}" for item in choice.rejected[:3])
+            log.warning("no scene fits the query: %s", reasons or "the catalogue has no product")
         return replace(choice, pairs=choice.pairs[:most])
 
     def _search(

@@ -167,7 +167,7 @@ class DownloadConfig:
     """First check every file of the index against its size and checksum; damaged ones are set aside."""
     concurrency: Annotated[int, Rule({"minimum": 1, "maximum": 4})] = 4
     """Connections at a time; the service allows 4."""
-    chunk_size: Annotated[int, Rule({"minimum": 4096, "maximum": 67108864})] = 1048576
+    chunk_size: Annotated[int, Rule({"minimum": 4096, "maximum": 67108864})] = 262144
     """Bytes read and written at a time."""
     connect_timeout_s: Annotated[float, Rule({"exclusiveMinimum": 0.0})] = 15.0
     """Longest time to connect, seconds."""

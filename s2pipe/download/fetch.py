@@ -215,6 +215,11 @@ def _until_right(part: _Part, task: FetchTask, options: FetchOptions) -> None:
             if fault is None:
                 return
             raise _Mismatch(fault)
+        except ServiceError as error:
+            if error.status != 416 or part.size == 0:
+                raise
+            part.restart()  # the file ends before the range that was asked for: begin again
+            backoff.wait(TryAgain("the service has no such range", 416), task.what)
         except TryAgain as error:
             # Progress earns new attempts, but a server that sends a few bytes a connection does not go on forever.
             if part.size >= best + max(_PROGRESS_BYTES, (task.size or 0) // 100):
@@ -230,7 +235,7 @@ def _until_right(part: _Part, task: FetchTask, options: FetchOptions) -> None:
 
 def _receive(part: _Part, task: FetchTask, options: FetchOptions) -> None:
     """Receive what is missing, in one attempt, and not one byte more than announced."""
-    with _opened(part, task, options) as body:
+    with options.open(task.url, task.what, part.size) as body:
         packed = body.headers.get("Content-Encoding", "identity").strip().lower()
         if packed not in ("", "identity"):
             raise ServiceError(
@@ -258,10 +263,6 @@ def _receive(part: _Part, task: FetchTask, options: FetchOptions) -> None:
         if wanted is not None and part.size < wanted:
             raise TryAgain(f"the body ended after {part.size} of {wanted} bytes")
         part.known_size = part.size
-
-
-def _opened(part: _Part, task: FetchTask, options: FetchOptions) -> AbstractContextManager[_Body]:
-    return options.open(task.url, task.what, part.size)
 
 
 def _place(part: _Part, task: FetchTask, body: _Body) -> None:

@@ -188,7 +188,7 @@ class _Run:
             yield
         except BaseException as error:
             is_known = isinstance(error, S2PipeError)
-            self.record.status = "failed" if is_known else "interrupted"
+            self.record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             self.record.error = str(error) if is_known else type(error).__name__
             try:
                 self.record.write()
@@ -298,7 +298,9 @@ class _Run:
         needed, free = self.record.totals["bytes_to_fetch"], self.record.totals["disk_free_bytes"]
         # What unfinished files hold already need not fit again.
         needed -= sum(_size_of(task.part) for job in self.record.jobs for task in job.plan.tasks.values())
-        if needed > free:
+        if needed > free and self.record.totals["bytes_are_upper_bound"]:
+            log.warning("%s: the disk may be too small for the whole products", self.root)
+        elif needed > free:
             raise DiskFullError(
                 f"{self.root}: the disk has {size_text(free)} free, but {size_text(needed)} are to be fetched; "
                 "nothing was fetched: make room, or limit control.max_scenes, the dates or the selection"

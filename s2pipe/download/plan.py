@@ -63,7 +63,7 @@ class ScenePlan:
     error: str | None = None
     """Why the scene cannot be fetched; None when it can."""
     estimated: int | None = None
-    """Upper bound of its bytes where single files are not known (dry runs)."""
+    """Bytes of whole products whose single files are not known (dry runs); None when all are."""
 
     @property
     def key(self) -> SceneKey:
@@ -73,12 +73,12 @@ class ScenePlan:
     @property
     def bytes_missing(self) -> int:
         """Bytes to fetch, as far as sizes are known."""
-        return self.estimated or sum(task.size or 0 for task in self.tasks.values())
+        return (self.estimated or 0) + sum(task.size or 0 for task in self.tasks.values())
 
     @property
     def bytes_total(self) -> int:
         """Bytes of all its files, as far as sizes are known."""
-        return self.estimated or sum(asset.size or 0 for asset in self.scene.assets)
+        return (self.estimated or 0) + sum(asset.size or 0 for asset in self.scene.assets)
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,21 @@ def test_the_command_plans_without_a_login_then_needs_one_then_fetches(products,
         assert verified.returncode == 0 and "verified 9 file(s): 0 damaged" in verified.stderr
 
 
+def test_netrc_serves_the_login_and_nothing_else(products, config_file, tmp_path):
+    with Service(products) as service:
+        netrc = tmp_path / "netrc"
+        service.tokens.password = "correcthorse"
+        netrc.write_text(f"machine 127.0.0.1 login {service.tokens.username} password correcthorse\n")
+        environment = {**os.environ, **service.environment, "NETRC": str(netrc)}
+        environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"
+        done = subprocess.run(
+            [sys.executable, "-m", "s2pipe", "download", str(config_file)], env=environment, timeout=60
+        )
+        assert done.returncode == 0
+        assert not any(entry.authorization for entry in service.requests("catalogue"))
+        assert all((entry.authorization or "").startswith("Bearer ") for entry in service.requests("$value"))
+
+
 def test_a_password_in_a_configuration_is_refused_and_not_repeated(products, config_file):
     document = json.loads(config_file.read_text())
     document["download"]["download"]["password"] = "hunter2"

@@ -154,6 +154,13 @@ def test_another_range_than_asked_for_is_not_used(service, auth, configure):
     assert result.exit_code == 0 and assert_right(load_index(result.manifest_path)) == 7
 
 
+def test_a_range_that_the_service_does_not_have_starts_the_file_again(service, auth, configure):
+    service.faults.add(Fault("truncate", B02, 1, at=1000), Fault("status", B02, 1, status=416))
+    result = run_download(configure(), auth)
+    assert result.exit_code == 0
+    assert [entry.range for entry in service.requests(B02)] == [None, "bytes=1000-", None]
+
+
 def test_a_wrong_checksum_is_fetched_once_more_then_put_aside_and_reported(service, auth, configure):
     service.faults.add(Fault("corrupt", B02, None, at=2000))
     result = run_download(configure(), auth)

@@ -47,6 +47,7 @@ def kill_again_and_again(tmp_path: Path, kills: int, size: int, rate: float) -> 
                 Fault("reset", "_SCL", 1, at=chance.randrange(size)),
                 Fault("status", "DETFOO", 1, status=503),
             )
+            on_disk = {part.name.split(".")[0]: part.stat().st_size for part in (out / "raw").rglob("*.part")}
             seen = len(service.requests("$value"))
             process = run(service, out)
             deadline = time.monotonic() + 20
@@ -60,11 +61,21 @@ def kill_again_and_again(tmp_path: Path, kills: int, size: int, rate: float) -> 
             process.kill()
             process.communicate()
             service.faults.clear()
+            assert_continued(service, on_disk, seen)
         service.rate = None
         process = run(service, out)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said.decode()
         check(out, service, kills)
+
+
+def assert_continued(service: Service, on_disk: dict[str, int], seen: int) -> None:
+    """The first request for an unfinished file begins where the file on disk ends."""
+    for entry in service.requests("$value")[seen:]:
+        name = entry.path.split("Nodes(")[-1].split(".")[0]
+        size = on_disk.pop(name, 0)
+        if size:
+            assert entry.range == f"bytes={size}-"
 
 
 def check(out: Path, service: Service, kills: int) -> None:

@@ -16,7 +16,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "raster.grid", "raster.vrt", "assets", "manifest", "safe", "schema", "config", "options", "samples",
         "download.cfg", "download.auth", "preprocess.cfg", "patches.cfg", "ground",
     ),
-    2: ("raster", "download.transport"),
+    2: ("raster", "download.transport", "download.tokens", "download.retry"),
     3: ("download", "preprocess", "patches", "demo"),
     4: ("download.pipeline", "preprocess.run", "patches.run", "report.run", "steps", "demo.run"),
     5: ("cli", "__main__"),

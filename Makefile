@@ -29,9 +29,9 @@ setup-system: ## Make .venv-system, with bindings built for the system's libgdal
 	@python=$$(sh tools/find-python 3.11 3.12 3.13 3.14) && \
 		"$$python" tools/setup_venv.py $(VENV_SYSTEM) --gdal system
 
-# cdsetool and eodag bring much of their own (pandas, geopandas, boto3): an environment of their own keeps it out.
+# cdsetool and eodag bring much of their own (geopandas, boto3), in versions that the constraints do not allow.
 setup-clients:
-	@python=$$(sh tools/find-python) && "$$python" tools/setup_venv.py $(VENV_CLIENTS) --extras clients,test
+	@python=$$(sh tools/find-python) && CONSTRAINTS=none "$$python" tools/setup_venv.py $(VENV_CLIENTS) --extras clients,test
 
 demo: setup ## Synthesise two products and run the whole pipeline on them
 	@$(VENV)/bin/s2pipe demo --out $(DEMO_OUTPUT)

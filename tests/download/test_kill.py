@@ -62,6 +62,7 @@ def kill_again_and_again(tmp_path: Path, kills: int, size: int, rate: float) -> 
             process.communicate()
             service.faults.clear()
             assert_continued(service, on_disk, seen)
+            assert_true(out / "meta/step1/index.json")
         service.rate = None
         process = run(service, out)
         _, said = process.communicate(timeout=60)
@@ -76,6 +77,14 @@ def assert_continued(service: Service, on_disk: dict[str, int], seen: int) -> No
         size = on_disk.pop(name, 0)
         if size:
             assert entry.range == f"bytes={size}-"
+
+
+def assert_true(path: Path) -> None:
+    """The index is whole at any moment, and every file that it calls present is right."""
+    index = load_index(path)
+    for asset in (asset for scene in index.scenes for asset in scene.assets if asset.present):
+        assert asset.checksum
+        assert hash_file(index.resolve(asset), asset.checksum.algorithm) == asset.checksum.value
 
 
 def check(out: Path, service: Service, kills: int) -> None:

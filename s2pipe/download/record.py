@@ -154,7 +154,7 @@ class RunRecord:
 def _scene_document(job: SceneJob) -> dict[str, Any]:
     return {
         **job.scene().to_document(),
-        "status": "planned" if job.started is None and job.status == "unfinished" else job.status,
+        "status": job.status,
         "error": job.error,
         "seconds": round(job.seconds, 3),
         "files_to_fetch": len(job.plan.tasks),

@@ -46,12 +46,14 @@ class SceneJob:
 
     @property
     def status(self) -> str:
-        """``done``, ``up_to_date``, ``failed`` or ``unfinished`` (the run was stopped)."""
+        """``done``, ``up_to_date``, ``failed``, ``planned``, or ``unfinished`` when the run was stopped."""
         if self.plan.error is not None or self.faults:
             return "failed"
         if not self.plan.tasks:
-            return "up_to_date"
-        return "done" if len(self.here) == len(self.plan.tasks) else "unfinished"
+            return "planned" if self.plan.estimated else "up_to_date"
+        if len(self.here) == len(self.plan.tasks):
+            return "done"
+        return "planned" if self.started is None else "unfinished"
 
     @property
     def error(self) -> str | None:

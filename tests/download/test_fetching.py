@@ -427,3 +427,13 @@ def test_a_directory_that_cannot_be_written_is_a_clear_error(service, auth, conf
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(S2PipeError, match="cannot be written"):
         run_download(configure(out_dir=tmp_path / "file"), auth)
+
+
+def test_a_dry_run_without_listings_knows_the_size_of_the_whole_product(service, auth, configure):
+    service.faults.add(Fault("status", "/Nodes", None, status=403))
+    result = run_download(configure(dry_run=True, nodes="walk"), auth)
+    assert result.totals["bytes_are_upper_bound"] and result.up_to_date == []
+    assert result.totals["bytes_to_fetch"] == sum(p.row["ContentLength"] for p in service.products.values())
+    document = json.loads(result.run_manifest_path.read_text())
+    assert (document["status"], document["scenes"][0]["status"]) == ("planned", "planned")
+    assert not service.requests("identity/") and not service.requests("$value")

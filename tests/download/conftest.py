@@ -74,7 +74,7 @@ def configure(service: Service, tmp_path: Path) -> Make:
             "date_to_utc": "2025-12-31",
             **(query or {}),
         }
-        given = {"out_dir": tmp_path / "out", "retry": QUICK, "read_timeout_s": 2.0, **download}
+        given = {"out_dir": tmp_path / "out", "retry": QUICK, "read_timeout_s": 20.0, **download}
         return PipelineConfig(
             query=QueryConfig(**asked),
             selection=selection,

@@ -127,7 +127,7 @@ def test_a_damaged_manifest_is_replaced_by_walking(service, auth, configure):
 )
 def test_one_file_survives(service, auth, configure, fault):
     service.faults.add(fault)
-    result = run_download(configure(), auth)
+    result = run_download(configure(read_timeout_s=2.0), auth)
     assert result.exit_code == 0, result.failed
     assert assert_right(load_index(result.manifest_path)) == 7
     assert parts(result.manifest_path.parents[2]) == []

@@ -7,6 +7,7 @@
 
 VENV ?= .venv
 VENV_SYSTEM ?= .venv-system
+VENV_CLIENTS ?= .venv-clients
 DEMO_OUTPUT ?= demo-output
 export CONSTRAINTS
 
@@ -15,7 +16,7 @@ run_pytest = -m pytest -q $(PYTEST_ARGS) || { code=$$?; \
 	[ $$code -ne 5 ] || echo "pytest found no test to run, which counts as a failure" >&2; exit $$code; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system demo test test-quick test-system-gdal bench lint format types check wheel constraints clean
+.PHONY: help setup setup-system setup-clients demo test test-quick test-system-gdal test-clients bench lint format types check wheel constraints clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -28,6 +29,10 @@ setup-system: ## Make .venv-system, with bindings built for the system's libgdal
 	@python=$$(sh tools/find-python 3.11 3.12 3.13 3.14) && \
 		"$$python" tools/setup_venv.py $(VENV_SYSTEM) --gdal system
 
+# cdsetool and eodag bring much of their own (geopandas, boto3), in versions that the constraints do not allow.
+setup-clients:
+	@python=$$(sh tools/find-python) && CONSTRAINTS=none "$$python" tools/setup_venv.py $(VENV_CLIENTS) --extras clients,test
+
 demo: setup ## Synthesise two products and run the whole pipeline on them
 	@$(VENV)/bin/s2pipe demo --out $(DEMO_OUTPUT)
 
@@ -39,6 +44,9 @@ test-quick: setup ## Run the tests that take no more than a few seconds each
 
 test-system-gdal: setup-system ## Run the tests against the system's GDAL
 	@$(VENV_SYSTEM)/bin/python $(run_pytest)
+
+test-clients: setup-clients ## Let two independent clients search the local test service and fetch from it
+	@$(VENV_CLIENTS)/bin/python -m pytest -q tests/clients $(PYTEST_ARGS)
 
 bench: setup ## Run the benchmarks
 	@$(VENV)/bin/python -m pytest benchmarks --benchmark-only $(PYTEST_ARGS)
@@ -65,6 +73,6 @@ constraints: ## Take the newest versions into requirements/constraints.txt
 	@python=$$(sh tools/find-python) && "$$python" tools/refresh_constraints.py
 
 clean: ## Remove environments, caches and everything built
-	rm -rf .venv .venv.lock .venv-system .venv-system.lock build dist *.egg-info $(DEMO_OUTPUT)
+	rm -rf .venv .venv.lock .venv-system .venv-system.lock .venv-clients .venv-clients.lock build dist *.egg-info $(DEMO_OUTPUT)
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find s2pipe kernels tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

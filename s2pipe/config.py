@@ -12,6 +12,7 @@ import functools
 import inspect
 import json
 import os
+import re
 import textwrap
 import types
 import typing
@@ -288,8 +289,6 @@ def _yaml_loader() -> type:
 
     PyYAML follows YAML 1.1, where ``1e-4`` (no dot) is a string and ``2025-12-01`` becomes a date object.
     """
-    import re
-
     import yaml
 
     class Loader(yaml.SafeLoader):

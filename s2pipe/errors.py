@@ -94,3 +94,31 @@ class LockedError(S2PipeError):
 
 class OutputError(S2PipeError):
     """A directory that is to be written to cannot be: read-only, no directory, or full."""
+
+
+class ServiceError(S2PipeError):
+    """The data service refused a request, or answered with something that cannot be used.
+
+    Parameters
+    ----------
+    message : str
+        What was asked, what came back and what to do.
+    status : int, optional
+        HTTP status of the answer, when there was one.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class UntrustedServerError(ServiceError):
+    """An answer points to a host that is none of the service's own, or names a file that leaves its place."""
+
+
+class AuthError(S2PipeError):
+    """There are no credentials, or the service does not accept them."""
+
+
+class DiskFullError(S2PipeError):
+    """The disk cannot hold what is to be fetched."""

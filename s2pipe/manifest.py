@@ -7,7 +7,7 @@ dataset's root, so that a dataset can be moved or mounted elsewhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ __all__ = [
     "merge",
     "new_index",
     "read_manifest",
+    "rewrite_index",
     "save_index",
     "update_index",
 ]
@@ -221,6 +222,14 @@ def update_index(path: Path, new: Index) -> tuple[Index, bool]:
             return old, False
         write_bytes_atomic(path, json_bytes(merged.to_document()))
         return merged, True
+
+
+def rewrite_index(path: Path, change: Callable[[Index], Index]) -> Index:
+    """Change the index at ``path`` under its lock, and return it as it is on disk now."""
+    with locked(_lock_path(path)):
+        changed = change(load_index(path))
+        write_bytes_atomic(path, json_bytes(changed.to_document()))
+        return changed
 
 
 def _says_the_same(new: Index, old: Index) -> bool:

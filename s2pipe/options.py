@@ -14,7 +14,11 @@ from s2pipe.config import FieldInfo, field_infos, parse_json
 _SEPARATOR = "__"
 
 
-def options_class(config: type, extra: Sequence[tuple[str, Any, dataclasses.Field[Any]]] = ()) -> type:
+def options_class(
+    config: type,
+    extra: Sequence[tuple[str, Any, dataclasses.Field[Any]]] = (),
+    short: Mapping[str, str] | None = None,
+) -> type:
     """Make the dataclass that argparse-dataclass turns into options.
 
     Parameters
@@ -23,6 +27,8 @@ def options_class(config: type, extra: Sequence[tuple[str, Any, dataclasses.Fiel
         A configuration dataclass; nested ones give dotted options.
     extra : sequence of (name, type, field)
         Fields that are no configuration keys (the file itself, ``--quiet``).
+    short : mapping, optional
+        Second names of options by the dotted path of their key.
 
     Returns
     -------
@@ -33,6 +39,7 @@ def options_class(config: type, extra: Sequence[tuple[str, Any, dataclasses.Fiel
     for path, info in _leaves(config):
         name, flag = _SEPARATOR.join(path), ".".join(path).replace("_", "-")
         flags = list(dict.fromkeys([f"--{flag}", f"--{'.'.join(path)}"]))
+        flags += [name for key, name in (short or {}).items() if key == ".".join(path)]
         if info.annotation is bool:
             fields.append((name, bool, _switch(flags, info.doc)))
             off = [f.replace("--", "--no-", 1) for f in flags]

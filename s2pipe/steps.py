@@ -6,11 +6,13 @@ One table serves the command line, ``s2pipe validate``, the schema files and the
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from s2pipe.config import from_plain, read_document
+from s2pipe.credentials import credential_faults
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.schema import document_faults
 
@@ -29,6 +31,8 @@ class Step:
     """``module:function`` that returns the faults a schema cannot express."""
     run: str
     """``module:function`` that runs it."""
+    short_options: Mapping[str, str] = field(default_factory=dict)
+    """Second names of options by the path of their key: ``download.verify`` -> ``--verify``."""
 
     @property
     def schema(self) -> str:
@@ -46,7 +50,7 @@ class Step:
 
     def faults(self, document: Any) -> list[Fault]:
         """Faults of its configuration as a document, with paths from the top-level key."""
-        faults = document_faults(document, self.schema)
+        faults = credential_faults(document) or document_faults(document, self.schema)
         if not faults:
             faults = _load(self.rules)(from_plain(self.config_class, document))
         return [Fault(f"{self.name}.{f.path}" if f.path else self.name, f.message) for f in faults]
@@ -55,6 +59,14 @@ class Step:
 STEPS: dict[str, Step] = {
     step.name: step
     for step in (
+        Step(
+            "download",
+            "search, pair, fetch and verify products of the Copernicus Data Space Ecosystem",
+            "s2pipe.download.cfg:PipelineConfig",
+            "s2pipe.download.cfg:rule_faults",
+            "s2pipe.download.pipeline:run_download",
+            {"download.verify": "--verify", "download.dry_run": "--dry-run"},
+        ),
         Step(
             "preprocess",
             "resample, mask, calibrate and normalise the scenes of a manifest",

@@ -14,9 +14,9 @@ FLOORS: dict[int, tuple[str, ...]] = {
     0: ("errors", "bands", "roles", "files", "progress"),
     1: (
         "raster.grid", "raster.vrt", "assets", "manifest", "safe", "schema", "config", "options", "samples",
-        "download.cfg", "download.auth", "preprocess.cfg", "patches.cfg", "ground",
+        "download.cfg", "download.auth", "credentials", "preprocess.cfg", "patches.cfg", "ground",
     ),
-    2: ("raster", "download.transport"),
+    2: ("raster", "download.transport", "download.tokens", "download.retry"),
     3: ("download", "preprocess", "patches", "demo"),
     4: ("download.pipeline", "preprocess.run", "patches.run", "report.run", "steps", "demo.run"),
     5: ("cli", "__main__"),

@@ -16,6 +16,10 @@ from contextlib import contextmanager
 from s2pipe import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "download": (
+        "s2pipe.cli.step",
+        "search, pair, fetch and verify products of the Copernicus Data Space Ecosystem",
+    ),
     "index": ("s2pipe.cli.index", "link and index products that are already on disk"),
     "preprocess": ("s2pipe.cli.step", "resample, mask, calibrate and normalise the scenes of a manifest"),
     "stats": ("s2pipe.cli.stats", "merge the histograms of scenes into statistics, without reading a pixel"),

@@ -35,7 +35,7 @@ def step_options(step: Step) -> type:
         ("config", str, option("Configuration file, as an option.", "--config", metavar="CONFIG")),
         *OUTPUT_OPTIONS,
     ]
-    return options_class(step.config_class, extra)
+    return options_class(step.config_class, extra, step.short_options)
 
 
 def _document(options: Any, step: Step) -> tuple[Path | None, dict[str, Any]]:

@@ -107,6 +107,17 @@ def verify_index(index: Index, *, allow_absolute: bool = False) -> int:
     return len(checks)
 
 
+def check_asset(asset: Asset, index: Index) -> str | None:
+    """Say how one file of an index is absent or differs from its record; None when it does not."""
+    display = asset.display(index.root)
+    try:
+        path = index.resolve(asset)
+        archive = None if asset.member is None else open_container(path)
+        return _check(asset, path, archive, index.root).difference()
+    except (OSError, KeyError, ProductError, PathEscapeError) as error:
+        return f"{display}: is not there: {error}"
+
+
 def _check(asset: Asset, path: Path, archive: SafeContainer | None, root: Path) -> Check:
     display = asset.display(root)
     if asset.member is None or archive is None:

@@ -1,0 +1,163 @@
+"""What a run writes about itself: the growing index, and the run's own manifest."""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from s2pipe import __version__
+from s2pipe.config import to_plain
+from s2pipe.download.cfg import PipelineConfig
+from s2pipe.download.fetch import disk_error
+from s2pipe.download.select import Rejected
+from s2pipe.download.tables import write_tables
+from s2pipe.download.transfer import SceneJob
+from s2pipe.files import utc_now, write_json_atomic
+from s2pipe.manifest import Scene, index_path, load_index, new_index, update_index
+from s2pipe.schema import STEP1_RUN
+
+_SHARE = 9.0
+"""The index is written again when this many times its last writing time has passed: at most a tenth of the
+run goes into it, however large it grows."""
+ATTRIBUTION = "Contains Copernicus Sentinel data"
+
+
+class IndexRecorder:
+    """Merges scenes into the index as they grow.
+
+    Parameters
+    ----------
+    config : PipelineConfig
+        Names the directory, the index and the query.
+    """
+
+    def __init__(self, config: PipelineConfig) -> None:
+        self.path = index_path(config.download.out_dir).with_name(config.manifest.index_name)
+        self._root = config.download.out_dir
+        self._query = to_plain(config.query)
+        self._waiting: dict[Any, SceneJob] = {}
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def add(self, job: SceneJob, is_finished: bool) -> None:
+        """Take note of a scene, and write when it is time."""
+        with self._lock:
+            self._waiting[job.plan.key] = job
+            if time.monotonic() >= self._next:
+                self._write([job.scene() for job in self._waiting.values()])
+                self._waiting.clear()
+
+    def add_planned(self, scenes: Sequence[Scene]) -> None:
+        """Write scenes of which nothing has been fetched yet."""
+        with self._lock:
+            self._write(scenes)
+
+    def flush(self) -> None:
+        """Write what is still waiting."""
+        with self._lock:
+            if self._waiting:
+                self._write([job.scene() for job in self._waiting.values()])
+                self._waiting.clear()
+
+    def _write(self, scenes: Sequence[Scene]) -> None:
+        started = time.monotonic()
+        try:
+            update_index(self.path, new_index(self._root, scenes, self._query))
+        except OSError as error:
+            raise disk_error(self.path, error) from error
+        now = time.monotonic()
+        self._next = now + _SHARE * (now - started)
+
+
+def without_other_products(scenes: Sequence[Scene], path: Path) -> list[Scene]:
+    """Leave out scenes of which the index holds other products: a dry run must not forget their files."""
+    if not path.exists():
+        return list(scenes)
+    index = load_index(path)
+
+    def is_same(scene: Scene) -> bool:
+        known = index.scene(scene.key)
+        pairs = [] if known is None else [(known.l1c, scene.l1c), (known.l2a, scene.l2a)]
+        return all(a is None or b is None or a.product_name == b.product_name for a, b in pairs)
+
+    return [scene for scene in scenes if is_same(scene)]
+
+
+@dataclass
+class RunRecord:
+    """One run, as its manifest tells it."""
+
+    config: PipelineConfig
+    """The effective configuration; it never holds credentials."""
+    run_id: str
+    """Name of the run."""
+    hosts: dict[str, str]
+    """Hosts of the service that were used."""
+    started_utc: str = field(default_factory=utc_now)
+    """Start of the run."""
+    status: str = "running"
+    """``planned`` (dry run), ``running``, ``done``, ``failed`` or ``interrupted``."""
+    error: str | None = None
+    """What ended the run early."""
+    jobs: list[SceneJob] = field(default_factory=list)
+    """The scenes."""
+    rejected: list[Rejected] = field(default_factory=list)
+    """Products that were found, but not taken."""
+    warnings: list[str] = field(default_factory=list)
+    """What is odd."""
+    totals: dict[str, Any] = field(default_factory=dict)
+    """Scenes, files, bytes, estimates."""
+
+    @property
+    def directory(self) -> Path:
+        """Where the run's manifest and tables lie."""
+        return self.config.download.out_dir / "meta/step1/runs" / self.run_id
+
+    def write(self) -> Path:
+        """Write the manifest and the tables."""
+        path = self.directory / "manifest.json"
+        try:
+            write_json_atomic(path, self._document())
+            write_tables(self.directory, self.jobs, self.config.manifest)
+        except OSError as error:
+            raise disk_error(path, error) from error
+        return path
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "schema": STEP1_RUN,
+            "run_id": self.run_id,
+            "status": self.status,
+            "error": self.error,
+            "started_utc": self.started_utc,
+            "finished_utc": utc_now(),
+            "dry_run": self.config.download.dry_run,
+            "config": to_plain(self.config),
+            "hosts": self.hosts,
+            "versions": {"s2pipe": __version__, "python": platform.python_version()},
+            "attribution": ATTRIBUTION,
+            "totals": self.totals,
+            "scenes": [_scene_document(job) for job in self.jobs],
+            "passed_over": [
+                {"name": item.name, "reason": item.reason, "notable": item.is_notable}
+                for item in self.rejected
+            ],
+            "warnings": [*self.warnings, *(text for job in self.jobs for text in job.plan.warnings)],
+        }
+
+
+def _scene_document(job: SceneJob) -> dict[str, Any]:
+    return {
+        **job.scene().to_document(),
+        "status": job.status,
+        "error": job.error,
+        "seconds": round(job.seconds, 3),
+        "files_to_fetch": len(job.plan.tasks),
+        "bytes_to_fetch": job.plan.bytes_missing,
+        "tracebacks": dict(job.tracebacks),
+    }

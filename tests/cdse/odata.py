@@ -1,0 +1,231 @@
+"""The catalogue's ``$filter`` grammar: parsed, and turned into a test of one row."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+Row = dict[str, Any]
+Test = Callable[[Row], bool]
+_OPS = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+}
+_TOKEN = re.compile(
+    r"\s*(?:(?P<geo>geography'[^']*')|(?P<text>'(?:[^']|'')*')"
+    r"|(?P<time>\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d))|(?P<day>\d{4}-\d\d-\d\d)"
+    r"|(?P<number>-?\d+(?:\.\d+)?)|(?P<name>[@A-Za-z_][\w./]*)|(?P<mark>[(),:=]))"
+)
+
+
+class BadFilter(Exception):
+    """The filter does not follow the grammar (answer 400)."""
+
+
+def parse_time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def compile_filter(text: str) -> Test:
+    """Return the test that a filter makes of a row."""
+    return _Parser(text).parse()
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.tokens: list[tuple[str, str]] = []
+        place = 0
+        text = text.rstrip()
+        while place < len(text):
+            match = _TOKEN.match(text, place)
+            if match is None:
+                raise BadFilter(f"unexpected {text[place : place + 20]!r}")
+            self.tokens.append((match.lastgroup or "", match[match.lastgroup or 0]))
+            place = match.end()
+        self.place = 0
+
+    def parse(self) -> Test:
+        test = self.any_of()
+        if self.place != len(self.tokens):
+            raise BadFilter(f"unexpected {self.tokens[self.place][1]!r}")
+        return test
+
+    def peek(self) -> str:
+        return self.tokens[self.place][1] if self.place < len(self.tokens) else ""
+
+    def next(self, *wanted: str) -> str:
+        if self.place >= len(self.tokens):
+            raise BadFilter("the filter ends early")
+        value = self.tokens[self.place][1]
+        if wanted and value not in wanted:
+            raise BadFilter(f"expected {' or '.join(wanted)}, got {value!r}")
+        self.place += 1
+        return value
+
+    def any_of(self) -> Test:
+        tests = [self.all_of()]
+        while self.peek().lower() == "or":
+            self.next()
+            tests.append(self.all_of())
+        return tests[0] if len(tests) == 1 else lambda row: any(test(row) for test in tests)
+
+    def all_of(self) -> Test:
+        tests = [self.one()]
+        while self.peek().lower() == "and":
+            self.next()
+            tests.append(self.one())
+        return tests[0] if len(tests) == 1 else lambda row: all(test(row) for test in tests)
+
+    def one(self) -> Test:
+        word = self.peek()
+        if word == "not":
+            self.next()
+            test = self.one()
+            return lambda row: not test(row)
+        if word == "(":
+            self.next()
+            test = self.any_of()
+            self.next(")")
+            return test
+        if word in ("contains", "startswith", "endswith"):
+            return self.text_function(self.next())
+        if word in ("OData.CSC.Intersects",):
+            return self.intersects()
+        if word.startswith("Attributes/") and word.endswith("/any"):
+            return self.attribute(self.next())
+        return self.comparison()
+
+    def text_function(self, name: str) -> Test:
+        self.next("(")
+        path = self.next()
+        self.next(",")
+        kind, value = self.tokens[self.place]
+        if kind != "text" or path != "Name":
+            raise BadFilter(f"{name} takes Name and a text")
+        self.next()
+        self.next(")")
+        wanted = value[1:-1]
+        return {
+            "contains": lambda row: wanted in row["Name"],
+            "startswith": lambda row: row["Name"].startswith(wanted),
+            "endswith": lambda row: row["Name"].endswith(wanted),
+        }[name]
+
+    def intersects(self) -> Test:
+        for wanted in ("OData.CSC.Intersects", "(", "area", "="):
+            self.next(wanted)
+        kind, text = self.tokens[self.place]
+        if kind != "geo":
+            raise BadFilter("area is no geography")
+        self.next()
+        self.next(")")
+        match = re.fullmatch(r"geography'SRID=4326;\s*(POLYGON|POINT)\s*(.*)'", text)
+        if match is None:
+            raise BadFilter("expected SRID=4326;POLYGON or POINT")
+        rings = [
+            [tuple(map(float, pair.split())) for pair in ring.split(",")]
+            for ring in re.findall(r"\(([^()]+)\)", match[2])
+        ]
+        if match[1] == "POLYGON" and (len(rings[0]) < 4 or rings[0][0] != rings[0][-1]):
+            raise BadFilter("the ring is not closed")
+        return lambda row: _touches(rings[0], row.get("GeoFootprint"))
+
+    def attribute(self, path: str) -> Test:
+        kind = path.split("/")[1]
+        self.next("(")
+        variable = self.next()
+        self.next(":")
+        self.next(f"{variable}/Name")
+        self.next("eq")
+        name = self.next()[1:-1]
+        self.next("and")
+        value_path = self.next()
+        if not re.fullmatch(rf"{re.escape(variable)}/OData\.CSC\.\w+Attribute/Value", value_path):
+            raise BadFilter(f"unexpected {value_path!r}")
+        compare = self.operator()
+        wanted = self.literal()
+        self.next(")")  # a second comparison inside one any() is refused, as by the real service
+
+        def test(row: Row) -> bool:
+            for attribute in row["Attributes"]:
+                if attribute["Name"] == name and attribute["@odata.type"] == f"#{kind}":
+                    value = attribute["Value"]
+                    value = parse_time(value) if isinstance(wanted, datetime) else value
+                    if isinstance(value, str) != isinstance(wanted, str):
+                        return False
+                    return bool(compare(value, wanted))
+            return False
+
+        return test
+
+    def operator(self) -> Callable[[Any, Any], bool]:
+        word = self.next()
+        if word not in _OPS:
+            raise BadFilter(f"{word!r} is no comparison")
+        return _OPS[word]
+
+    def literal(self) -> Any:
+        kind, value = self.tokens[self.place] if self.place < len(self.tokens) else ("", "")
+        self.place += 1
+        if kind == "text":
+            return value[1:-1].replace("''", "'")
+        if kind == "number":
+            return float(value)
+        if kind in ("time", "day"):
+            return parse_time(value)
+        if value in ("true", "false"):
+            return value == "true"
+        raise BadFilter(f"{value!r} is no value")
+
+    def comparison(self) -> Test:
+        path = self.next()
+        compare, wanted = self.operator(), self.literal()
+        if path == "Collection/Name":
+            return lambda row: bool(compare("SENTINEL-2", wanted))
+        first, _, second = path.partition("/")
+        if first not in ("ContentDate", "PublicationDate", "ModificationDate", "Online", "Name", "Id"):
+            raise BadFilter(f"unknown property {path!r}")
+
+        def test(row: Row) -> bool:
+            value = row[first][second] if second else row[first]
+            return bool(compare(parse_time(value) if isinstance(wanted, datetime) else value, wanted))
+
+        return test
+
+
+def _touches(ring: list[tuple[float, ...]], footprint: Any) -> bool:
+    if not footprint:
+        return False
+    parts = [footprint["coordinates"]] if footprint["type"] == "Polygon" else footprint["coordinates"]
+    for part in parts:
+        other = [tuple(point) for point in part[0]]
+        if any(_inside(point, other) for point in ring) or any(_inside(point, ring) for point in other):
+            return True
+        if any(_cross(a, b, c, d) for a, b in pairwise(ring) for c, d in pairwise(other)):
+            return True
+    return False
+
+
+def _inside(point: Any, ring: Any) -> bool:
+    x, y = point[:2]
+    found = False
+    for (x0, y0), (x1, y1) in pairwise(ring):
+        if (y0 > y) != (y1 > y) and x < (x1 - x0) * (y - y0) / (y1 - y0) + x0:
+            found = not found
+    return found
+
+
+def _cross(a: Any, b: Any, c: Any, d: Any) -> bool:
+    def side(p: Any, q: Any, r: Any) -> float:
+        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+
+    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0

@@ -1,0 +1,191 @@
+"""From the service to normalised samples: download, statistics, apply; and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from s2pipe.demo import ProductSpec, make_products
+from s2pipe.download.auth import password_auth
+from s2pipe.download.cfg import (
+    DownloadConfig,
+    EndpointsConfig,
+    ManifestConfig,
+    NodesIndexConfig,
+    PipelineConfig,
+    QueryConfig,
+    RunControlConfig,
+    SelectionConfig,
+)
+from s2pipe.download.pipeline import run_download
+from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
+from s2pipe.preprocess.run import run_preprocess
+from s2pipe.schema import document_faults
+from tests.cdse import Service, stored
+from tests.cdse.fake import SQUARE
+
+ROOT = Path(__file__).resolve().parents[2]
+BANDS = ("B02", "B11")
+
+
+@pytest.fixture(scope="module")
+def products(tmp_path_factory):
+    made = make_products(
+        tmp_path_factory.mktemp("demo"), ProductSpec(side_m=5460, bands=BANDS, l2a_resolutions=(20,))
+    )
+    return [stored(made.l1c), stored(made.l2a)]
+
+
+def test_download_then_statistics_then_apply(products, tmp_path):
+    out = tmp_path / "out"
+    with Service(products) as service:
+        config = PipelineConfig(
+            query=QueryConfig(
+                tile_id="33UWQ",
+                date_from_utc="2025-12-01T00:00:00.000Z",
+                date_to_utc="2025-12-15T00:00:00.000Z",
+                cloud_min=0.0,
+                cloud_max=80.0,
+                top=50,
+            ),
+            selection=SelectionConfig(l1c_bands=BANDS),
+            nodes_index=NodesIndexConfig(),
+            download=DownloadConfig(out_dir=out, endpoints=EndpointsConfig(**service.endpoints)),
+            control=RunControlConfig(max_pairs=3),
+            manifest=ManifestConfig(write_csv=True, write_xlsx=True),
+        )
+        result = run_download(config, auth=password_auth(service.tokens.username, service.tokens.password))
+    assert (result.exit_code, len(result.pairs)) == (0, 1)
+    run = json.loads(result.run_manifest_path.read_text())
+    assert document_faults(run, "step1_run") == []
+    assert document_faults(json.loads(result.manifest_path.read_text()), "step1_index") == []
+    assert result.scenes[0].l2a.scl_percentages
+    assert (
+        (result.run_manifest_path.parent / "table.csv")
+        .read_text("utf-8-sig")
+        .startswith("tile_id,sensing_start_utc,")
+    )
+    assert (result.run_manifest_path.parent / "table.xlsx").stat().st_size > 1000
+    for mode in ("compute_only", "apply_with_stats"):
+        done = run_preprocess(
+            PreprocessConfig(
+                index_json=result.manifest_path,
+                out_dir=out,
+                target_grid_ref="scl_20m",
+                l1c_bands=BANDS,
+                labels=LabelConfig(enabled=True),
+                normalize=NormalizeConfig(mode=mode, stats_path=out / "stats.json"),
+            )
+        )
+        assert (done.exit_code, len(done.done)) == (0, 1)
+    assert list(out.rglob("x.tif")) and list(out.rglob("y.tif"))
+
+
+def command(service: Service, *arguments: str, account: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CDSE_")}
+    environment |= {
+        **service.environment,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}",
+        "NETRC": os.devnull,
+    }
+    if account:
+        environment |= {"CDSE_USERNAME": service.tokens.username, "CDSE_PASSWORD": service.tokens.password}
+    return subprocess.run(
+        [sys.executable, "-m", "s2pipe", "download", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    document = {
+        "download": {
+            "query": {"tile_id": "T33UWQ", "date_from_utc": "2025-12-01", "date_to_utc": "2025-12-31"},
+            "selection": {"l1c_bands": ["B02"]},
+            "download": {"out_dir": str(tmp_path / "out")},
+        }
+    }
+    path = tmp_path / "download.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_the_command_plans_without_a_login_then_needs_one_then_fetches(products, config_file):
+    with Service(products) as service:
+        dry = command(service, "--config", str(config_file), "--dry-run", account=False)
+        assert dry.returncode == 0 and "to fetch: 1 scene(s), 9 file(s)" in dry.stderr, dry.stderr
+        assert not service.requests("identity") and not service.requests("$value")
+        refused = command(service, str(config_file), account=False)
+        assert refused.returncode == 2 and "CDSE_USERNAME" in refused.stderr
+        done = command(service, str(config_file), "--json")
+        assert done.returncode == 0 and json.loads(done.stdout)["done"] == ["T33UWQ 2025-12-10T10:03:19Z"]
+        verified = command(service, str(config_file), "--verify", account=False)
+        assert verified.returncode == 0 and "verified 9 file(s): 0 damaged" in verified.stderr
+
+
+def test_netrc_serves_the_login_and_nothing_else(products, config_file, tmp_path):
+    with Service(products) as service:
+        netrc = tmp_path / "netrc"
+        service.tokens.password = "correcthorse"
+        netrc.write_text(f"machine 127.0.0.1 login {service.tokens.username} password correcthorse\n")
+        environment = {**os.environ, **service.environment, "NETRC": str(netrc)}
+        environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"
+        done = subprocess.run(
+            [sys.executable, "-m", "s2pipe", "download", str(config_file)], env=environment, timeout=60
+        )
+        assert done.returncode == 0
+        assert not any(entry.authorization for entry in service.requests("catalogue"))
+        assert all((entry.authorization or "").startswith("Bearer ") for entry in service.requests("$value"))
+
+
+def test_a_password_in_a_configuration_is_refused_and_not_repeated(products, config_file):
+    document = json.loads(config_file.read_text())
+    document["download"]["download"]["password"] = "hunter2"
+    document["download"]["download"]["endpoints"] = {"catalogue": "http://eve:hunter2@127.0.0.1"}
+    config_file.write_text(json.dumps(document))
+    with Service(products) as service:
+        refused = command(service, str(config_file))
+        assert refused.returncode == 2 and "must not hold credentials" in refused.stderr
+        assert "hunter2" not in refused.stderr and service.log == []
+
+
+@pytest.mark.parametrize("name", ["download.json", "download.yaml"])
+def test_the_example_configurations_are_valid(name):
+    from s2pipe.steps import STEPS, build_config, read_step_document
+
+    path = ROOT / "configs" / name
+    config = build_config(read_step_document(path, STEPS["download"]), STEPS["download"], name)
+    assert config.download.out_dir == Path("out")
+
+
+SEED = ROOT.parent / "shared" / "seed-readme.md"
+
+
+@pytest.mark.skipif(not SEED.is_file(), reason=f"the seed document is not at {SEED}")
+def test_the_seeds_example_runs_as_it_stands(products, tmp_path):
+    text = SEED.read_text(encoding="utf-8")
+    code = text.split("### Download\n```python\n")[1].split("```")[0]
+    with Service([stored(product.root, footprint=SQUARE, cloud=20.0) for product in products]) as service:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("CDSE_")}
+        environment |= {**service.environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Pairs: 1\nManifest: out")
+    assert (tmp_path / "out/meta/step1/index.json").is_file()

@@ -31,7 +31,9 @@ def pytest_terminal_summary(terminalreporter):
         f"Python {platform.python_version()}, numba {numba.__version__}, llvmlite {llvmlite.__version__}, "
         f"numpy {numpy.__version__}; {numba.get_num_threads()} threads on {numba.threading_layer()}"
     )
-    write("best of the rounds; copy: plain parallel copy of the same bytes per pixel, timed in turns with the kernel")
+    write(
+        "best of the rounds; copy: plain parallel copy of the same bytes per pixel, timed in turns with the kernel"
+    )
     write(f"{'kernel':36} {'shape':>16} {'ms':>8} {'GB/s':>7} {'of copy':>8} {'aim':>5} {'x NumPy':>8}")
     for row in KERNEL_ROWS:
         write(

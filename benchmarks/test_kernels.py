@@ -12,6 +12,7 @@ import time
 import numba
 import numpy as np
 import pytest
+
 from s2kernels.reference import COMPARISONS, sample_dn
 
 SMALL = os.environ.get("S2PIPE_BENCH_SIZE") == "small"

@@ -21,6 +21,7 @@ from s2pipe.preprocess.stats import HistogramSettings
 from s2pipe.raster.gdalenv import gdal_module, jpeg2000_driver
 from s2pipe.raster.grid import Grid
 from s2pipe.schema import SAMPLE_META, STEP2_INDEX, STEP2_RUN, validate_document
+from s2pipe.split import SplitPlan
 
 OUTPUT_VERSION = 1
 """Raised when the same inputs and configuration would give other pixels than before."""
@@ -34,7 +35,15 @@ _RUN_ONLY_KEYS = (
     "run_id",
     "overwrite",
 )
-_STATS_ONLY_KEYS = ("stats_path", "save_histograms", "scenes", "max_pixels_per_scene", "seed")
+_STATS_ONLY_KEYS = (
+    "stats_path",
+    "save_histograms",
+    "scenes",
+    "split",
+    "split_plan",
+    "max_pixels_per_scene",
+    "seed",
+)
 
 
 def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None) -> str:
@@ -44,9 +53,10 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Mapping
     return _fingerprint([OUTPUT_VERSION, effective, stats, _input_documents(plan)])
 
 
-def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
+def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig, split: SplitPlan | None = None) -> str:
     """Identify everything that a scene's histogram depends on."""
-    return _fingerprint([OUTPUT_VERSION, asdict(HistogramSettings.of(config)), _input_documents(plan)])
+    settings = asdict(HistogramSettings.of(config, split))
+    return _fingerprint([OUTPUT_VERSION, settings, _input_documents(plan)])
 
 
 def _input_documents(plan: ScenePlan) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from s2pipe.config import check_config
 from s2pipe.errors import S2PipeError
+from s2pipe.groundmask import load_ground_split
 from s2pipe.manifest import SceneKey, load_index
 from s2pipe.preprocess.cfg import PreprocessConfig, rule_faults
 from s2pipe.preprocess.labels import write_labels
@@ -48,6 +49,7 @@ from s2pipe.preprocess.stats import (
 from s2pipe.progress import Progress
 from s2pipe.raster.gdalenv import jpeg2000_driver
 from s2pipe.schema import document_faults
+from s2pipe.split import SplitPlan
 
 log = logging.getLogger("s2pipe.preprocess")
 
@@ -135,9 +137,14 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
         assert config.normalize.stats_path is not None  # checked above
         stats = load_stats(config.normalize.stats_path)
         check_stats_match(stats, config, str(config.normalize.stats_path))
+    split = None
+    if config.normalize.mode == "compute_only" and config.normalize.split_plan is not None:
+        split = load_ground_split(config.normalize.split_plan)
     plan = make_plan(load_index(config.index_json), config)
+    if split is not None:
+        split.check_knows([s.key.tile_id for s in plan.scenes], str(config.normalize.split_plan))
     threading.Thread(target=_warm_up, args=(config,), daemon=True).start()
-    run = _Run(config, plan)
+    run = _Run(config, plan, split)
     if config.normalize.mode == "compute_only":
         return run.compute_stats()
     return run.write_samples(stats)
@@ -155,9 +162,10 @@ def _warm_up(config: PreprocessConfig) -> None:
 class _Run:
     """One run: its plan, its log, its result."""
 
-    def __init__(self, config: PreprocessConfig, plan: Plan) -> None:
+    def __init__(self, config: PreprocessConfig, plan: Plan, split: SplitPlan | None) -> None:
         self.config = config
         self.plan = plan
+        self.split = split
         self.result = PreprocessResult(config.run_id or _new_run_id())
         self._log = RunLog(config.out_dir, self.result.run_id)
         self.result.log_path = self._log.path
@@ -224,13 +232,13 @@ class _Run:
 
     def _count(self, scene: ScenePlan, histograms: list[Histogram]) -> bool:
         path = self.config.out_dir / scene.directory / HISTOGRAM_NAME
-        fingerprint = histogram_fingerprint(scene, self.config)
+        fingerprint = histogram_fingerprint(scene, self.config, self.split)
         if not self.config.overwrite:
             known = _histogram_at(path, fingerprint)
             if known is not None:
                 histograms.append(known)
                 return False
-        histogram = count_scene(scene, self.config, fingerprint)
+        histogram = count_scene(scene, self.config, fingerprint, self.split)
         save_histogram(path, histogram)
         histograms.append(histogram)
         return True

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 
+from s2pipe.draws import mix, text_seed
 from s2pipe.manifest import SceneKey
 from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.raster.grid import Window
@@ -80,12 +80,4 @@ class PixelSampler:
 
 def band_seed(seed: int, key: SceneKey, band: str) -> int:
     """Return the 64-bit seed of a band of a scene."""
-    text = f"{seed}/{key.tile_id}/{key.sensing_start_utc}/{band}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
-
-
-def mix(value: np.ndarray) -> np.ndarray:
-    """Scramble 64-bit integers one to one: the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    return text_seed(f"{seed}/{key.tile_id}/{key.sensing_start_utc}/{band}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from s2pipe.groundmask import GroundMask
 from s2pipe.preprocess.blocks import Background, scene_windows, stream_windows
 from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.plan import BandInput, ScenePlan
@@ -22,6 +23,7 @@ from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.vrt import WarpSpec, validity_vrt, warped_vrt
 from s2pipe.raster.writer import TiffSpec, TiffWriter
+from s2pipe.split import SplitPlan
 
 LOOK_AHEAD = 3
 """Windows in memory at once."""
@@ -101,7 +103,9 @@ def write_stack(
     )
 
 
-def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: str) -> Histogram:
+def count_scene(
+    plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: str, split: SplitPlan | None = None
+) -> Histogram:
     """Count the valid values of one scene, band by band, without writing a raster.
 
     Parameters
@@ -112,16 +116,22 @@ def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: s
         Resampling and histogram.
     inputs_fingerprint : str
         Identifies the inputs in the result.
+    split : SplitPlan, optional
+        Count training ground only.
     """
     from s2kernels import HistogramAccumulator, HistogramSpec
 
-    settings = HistogramSettings.of(config)
+    settings = HistogramSettings.of(config, split)
     spec = HistogramSpec.from_range(*settings.hist_range, settings.hist_bin_width)
     accumulator = HistogramAccumulator(spec, _radiometry(plan))
     sampler = PixelSampler.of(plan.key, config)
     windows = scene_windows(plan.target)
+    scene = (plan.key.tile_id, plan.key.sensing_start_utc)
+    mask = None if split is None else GroundMask(split, scene, plan.target)
     with ExitStack() as stack:
         for window, dn in _windows_of(plan, config, windows, stack):
+            if mask is not None:
+                mask.apply(window, dn)
             if sampler is None:
                 accumulator.add(dn)
             else:

@@ -22,6 +22,7 @@ from s2pipe.errors import ConfigError, Fault, ManifestError, S2PipeError, StatsM
 from s2pipe.files import atomic_path, write_json_atomic
 from s2pipe.preprocess.cfg import PreprocessConfig, bin_count
 from s2pipe.schema import NORMALIZE_STATS, validate_document
+from s2pipe.split import SplitPlan
 
 MIN_STD = 1e-6
 """Least standard deviation, so that a constant band does not divide by zero."""
@@ -54,10 +55,12 @@ class HistogramSettings:
     """Size of the draw per band and scene; None is all pixels."""
     seed: int
     """Seed of the draw; 0 when all pixels count."""
+    split: str | None = None
+    """Fingerprint of the split whose training ground counts; None counts all ground."""
 
     @classmethod
-    def of(cls, config: PreprocessConfig) -> HistogramSettings:
-        """Take the settings that matter from a configuration."""
+    def of(cls, config: PreprocessConfig, split: SplitPlan | None = None) -> HistogramSettings:
+        """Take the settings that matter from a configuration, and from the split if there is one."""
         normalize = config.normalize
         return cls(
             bands=tuple(config.l1c_bands),
@@ -70,6 +73,7 @@ class HistogramSettings:
             valid_min_fraction=float(config.valid_min_fraction),
             max_pixels_per_scene=normalize.max_pixels_per_scene,
             seed=normalize.seed if normalize.max_pixels_per_scene is not None else 0,
+            split=None if split is None else split.rule_fingerprint,
         )
 
     @property
@@ -374,7 +378,8 @@ def check_stats_match(document: Mapping[str, Any], config: PreprocessConfig, sou
     for sampling in (
         "max_pixels_per_scene",
         "seed",
-    ):  # how many pixels were drawn does not change their meaning
+        "split",
+    ):  # which pixels were drawn does not change their meaning
         del wanted[sampling]
     clip = config.normalize.clip_percentiles
     wanted["clip_percentiles"] = None if clip is None else [float(value) for value in clip]

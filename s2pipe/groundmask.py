@@ -51,10 +51,8 @@ class GroundMask:
             Changed in place. A pixel that touches other ground with a corner counts as other ground.
         """
         side = _SIDES_PX[0]
-        row, col = np.meshgrid(
-            np.arange(0, window.height, side), np.arange(0, window.width, side), indexing="ij"
-        )
-        row, col = row.ravel(), col.ravel()
+        down, right = np.arange(0, window.height, side), np.arange(0, window.width, side)
+        row, col = np.repeat(down, len(right)), np.tile(right, len(down))
         for side, finer in zip(_SIDES_PX, (*_SIDES_PX[1:], 0), strict=True):
             codes = self._codes(window, row, col, side)
             mixed = (codes == BORDER) & (finer > 0)
@@ -62,9 +60,8 @@ class GroundMask:
             if not mixed.any():
                 return
             offsets = np.arange(0, side, finer)
-            down, right = np.meshgrid(offsets, offsets, indexing="ij")
-            row = (row[mixed, np.newaxis] + down.ravel()).ravel()
-            col = (col[mixed, np.newaxis] + right.ravel()).ravel()
+            row = (row[mixed, np.newaxis] + np.repeat(offsets, len(offsets))).ravel()
+            col = (col[mixed, np.newaxis] + np.tile(offsets, len(offsets))).ravel()
             inside = (row < window.height) & (col < window.width)
             row, col = row[inside], col[inside]
 

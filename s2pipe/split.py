@@ -58,7 +58,7 @@ class SplitPlan:
     """Shares of train, val and test."""
     seed: int = 0
     """Seed of the draw."""
-    cell_m: int = 10_000
+    cell_m: int = 20_000
     """Side of the ground cells in metres."""
     buffer_m: float = 0.0
     """Least distance between patches of different splits, metres."""

@@ -48,7 +48,7 @@ class SplitConfig:
     """Least distance between patches of different splits in metres."""
     seed: Annotated[int, _NOT_NEGATIVE] = 0
     """Seed of the draw."""
-    cell_m: Annotated[int, Rule({"minimum": 100, "maximum": 5_000_000})] = 10_000
+    cell_m: Annotated[int, Rule({"minimum": 100, "maximum": 5_000_000})] = 20_000
     """Side of the ground cells in metres. Patches on the border of two splits are dropped: the larger the cells,
     the fewer they are, and the less mixed the splits."""
     file: Path | None = None
@@ -175,8 +175,8 @@ def _split_faults(config: PatchConfig) -> list[Fault]:
         faults.append(
             Fault(
                 "split.by",
-                f"a random split of overlapping patches (stride {config.step_px} < patch_size {config.patch_size}) would "
-                "put the same ground into training and test; use by: cell, or stride >= patch_size",
+                f"a random split of overlapping patches (stride {config.step_px} < patch_size {config.patch_size}) "
+                "would put the same ground into training and test; use by: cell, or stride >= patch_size",
             )
         )
     if split.by == "random" and split.buffer_m > 0:

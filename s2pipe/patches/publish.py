@@ -99,7 +99,7 @@ class Publication:
 
 
 def _split_totals(records: Sequence[ShardRecord]) -> dict[str, Any]:
-    totals = {}
+    totals: dict[str, Any] = {}
     for name in SPLITS:
         chosen = [record for record in records if record.split == name]
         totals[name] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -97,7 +97,7 @@ def _refuse_label_filters(quality: QualityConfig) -> None:
 def score_all(
     table: PatchTable,
     samples: Sequence[Sample],
-    config: PatchConfig,
+    settings: Mapping[int, ScoreSettings],
     workers: int,
     report: Callable[[Sample, S2PipeError | None], None],
 ) -> None:
@@ -109,14 +109,13 @@ def score_all(
         Scores are filled in.
     samples : sequence of Sample
         The samples.
-    config : PatchConfig
-        Patch size and cloud labels.
+    settings : mapping
+        Of each sample, see :func:`score_settings`.
     workers : int
         Threads.
     report : callable
         Told of every sample, with its error if it has one, from the calling thread.
     """
-    settings = score_settings(table, samples, config)
     edges = np.searchsorted(table.scene, np.arange(len(samples) + 1))
 
     def work(place: int) -> S2PipeError | None:

@@ -23,7 +23,7 @@ from s2pipe.patches.dedupe import drop_duplicates
 from s2pipe.patches.describe import Dataset, shared_facts
 from s2pipe.patches.layout import Groups, ShardPlan, plan_shards, shuffled, single_groups, time_groups
 from s2pipe.patches.publish import Publication, is_published, read_shards_json
-from s2pipe.patches.quality import apply_filters, score_all
+from s2pipe.patches.quality import ScoreSettings, apply_filters, score_all, score_settings
 from s2pipe.patches.shards import ShardRecord, ShardWriter
 from s2pipe.patches.splits import (
     candidates,
@@ -200,8 +200,9 @@ class _Run:
         if not config.overwrite and is_published(config.out_dir, self.fingerprint):
             return self._unchanged()
         table = candidates(self.samples, config, self.plan)
+        settings = score_settings(table, self.samples, config)
         self.result.split_path = write_plan(config, self.plan)
-        self._score(table, workers)
+        self._score(table, settings, workers)
         groups = self._choose(table)
         plans, dataset = self._pack(table, groups)
         publication = Publication(config.out_dir, keep_known=not config.overwrite)
@@ -247,7 +248,7 @@ class _Run:
         log.info("%s is up to date: %d shard(s)", self.config.out_dir, len(self.result.shards))
         return self.result
 
-    def _score(self, table: PatchTable, workers: int) -> None:
+    def _score(self, table: PatchTable, settings: dict[int, ScoreSettings], workers: int) -> None:
         with Progress("samples", len(self.samples)) as progress:
 
             def report(sample: Sample, error: S2PipeError | None) -> None:
@@ -256,7 +257,7 @@ class _Run:
                     self.result.failed.append(sample.name)
                 progress.step(sample.name)
 
-            score_all(table, self.samples, self.config, workers, report)
+            score_all(table, self.samples, settings, workers, report)
 
     def _choose(self, table: PatchTable) -> Groups:
         """Drop what is not wanted, and say so; group the rest."""

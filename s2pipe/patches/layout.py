@@ -137,7 +137,7 @@ def shuffled(table: PatchTable, groups: Groups, samples: Sequence[Sample], confi
 def chunk_shape(config: PatchConfig) -> tuple[int, int]:
     """Rows and columns of windows in a chunk: enough to decode little twice, few enough to mix well."""
     rows, cols = _CHUNK_ROWS_COLS
-    if config.patch_size % TILE_PX == 0 and config.step_px % TILE_PX == 0:
+    if has_whole_tiles(config):
         rows, cols = 4, 2  # no tile is shared, a chunk only saves opening files
     while rows * cols > 1 and (
         rows * cols * config.step_px**2 > _MOST_CHUNK_PIXELS
@@ -145,6 +145,11 @@ def chunk_shape(config: PatchConfig) -> tuple[int, int]:
     ):
         rows, cols = (rows // 2, cols) if rows >= cols else (rows, cols // 2)
     return rows, cols
+
+
+def has_whole_tiles(config: PatchConfig) -> bool:
+    """Whether every window is made of whole tiles of the GeoTIFFs."""
+    return config.patch_size % TILE_PX == 0 and config.step_px % TILE_PX == 0
 
 
 def plan_shards(

@@ -55,7 +55,9 @@ def score_settings(
 
 def _settings(table: PatchTable, labels: Labels, config: PatchConfig) -> ScoreSettings:
     width = len(table.labels)
-    columns = np.full(np.iinfo(labels.dtype).max + 1, width, np.int64)
+    # The smallest type that holds a code: strips of int64 took twice as long.
+    code_type = np.uint8 if 2 * width + 1 <= np.iinfo(np.uint8).max else np.uint32
+    columns = np.full(np.iinfo(labels.dtype).max + 1, width, code_type)
     for column, label in enumerate(table.labels):
         columns[label] = column
     columns[labels.ignore_index] = width
@@ -161,11 +163,13 @@ def _strip_codes(
     """Twice the label's column, plus 1 where the pixel is valid, (y, x)."""
     valid = np.empty((len(sample.mask_channels), *window.shape_yx), np.float32)
     mask.read(window, valid)
-    codes = np.all(valid > 0, axis=0).astype(np.int64)
-    if labels is not None and sample.labels is not None:
-        found = np.empty((1, *window.shape_yx), sample.labels.dtype)
-        labels.read(window, found)
-        codes += 2 * settings.columns[found[0]]
+    is_valid = valid[0] > 0 if len(valid) == 1 else np.all(valid > 0, axis=0)
+    if labels is None or sample.labels is None:
+        return is_valid.view(np.uint8)
+    found = np.empty((1, *window.shape_yx), sample.labels.dtype)
+    labels.read(window, found)
+    codes = np.take(2 * settings.columns, found[0])
+    codes += is_valid
     return codes
 
 

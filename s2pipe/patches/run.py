@@ -21,7 +21,15 @@ from s2pipe.patches.cfg import PatchConfig, rule_faults
 from s2pipe.patches.database import DATABASE_NAME, Places, need, write_database
 from s2pipe.patches.dedupe import drop_duplicates
 from s2pipe.patches.describe import Dataset, shared_facts
-from s2pipe.patches.layout import Groups, ShardPlan, plan_shards, shuffled, single_groups, time_groups
+from s2pipe.patches.layout import (
+    Groups,
+    ShardPlan,
+    has_whole_tiles,
+    plan_shards,
+    shuffled,
+    single_groups,
+    time_groups,
+)
 from s2pipe.patches.publish import Publication, is_published, read_shards_json
 from s2pipe.patches.quality import ScoreSettings, apply_filters, score_all, score_settings
 from s2pipe.patches.shards import ShardRecord, ShardWriter
@@ -43,8 +51,9 @@ from s2pipe.schema import STEP1_INDEX, document_faults
 from s2pipe.split import SPLITS, SplitPlan
 
 log = logging.getLogger("s2pipe.patches")
-_CACHE_BYTES_PER_WORKER = 64 << 20
-"""GDAL's block cache: the tiles that neighbouring windows of a chunk share. Its default is 5 % of memory."""
+_CACHE_BYTES = {"shared": 64 << 20, "whole": 8 << 20}
+"""GDAL's block cache for each worker: the tiles that neighbouring windows of a chunk share, or the ones being read
+where windows are made of whole tiles. GDAL's default is 5 % of memory; more than is used costs time as well."""
 _BORDER_WARNING = 0.25
 
 
@@ -173,7 +182,7 @@ def run_patches(config: PatchConfig) -> PatchResult:
     cache = gdal.GetCacheMax()
     with only_one(config.out_dir):
         workers = core_count(config.num_workers)
-        gdal.SetCacheMax(min(3, workers) * _CACHE_BYTES_PER_WORKER)
+        gdal.SetCacheMax(min(3, workers) * _CACHE_BYTES["whole" if has_whole_tiles(config) else "shared"])
         try:
             plan = resolve_plan(config, grounds_of_samples(samples))
             return _Run(config, samples, plan, facts).work(workers)

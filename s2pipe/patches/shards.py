@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from s2pipe.errors import RasterError
-from s2pipe.files import hash_file, write_json_atomic
+from s2pipe.files import write_json_atomic
 from s2pipe.patches.describe import Dataset
 from s2pipe.patches.layout import Groups, ShardPlan
 from s2pipe.patches.tarball import SampleBuffer, archive_size, sample_size
@@ -251,7 +251,8 @@ def known_record(out_dir: Path, known: Mapping[str, ShardRecord], record: ShardR
 
 def finish_shard(out_dir: Path, part: Path, record: ShardRecord) -> ShardRecord:
     """Give a written shard its checksum and its name, and record it."""
-    record = replace(record, sha256=hash_file(part, "sha256"))
+    with open(part, "rb", buffering=0) as stream:
+        record = replace(record, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
     os.replace(part, out_dir / record.path)
     write_json_atomic(progress_path(out_dir, record.path), vars(record))
     return record

@@ -328,7 +328,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(step2: Path, tmp_path: Path) -> 
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     moments = random.Random(5)
     unfinished = resumed = 0
-    for _ in range(6):
+    for _ in range(4):
         command = [sys.executable, "-c", CHILD, document]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as child:
             assert child.stdout is not None and child.stdout.readline()

@@ -48,7 +48,7 @@ def train(shards_json: Path, workers: int = 0) -> list[float]:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     return losses
 
 

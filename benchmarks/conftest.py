@@ -1,12 +1,13 @@
-"""Print what the kernel benchmarks measured: machine, versions, shapes, and each kernel beside copy and NumPy."""
+"""Print what the kernel benchmarks measured: machine, versions, each kernel beside copy and NumPy."""
 
 from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 
 import pytest
+
+from benchmarks.machine import processor
 
 KERNEL_ROWS: list[dict[str, object]] = []
 
@@ -27,26 +28,14 @@ def pytest_terminal_summary(terminalreporter):
     write = terminalreporter.write_line
     terminalreporter.section("s2kernels: throughput")
     write(
-        f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}; "
+        f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}; "
         f"Python {platform.python_version()}, numba {numba.__version__}, llvmlite {llvmlite.__version__}, "
         f"numpy {numpy.__version__}; {numba.get_num_threads()} threads on {numba.threading_layer()}"
     )
-    write(
-        "best of the rounds; copy: plain parallel copy of the same bytes per pixel, timed in turns with the kernel"
-    )
+    write("best of the rounds; copy: plain parallel copy of as many bytes, timed in turns with the kernel")
     write(f"{'kernel':36} {'shape':>16} {'ms':>8} {'GB/s':>7} {'of copy':>8} {'aim':>5} {'x NumPy':>8}")
     for row in KERNEL_ROWS:
         write(
             f"{row['name']:36} {row['shape']:>16} {row['ms']:8.2f} {row['gb_s']:7.1f} {row['share']:8.0%} "
             f"{row['aim']:5.0%} {row['factor']:8.1f}"
         )
-
-
-def _processor() -> str:
-    """Name of the processor, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

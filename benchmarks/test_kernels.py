@@ -1,7 +1,7 @@
 """Throughput of every kernel in the comparison table, beside a plain parallel copy and beside NumPy.
 
-Sizes: S2PIPE_BENCH_SIZE=small takes seconds and is for seeing that everything runs; the default is large enough
-that neither input nor output stays in the caches.
+Sizes: S2PIPE_BENCH_SIZE=small takes seconds and is for seeing that everything runs; the default is large
+enough that neither input nor output stays in the caches.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from s2kernels.reference import COMPARISONS, sample_dn
+from s2kernels.reference_resample import RESAMPLING
 
 SMALL = os.environ.get("S2PIPE_BENCH_SIZE") == "small"
 SHAPE_BYX = (3, 128, 200) if SMALL else (4, 2048, 2048)
@@ -39,7 +40,7 @@ def seconds(call):
     return time.perf_counter() - start
 
 
-@pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.name)
+@pytest.mark.parametrize("comparison", COMPARISONS + RESAMPLING, ids=lambda comparison: comparison.name)
 def test_kernel(benchmark, kernel_rows, comparison):
     shape_byx = LABEL_SHAPE_BYX if comparison.name.startswith("map_labels") else SHAPE_BYX
     rng = np.random.default_rng(20)

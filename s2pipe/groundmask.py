@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -65,6 +66,10 @@ class GroundMask:
             inside = (row < window.height) & (col < window.width)
             row, col = row[inside], col[inside]
 
+    def masked(self, reader: BandReader) -> MaskedReader:
+        """Return a reader of one band that gives 0 where pixels show other ground."""
+        return MaskedReader(self, reader)
+
     def _codes(self, window: Window, row: np.ndarray, col: np.ndarray, side: int) -> np.ndarray:
         x0, dx, _, y0, _, dy = self._grid.geotransform
         row_end, col_end = np.minimum(row + side, window.height), np.minimum(col + side, window.width)
@@ -83,6 +88,30 @@ class GroundMask:
             return
         for top, left in zip(row[where].tolist(), col[where].tolist(), strict=True):
             dn[:, top : top + side, left : left + side] = 0
+
+
+class BandReader(Protocol):
+    """Whatever fills a window of one band."""
+
+    cost: int
+    """Relative cost of reading."""
+
+    def read(self, window: Window, out: np.ndarray) -> None:
+        """Fill ``out``, (y, x)."""
+
+
+class MaskedReader:
+    """A reader of one band whose pixels on other ground are 0."""
+
+    def __init__(self, mask: GroundMask, reader: BandReader) -> None:
+        self.cost = reader.cost
+        self._mask = mask
+        self._reader = reader
+
+    def read(self, window: Window, out: np.ndarray) -> None:
+        """Fill ``out``, (y, x)."""
+        self._reader.read(window, out)
+        self._mask.apply(window, out[np.newaxis])
 
 
 def load_ground_split(path: Path) -> SplitPlan:

@@ -260,6 +260,7 @@ def test_an_index_survives_saving_and_loading(tmp_path_factory, scenes):
     assert update_index(index_path(root), index) == (index, False)
 
 
+@settings(max_examples=40)
 @given(scenes, scenes)
 def test_merging_twice_is_merging_once(old, new):
     root = Path("/no/such/dataset")

@@ -5,20 +5,28 @@ and does not import Numba: a kernel is compiled by its first call, or by `warm_u
 """
 
 from ._compile import kernel_names, warm_up
+from .angles import AngleEncoding, DirectionField, Placement, interpolate_directions
 from .histogram import Histogram, HistogramAccumulator, HistogramSpec, histogram, reflectance_histogram
 from .labels import label_lut, map_labels
 from .normalize import Normalization, reflectance_standardize, standardize
 from .reflectance import Radiometry, reflectance, reflectance_valid
+from .resample import block_mean, double_bilinear
 from .valid import drop_below_fraction, valid_per_band, valid_single
 
 __all__ = [
+    "AngleEncoding",
+    "DirectionField",
     "Histogram",
     "HistogramAccumulator",
     "HistogramSpec",
     "Normalization",
+    "Placement",
     "Radiometry",
+    "block_mean",
+    "double_bilinear",
     "drop_below_fraction",
     "histogram",
+    "interpolate_directions",
     "kernel_names",
     "label_lut",
     "map_labels",

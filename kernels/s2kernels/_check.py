@@ -1,4 +1,4 @@
-"""What a kernel may be given: every wrapper checks its arguments here, and says what to do about a wrong one."""
+"""What a kernel may be given: wrappers check their arguments here, and say what to do about a wrong one."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from ._compile import kernel, prange
+from ._compile import STRIP, flat, kernel, prange
 from .reflectance import Radiometry
 
 Float32 = NDArray[np.float32]
@@ -68,24 +68,26 @@ def standardize(values: Float32, valid: Float32, normalization: Normalization, o
     _check.same_shape("out", out, "values", values.shape)
     numbers = normalization.checked(values.shape[0])
     if values.size:
-        _standardize(values, valid, numbers, out)
+        _standardize(flat(values), flat(valid), numbers, flat(out))
 
 
-@kernel("standardize", "void(f4[:,:,::1], f4[:,:,::1], f4[:,::1], f4[:,:,::1])", inputs=3)
+@kernel("standardize", "void(f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1])", inputs=3)
 def _standardize(values, valid, numbers, out):
-    # Bands inside, so that the row of a single mask is fetched from memory once, not once a band.
-    bands, height, width = values.shape
+    # Bands inside, so that a strip of a single mask is fetched from memory once, not once a band.
+    bands, pixels = values.shape
     masks = valid.shape[0]
-    for y in prange(height):
+    for strip in prange((pixels + STRIP - 1) // STRIP):
+        begin = strip * STRIP
+        end = min(begin + STRIP, pixels)
         for band in range(bands):
-            row = values[band, y]
-            mask = valid[min(band, masks - 1), y]
-            target = out[band, y]
+            row = values[band, begin:end]
+            mask = valid[min(band, masks - 1), begin:end]
+            target = out[band, begin:end]
             low = numbers[0, band]
             high = numbers[1, band]
             mean = numbers[2, band]
             std = numbers[3, band]
-            for x in range(width):
+            for x in range(row.size):
                 value = row[x]
                 value = low if value < low else value
                 value = high if value > high else value
@@ -126,41 +128,43 @@ def reflectance_standardize(
     offset, quantification = radiometry.checked(dn.shape[0])
     numbers = normalization.checked(dn.shape[0])
     if dn.size:
-        _reflectance_standardize(dn, offset, quantification, numbers, out, valid_out)
+        _reflectance_standardize(flat(dn), offset, quantification, numbers, flat(out), flat(valid_out))
 
 
 @kernel(
     "reflectance_standardize",
-    "void(f4[:,:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,:,::1], f4[:,:,::1])",
+    "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[:,::1])",
     inputs=4,
 )
 def _reflectance_standardize(dn, offset, quantification, numbers, out, valid_out):
     # Two divisions a pixel still hide behind the memory. Folding them into one factor and one term a band
     # would change the last bits, and apply would no longer equal standardize(reflectance(dn)).
-    bands, height, width = dn.shape
+    bands, pixels = dn.shape
     masks = valid_out.shape[0]
-    for y in prange(height):
+    for strip in prange((pixels + STRIP - 1) // STRIP):
+        begin = strip * STRIP
+        end = min(begin + STRIP, pixels)
         for band in range(bands):
-            row = dn[band, y]
-            target = out[band, y]
+            row = dn[band, begin:end]
+            target = out[band, begin:end]
             add = offset[band]
             divisor = quantification[band]
             low = numbers[0, band]
             high = numbers[1, band]
             mean = numbers[2, band]
             std = numbers[3, band]
-            for x in range(width):
+            for x in range(row.size):
                 value = row[x]
                 rho = (value + add) / divisor
                 rho = low if rho < low else rho
                 rho = high if rho > high else rho
                 target[x] = (rho - mean) / std if (value != 0) & (value == value) else np.float32(0)
-            mask = valid_out[min(band, masks - 1), y]
+            mask = valid_out[min(band, masks - 1), begin:end]
             if band < masks:
-                for x in range(width):
+                for x in range(row.size):
                     value = row[x]
                     mask[x] = np.float32(1) if (value != 0) & (value == value) else np.float32(0)
             else:
-                for x in range(width):
+                for x in range(row.size):
                     value = row[x]
                     mask[x] = mask[x] if (value != 0) & (value == value) else np.float32(0)

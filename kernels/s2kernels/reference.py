@@ -80,6 +80,63 @@ def map_labels(labels, lut, out, counts):
     return lut[labels], counts + np.bincount(lut[labels].ravel(), minlength=counts.size)
 
 
+def interpolate_directions(field, place, detectors, encoding, out):
+    """Pixel by pixel: four corners a band, their sum, its angles by arcus tangent."""
+    shape_yx = out.shape[1:]
+    y, x = (
+        first + np.arange(size, dtype=np.float64)
+        for first, size in zip(place.origin_yx, shape_yx, strict=True)
+    )
+    col, row = (_bilinear(part, y / place.step_yx[0], x / place.step_yx[1]) for part in place.nodes)
+    node_rows, node_cols = field.vectors.shape[1:3]
+    rim = 1e-9  # a pixel on the outermost nodes must not depend on rounding
+    inside = (col >= -rim) & (col <= node_cols - 1 + rim) & (row >= -rim) & (row <= node_rows - 1 + rim)
+    col, row = np.where(inside, np.maximum(col, 0), 0), np.where(inside, np.maximum(row, 0), 0)
+    cell_col = np.minimum(col.astype(np.intp), field.vectors.shape[2] - 2)
+    cell_row = np.minimum(row.astype(np.intp), field.vectors.shape[1] - 2)
+    fc, fr = (col - cell_col)[..., None], (row - cell_row)[..., None]
+    total = np.zeros((*shape_yx, 3))
+    for band, slots in enumerate(field.slots):
+        ids = np.zeros(shape_yx, np.uint8) if detectors is None else detectors[band]
+        slot = slots[ids]
+        inside_band = inside & (slot >= 0)
+        a, b, c, d = (
+            field.vectors[np.maximum(slot, 0), cell_row + down, cell_col + right]
+            for down in (0, 1)
+            for right in (0, 1)
+        )
+        vector = (a * (1 - fc) + b * fc) * (1 - fr) + (c * (1 - fc) + d * fc) * fr
+        total += np.where(inside_band[..., None], vector, 0)
+    total[(total == 0).all(axis=-1)] = np.nan
+    east, north, up = np.moveaxis(total, -1, 0)
+    zenith = np.arctan2(np.hypot(east, north), up)
+    azimuth = np.arctan2(east, north)
+    if encoding.degrees:
+        return (_stored((np.degrees(zenith), np.degrees(azimuth) % 360.0), encoding),)
+    return (_stored((np.sin(zenith), np.cos(zenith), np.sin(azimuth), np.cos(azimuth)), encoding),)
+
+
+def _stored(channels, encoding):
+    stored = []
+    for number, values in enumerate(channels):
+        offset = encoding.azimuth_offset if number >= len(channels) // 2 else 0.0
+        steps = np.rint((values - offset) / encoding.scale)
+        if encoding.degrees and number == 1:
+            steps = np.where(steps * encoding.scale + offset >= 360.0, -offset / encoding.scale, steps)
+        back = steps if encoding.dtype == "int16" else steps * encoding.scale + offset
+        stored.append(np.where(np.isnan(back), encoding.missing, back).astype(encoding.dtype))
+    return np.stack(stored)
+
+
+def _bilinear(grid, row, col):
+    i = np.minimum(row.astype(np.intp), grid.shape[0] - 2)[:, None]
+    j = np.minimum(col.astype(np.intp), grid.shape[1] - 2)[None, :]
+    fr, fc = row[:, None] - i, col[None, :] - j
+    upper = grid[i, j] * (1 - fc) + grid[i, j + 1] * fc
+    lower = grid[i + 1, j] * (1 - fc) + grid[i + 1, j + 1] * fc
+    return upper * (1 - fr) + lower * fr
+
+
 def _binned(values, lower, width, n_bins):
     place = np.floor((values - lower) / width)
     counts = np.bincount(np.clip(place, 0, n_bins - 1).astype(np.int64), minlength=n_bins)
@@ -117,7 +174,7 @@ class Comparison:
 
 
 def sample_dn(shape_byx: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.float32]:
-    """DN as a scene has them: integers around 3000, 5 % nodata, some saturated, some too dark for reflectance 0."""
+    """DN as a scene has them: integers around 3000, 5 % nodata, some saturated, some below reflectance 0."""
     dn = rng.standard_normal(shape_byx, dtype=np.float32)
     dn = np.rint(np.clip(dn * 1200 + 3000, 1, 65535)).astype(np.float32)
     kind = rng.random(shape_byx, dtype=np.float32)
@@ -211,6 +268,41 @@ def _labelling(name, target):
             "counts": np.arange(256, dtype=np.int64),
         },
         _nbytes,
+    )
+
+
+def _directing(name, encode, dtype):
+    """Slanted detectors as they come, one of them unknown, on a raster that is turned against the nodes."""
+    encoding = k.AngleEncoding.of(encode, dtype)
+
+    def inputs(dn, rng):
+        bands, height, width = dn.shape
+        vectors = rng.normal(0.0, 0.02, (5, 7, 8, 3)) + rng.normal(0.0, 0.1, (5, 1, 1, 3))
+        vectors[..., 2] = 1.0
+        vectors[3, 2, 3] = np.nan
+        slots = np.full((bands, 256), -1, np.int16)
+        slots[:, :6] = (0, 1, 2, 3, 4, -1)
+        y, x = np.mgrid[:height, :width]
+        ids = [(x + y // 3 + 5 * band) // 37 % 6 for band in range(bands)]
+        i, j = np.mgrid[: height // 16 + 3, : width // 24 + 3] * np.array((16, 24)).reshape(2, 1, 1)
+        col, row = 0.3 + j / 60 + i / 900 + (j / 3000) ** 2, 0.4 + i / 50 - j / 800
+        return {
+            "field": k.DirectionField(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), slots),
+            "place": k.Placement(np.stack((col, row)), (16, 24), (5, 7)),
+            "detectors": np.array(ids, np.uint8).reshape(dn.shape),
+            "encoding": encoding,
+        }
+
+    return Comparison(
+        name,
+        k.interpolate_directions,
+        interpolate_directions,
+        inputs,
+        lambda inputs: {
+            "out": _rubbish((encoding.channels, *inputs["detectors"].shape[1:]), dtype),
+        },
+        _nbytes,
+        copy_share=0.15,
     )
 
 
@@ -312,4 +404,6 @@ COMPARISONS = (
     ),
     _labelling("map_labels[uint8]", np.uint8),
     _labelling("map_labels[uint16]", np.uint16),
+    _directing("interpolate_directions[sin_cos]", "sin_cos", "float32"),
+    _directing("interpolate_directions[deg]", "deg", "float32"),
 )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
-from ._compile import kernel, prange
+from ._compile import STRIP, flat, kernel, prange
 
 Float32 = NDArray[np.float32]
 
@@ -60,21 +60,24 @@ def reflectance(dn: Float32, radiometry: Radiometry, out: Float32) -> None:
     _check.same_shape("out", out, "dn", dn.shape)
     offset, quantification = radiometry.checked(dn.shape[0])
     if dn.size:
-        _reflectance(dn, offset, quantification, out)
+        _reflectance(flat(dn), offset, quantification, flat(out))
 
 
-@kernel("reflectance", "void(f4[:,:,::1], f4[::1], f4[::1], f4[:,:,::1])", inputs=3)
+@kernel("reflectance", "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1])", inputs=3)
 def _reflectance(dn, offset, quantification, out):
     # Dividing costs nothing here, the loop waits for memory. Multiplying with 1/quantification is no faster,
     # and one DN in three then differs in the last bit from DN/10000 (test_reflectance_is_a_true_division).
-    bands, height, width = dn.shape
-    for line in prange(bands * height):
-        band = line // height
-        row = dn[band, line % height]
-        target = out[band, line % height]
+    bands, pixels = dn.shape
+    strips = (pixels + STRIP - 1) // STRIP
+    for item in prange(bands * strips):
+        band = item // strips
+        begin = item % strips * STRIP
+        end = min(begin + STRIP, pixels)
+        row = dn[band, begin:end]
+        target = out[band, begin:end]
         add = offset[band]
         divisor = quantification[band]
-        for x in range(width):
+        for x in range(row.size):
             value = row[x]
             target[x] = (value + add) / divisor if (value != 0) & (value == value) else np.float32(0)
 
@@ -106,30 +109,31 @@ def reflectance_valid(dn: Float32, radiometry: Radiometry, out: Float32, valid_o
     _check.mask_like("valid_out", valid_out, dn.shape)
     offset, quantification = radiometry.checked(dn.shape[0])
     if dn.size:
-        _reflectance_valid(dn, offset, quantification, out, valid_out)
+        _reflectance_valid(flat(dn), offset, quantification, flat(out), flat(valid_out))
 
 
-@kernel("reflectance_valid", "void(f4[:,:,::1], f4[::1], f4[::1], f4[:,:,::1], f4[:,:,::1])", inputs=3)
+@kernel("reflectance_valid", "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1])", inputs=3)
 def _reflectance_valid(dn, offset, quantification, out, valid_out):
-    # Two short loops over a row that the first-level cache holds; one loop which writes both is no faster,
-    # and with a single mask it would need a branch a pixel for the first band.
-    bands, height, width = dn.shape
+    # Two short loops over a strip that the cache holds, so that a single mask needs no branch a pixel.
+    bands, pixels = dn.shape
     masks = valid_out.shape[0]
-    for y in prange(height):
+    for strip in prange((pixels + STRIP - 1) // STRIP):
+        begin = strip * STRIP
+        end = min(begin + STRIP, pixels)
         for band in range(bands):
-            row = dn[band, y]
-            target = out[band, y]
+            row = dn[band, begin:end]
+            target = out[band, begin:end]
             add = offset[band]
             divisor = quantification[band]
-            for x in range(width):
+            for x in range(row.size):
                 value = row[x]
                 target[x] = (value + add) / divisor if (value != 0) & (value == value) else np.float32(0)
-            mask = valid_out[min(band, masks - 1), y]
+            mask = valid_out[min(band, masks - 1), begin:end]
             if band < masks:
-                for x in range(width):
+                for x in range(row.size):
                     value = row[x]
                     mask[x] = np.float32(1) if (value != 0) & (value == value) else np.float32(0)
             else:
-                for x in range(width):
+                for x in range(row.size):
                     value = row[x]
                     mask[x] = mask[x] if (value != 0) & (value == value) else np.float32(0)

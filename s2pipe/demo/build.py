@@ -21,7 +21,7 @@ from s2pipe.demo.scene import Scene, Strip, scene_of
 from s2pipe.demo.spec import ProductNames, ProductPaths, ProductSpec
 from s2pipe.demo.tile_xml import tile_xml
 from s2pipe.files import write_bytes_atomic
-from s2pipe.raster.gdalenv import gdal_module
+from s2pipe.raster.gdalenv import crs_wkt, gdal_module
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.jp2 import jp2_writer, write_jp2_bands
 
@@ -127,44 +127,71 @@ def _mask(path: str, resolution_m: int, fill: Fill, mask: tuple[str, int | None]
     return Layer(path, resolution_m, fill, "uint8", None, planes, mask)
 
 
+class _Canvas:
+    """Pixels of one layer while they are drawn: in memory, or in a raw file when they are many."""
+
+    def __init__(self, layer: Layer, side: int, scratch: Path) -> None:
+        self.shape = (layer.planes, side, side)
+        self.dtype = np.dtype(layer.dtype)
+        self.path = scratch if self.dtype.itemsize * layer.planes * side**2 > _IN_MEMORY_BYTES else None
+        self.memory = np.empty(self.shape, self.dtype) if self.path is None else None
+        if self.path is not None:
+            self.path.touch()
+
+    def put(self, row: int, block: np.ndarray) -> None:
+        """Draw rows from ``row`` on, ``(y, x)`` or ``(band, y, x)``; threads draw rows of their own."""
+        if self.path is None:
+            assert self.memory is not None
+            self.memory[:, row : row + block.shape[-2]] = block
+            return
+        # Written, not mapped: pages of a mapping would count as this process's memory until the end.
+        with open(self.path, "r+b") as stream:
+            for plane, rows in enumerate(block.reshape(-1, *block.shape[-2:])):
+                stream.seek((plane * self.shape[1] + row) * self.shape[2] * self.dtype.itemsize)
+                stream.write(np.ascontiguousarray(rows, self.dtype).data)
+
+    def pixels(self) -> np.ndarray:
+        """The finished raster ``(band, y, x)``."""
+        if self.path is None:
+            assert self.memory is not None
+            return self.memory
+        return np.memmap(self.path, self.dtype, "r", shape=self.shape)
+
+    def discard(self) -> None:
+        """Give memory or disk space back."""
+        self.memory = None
+        if self.path is not None:
+            self.path.unlink()
+
+
 def _render(scene: Scene, resolution_m: int, chosen: list[tuple[Path, Layer]], scratch: Path) -> np.ndarray:
     """Compute and write all rasters of one resolution; return the scene class counts (of 20 m only)."""
     side = scene.pixels(resolution_m)
-    arrays = [_array(layer, side, scratch / f"{index}.raw") for index, (_, layer) in enumerate(chosen)]
+    canvases = [_Canvas(layer, side, scratch / f"{index}.raw") for index, (_, layer) in enumerate(chosen)]
+    corner = (scene.swath.ulx, resolution_m, 0.0, scene.swath.uly, 0.0, -resolution_m)
+    grid = Grid(crs_wkt(scene.swath.epsg), corner, (side, side))
 
     def draw(strip: Strip) -> np.ndarray:
-        for (_, layer), array in zip(chosen, arrays, strict=True):
-            array[:, strip.row : strip.row_end] = layer.fill(strip)
+        for (_, layer), canvas in zip(chosen, canvases, strict=True):
+            canvas.put(strip.row, layer.fill(strip))
         if resolution_m != 20:
             return np.zeros(12, np.int64)
         return np.bincount(strip.scene_classes().ravel(), minlength=12)
-
-    grid = Grid(
-        _crs_wkt(scene.swath.epsg),
-        (scene.swath.ulx, resolution_m, 0.0, scene.swath.uly, 0.0, -resolution_m),
-        (side, side),
-    )
 
     def encode(index: int) -> None:
         root, layer = chosen[index]
         # One thread a file and several files at once wins over several threads in each file.
         gdal_module().SetThreadLocalConfigOption("GDAL_NUM_THREADS", "1")
-        write_jp2_bands(root / layer.path, grid, arrays[index], JP2_TILE_PX[resolution_m], layer.nbits)
+        tile_px, pixels = JP2_TILE_PX[resolution_m], canvases[index].pixels()
+        write_jp2_bands(root / layer.path, grid, pixels, tile_px, layer.nbits)
+        del pixels
+        canvases[index].discard()
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         counts = sum(pool.map(draw, scene.strips(resolution_m)), np.zeros(12, np.int64))
         for _ in pool.map(encode, range(len(chosen))):
             pass
-    for index in range(len(chosen)):
-        (scratch / f"{index}.raw").unlink(missing_ok=True)
     return counts
-
-
-def _array(layer: Layer, side: int, scratch: Path) -> np.ndarray:
-    shape = (layer.planes, side, side)
-    if np.prod(shape) * np.dtype(layer.dtype).itemsize <= _IN_MEMORY_BYTES:
-        return np.empty(shape, layer.dtype)
-    return np.memmap(scratch, layer.dtype, "w+", shape=shape)
 
 
 def _write_text(
@@ -186,12 +213,3 @@ def _write_text(
     write_bytes_atomic(root / names.granule / "MTD_TL.xml", tile_xml(names, scene.swath, masks, counts))
     write_bytes_atomic(root / names.datastrip / "MTD_DS.xml", datastrip_xml(names))
     write_bytes_atomic(root / MANIFEST, manifest_xml(names, root))
-
-
-def _crs_wkt(epsg: int) -> str:
-    gdal_module()
-    from osgeo import osr
-
-    reference = osr.SpatialReference()
-    reference.ImportFromEPSG(epsg)
-    return str(reference.ExportToWkt())

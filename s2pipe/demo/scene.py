@@ -15,7 +15,7 @@ from s2pipe.demo.noise import fractal, grain, mix, unit
 from s2pipe.demo.sky import PATH_REFLECTANCE, TRANSMITTANCE, Air, Sky, sky_over
 from s2pipe.demo.spec import ProductSpec
 
-STRIP_ROWS = 256
+STRIP_ROWS = 128
 """Rows of a strip; a constant, since noise is drawn strip by strip."""
 QUANTIFICATION = 10_000
 OFFSET_DN = -1_000

@@ -23,13 +23,16 @@ JPEG 2000 tiles, so that no tile is decoded twice."""
 class BandReader(Protocol):
     """Whatever fills a window of one band on the target grid."""
 
+    cost: int
+    """Relative cost of reading: of the bands that are furthest behind, the dearest is read first."""
+
     def read(self, window: Window, out: np.ndarray) -> None:
         """Fill ``out``, of shape (window.height, window.width)."""
 
 
-def scene_windows(grid: Grid) -> list[Window]:
+def scene_windows(grid: Grid, tile_px: int = TILE_PX) -> list[Window]:
     """Cover a grid with full-width windows whose height is a multiple of the output's tile size."""
-    rows = max(1, _WINDOW_PIXELS // max(1, grid.width) // TILE_PX) * TILE_PX
+    rows = max(1, _WINDOW_PIXELS // max(1, grid.width) // tile_px) * tile_px
     return grid.block_windows(rows, grid.width)
 
 
@@ -151,7 +154,8 @@ class _Stream:
                 limit = min(self._released + self._look_ahead, len(self._windows))
                 ready = [b for b in range(len(self._readers)) if not self._busy[b] and self._next[b] < limit]
                 if ready:
-                    band = min(ready, key=self._next.__getitem__)
+                    # The dearest first, so that the last tasks of a scene are short and threads end together.
+                    band = min(ready, key=lambda b: (self._next[b], -self._readers[b].cost))
                     self._busy[band] = True
                     return band
                 self._changed.wait()

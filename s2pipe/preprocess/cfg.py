@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import string
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from s2pipe.bands import BAND_NAMES, BandName
+from s2pipe.bands import BAND_NAMES, L2A_BANDS_BY_RESOLUTION, BandName
 from s2pipe.config import Rule
 from s2pipe.errors import Fault
 
@@ -18,6 +20,17 @@ ValidMask = Literal["single", "per_band"]
 NormalizeMode = Literal["none", "compute_only", "apply_with_stats"]
 SCL_GRID = "scl_20m"
 """Value of ``target_grid_ref`` that names the grid of the L2A scene classification."""
+L2A_BANDS: tuple[str, ...] = tuple(
+    f"l2a.{band}_{metres}m" for metres, bands in L2A_BANDS_BY_RESOLUTION.items() for band in bands
+)
+"""Surface-reflectance bands as configurations name them, ``l2a.B04_10m``."""
+INPUT_BANDS: tuple[str, ...] = (*(f"l1c.{band}" for band in BAND_NAMES), *L2A_BANDS)
+"""Bands of either level as ``bands`` names them."""
+LABEL_BACKENDS = ("scl", "raster", "cloud_probability")
+"""Label backends that come with s2pipe."""
+_IMPORT_PATH = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+_BACKEND = Rule({"pattern": f"^({'|'.join(LABEL_BACKENDS)}|{_IMPORT_PATH})$"})
+_TIFF_NAME = Rule({"pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,99}\\.tiff?$"})
 
 _FRACTION = Rule({"minimum": 0.0, "maximum": 1.0})
 
@@ -39,12 +52,15 @@ class AngleAssetConfig:
     view_bands: tuple[BandName, ...] | None = None
     """Bands whose view angles are used; null means the configured bands."""
     detector_aggregate: Literal["footprint", "nearest", "nanmean"] = "footprint"
-    """How a pixel finds its detector: the footprint masks, the nearest node of the grids, or (for comparison
-    only) the plain mean over detectors."""
+    """How a pixel finds its detector: the footprint masks (where the manifest has none, as nearest), seams placed
+    between the nodes of the grids, or (wrong at seams, for comparison only) the plain mean over detectors."""
     grid: Literal["target", "native", "vrt"] = "target"
     """Pixels of the target grid, the 5 km nodes, or the nodes with a warped VRT onto the target grid."""
-    output_name: str = "angles.tif"
-    """File name of the raster in the scene's directory."""
+    dtype: Literal["float32", "int16"] = "float32"
+    """Pixel type on the target grid; int16 is scaled, with scale and offset in the file: right to 0.007 degrees in a
+    quarter of the space."""
+    output_name: Annotated[str, _TIFF_NAME] = "angles.tif"
+    """File name of the raster in the scene's directory, with the extension .tif; the VRT is called likewise."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +69,18 @@ class LabelConfig:
 
     enabled: bool = False
     """Write a label raster for every scene."""
-    backend: Literal["scl"] = "scl"
-    """Where labels come from: scl is the L2A scene classification."""
+    backend: Annotated[str, _BACKEND] = "scl"
+    """Where labels come from: scl (L2A scene classification), raster (any georeferenced raster, see path),
+    cloud_probability (L2A cloud probability, see threshold), or a class of yours: my_package.labels:Burned."""
     resampling: Literal["nearest", "mode"] = "nearest"
     """How labels are brought onto the target grid."""
+    path: str | None = None
+    """Raster of the backend raster: a path in which {tile_id} and {date} (or {date:%Y%m%d}) stand for the
+    scene's; null otherwise."""
+    threshold: Annotated[int, Rule({"minimum": 1, "maximum": 100})] = 50
+    """Percent from which on the backend cloud_probability calls a pixel cloud (1); below it is clear (0)."""
+    options: dict[str, float | int | str | bool] | None = None
+    """Values for a label class of yours, which reads them from its config; null means none."""
     ignore_index: Annotated[int, Rule({"minimum": 0, "maximum": 65535})] = 255
     """Label of pixels that have none: outside the source's coverage, or left out of mapping."""
     mapping: dict[int, int] | None = None
@@ -79,6 +103,8 @@ class NormalizeConfig:
     """Width of a histogram bin, same unit; the range must be a whole number of bins."""
     max_pixels_per_scene: Annotated[int | None, Rule({"minimum": 1})] = None
     """Up to this many valid pixels per band and scene enter the statistics; null takes all."""
+    sampling: Literal["blocks", "pixels"] = "blocks"
+    """How that many pixels are drawn: from a few blocks, so that little is decoded, or from all pixels."""
     seed: Annotated[int, Rule({"minimum": 0})] = 0
     """Seed of that draw."""
     save_histograms: bool = False
@@ -94,6 +120,36 @@ class NormalizeConfig:
 
 
 @dataclass(frozen=True)
+class CacheConfig:
+    """Resampled stacks kept by pass 1, so that pass 2 decodes nothing."""
+
+    enabled: bool = False
+    """Keep stacks in pass 1, and use kept ones in any pass."""
+    dir: Path | None = None
+    """Where they are kept; null means cache in the root of the Step-1 dataset. May be removed at any time."""
+    max_gb: Annotated[float, Rule({"exclusiveMinimum": 0.0})] = 50.0
+    """Room for them in GB (10^9 bytes); those used longest ago are removed first."""
+    keep: bool = True
+    """Keep a stack after pass 2 has used it; false removes it then."""
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """How x.tif is stored."""
+
+    compression: Literal["zstd", "deflate", "lzw", "none"] = "zstd"
+    """Compression of its tiles."""
+    level: Annotated[int | None, Rule({"minimum": 1, "maximum": 22})] = None
+    """Effort of zstd (1 to 22) or deflate (1 to 9); null means 1 for zstd and 6 for deflate."""
+    predictor: Annotated[int, Rule({"enum": [1, 2, 3]})] = 2
+    """1 none, 2 horizontal differences, 3 differences of floating-point bytes."""
+    tile_px: Annotated[int, Rule({"enum": [128, 256, 512, 1024]})] = 256
+    """Side of its square tiles."""
+    cog: bool = False
+    """Write a Cloud Optimized GeoTIFF with overviews (by nearest neighbour, so that masks stay masks)."""
+
+
+@dataclass(frozen=True)
 class PreprocessConfig:
     """Step 2: bring the bands of every scene onto one grid, with masks, labels and normalization."""
 
@@ -101,12 +157,18 @@ class PreprocessConfig:
     """Step-1 manifest (meta/step1/index.json)."""
     out_dir: Path
     """Directory for all outputs."""
-    target_grid_ref: Annotated[str, Rule({"enum": [SCL_GRID, *BAND_NAMES]})]
-    """Raster that defines the target grid: scl_20m, or the name of an L1C band."""
-    l1c_bands: Annotated[tuple[BandName, ...], Rule({"minItems": 1, "uniqueItems": True})]
-    """L1C bands of x.tif, in this order."""
+    target_grid_ref: Annotated[str, Rule({"enum": [SCL_GRID, *BAND_NAMES, *L2A_BANDS]})]
+    """Raster that defines the target grid: scl_20m, the name of an L1C band, or an L2A one such as l2a.B04_10m."""
+    l1c_bands: Annotated[tuple[BandName, ...] | None, Rule({"minItems": 1, "uniqueItems": True})] = None
+    """L1C bands of x.tif, in this order; null where bands names them instead."""
+    bands: Annotated[
+        tuple[str, ...] | None,
+        Rule({"minItems": 1, "uniqueItems": True, "items": {"type": "string", "enum": list(INPUT_BANDS)}}),
+    ] = None
+    """Bands of both levels in the place of l1c_bands, such as l1c.B02 and l2a.B04_10m; null means l1c_bands."""
     to_toa_reflectance: bool = True
-    """Turn DN into top-of-atmosphere reflectance with the product's own offsets and quantification value."""
+    """Turn DN into reflectance with the product's own offsets and quantification value: top-of-atmosphere for L1C
+    bands, surface reflectance for L2A bands."""
     upsample_method: ResampleMethod = "bilinear"
     """Resampling where source pixels are larger than the target's, or equal but on another grid."""
     downsample_method: ResampleMethod = "average"
@@ -121,6 +183,10 @@ class PreprocessConfig:
     """Labels."""
     normalize: NormalizeConfig = field(default_factory=NormalizeConfig)
     """Normalization."""
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    """Cache of resampled stacks."""
+    output: OutputConfig = field(default_factory=OutputConfig)
+    """Storage of x.tif."""
     skip_incomplete: bool = False
     """Leave out scenes with missing roles or files (recorded with the reason) instead of stopping."""
     allow_absolute_paths: bool = False
@@ -133,6 +199,22 @@ class PreprocessConfig:
     """Name of the run's record in meta/step2/runs; null makes one from the time."""
     overwrite: bool = False
     """Rebuild scenes even when their outputs are complete and up to date."""
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Channel names of the bands in order: L1C bands plainly (``B02``), L2A bands as ``l2a.B04_10m``."""
+        return tuple(self.l1c_bands or (name.removeprefix("l1c.") for name in self.bands or ()))
+
+    @property
+    def view_bands(self) -> tuple[str, ...]:
+        """Bands whose view angles are used."""
+        own = (band_of(name) for name in self.band_names)
+        return tuple(self.angles.view_bands or dict.fromkeys(own))
+
+
+def band_of(name: str) -> str:
+    """The band that a channel shows: ``B04`` for ``B04`` and for ``l2a.B04_10m``."""
+    return name.removeprefix("l2a.").split("_")[0]
 
 
 def rule_faults(config: PreprocessConfig) -> list[Fault]:
@@ -148,21 +230,89 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
     list of Fault
         Paths are relative to the configuration (``normalize.hist_range``).
     """
-    faults = _normalize_faults(config.normalize)
-    mapping = config.labels.mapping or {}
-    for source, target in mapping.items():
-        if not (0 <= source <= 255 and 0 <= target <= 65535):
+    return [
+        *_band_faults(config),
+        *_normalize_faults(config.normalize),
+        *_label_faults(config.labels),
+        *_output_faults(config.output),
+        *_angle_faults(config.angles),
+    ]
+
+
+def _band_faults(config: PreprocessConfig) -> list[Fault]:
+    if (config.l1c_bands is None) == (config.bands is None):
+        got = "neither" if config.bands is None else "both"
+        return [Fault("l1c_bands", f"expected either l1c_bands or bands, got {got}")]
+    return []
+
+
+def _angle_faults(angles: AngleAssetConfig) -> list[Fault]:
+    if not angles.enabled:
+        return []
+    faults = []
+    if not (angles.include_sun or angles.include_view):
+        faults.append(Fault("angles.include_sun", "expected include_sun or include_view, got neither"))
+    if angles.view_bands is not None and not angles.view_bands:
+        faults.append(
+            Fault("angles.view_bands", "expected at least one band, or null for the configured bands")
+        )
+    if angles.grid != "target" and angles.dtype != "float32":
+        faults.append(
+            Fault(
+                "angles.dtype",
+                f"expected float32 with angles.grid {angles.grid} (the nodes are few), got int16",
+            )
+        )
+    if angles.grid == "vrt" and angles.encode != "sin_cos":
+        faults.append(
+            Fault(
+                "angles.encode",
+                "expected sin_cos with angles.grid vrt: GDAL would average azimuths across 0/360",
+            )
+        )
+    stem = angles.output_name.rpartition(".")[0].lower()
+    if stem in ("x", "y", "stack"):
+        faults.append(Fault("angles.output_name", f"{angles.output_name!r} is another file of the sample"))
+    return faults
+
+
+def _label_faults(labels: LabelConfig) -> list[Fault]:
+    faults = []
+    highest = 255 if labels.backend in ("scl", "cloud_probability") else 65534
+    for source, target in (labels.mapping or {}).items():
+        if not (0 <= source <= highest and 0 <= target <= 65535):
             faults.append(
                 Fault(
                     f"labels.mapping.{source}",
-                    f"expected a class 0..255 -> label 0..65535, got {source} -> {target}",
+                    f"expected a class 0..{highest} -> label 0..65535, got {source} -> {target}",
                 )
             )
-    if config.angles.enabled:
+    if (labels.backend == "raster") != (labels.path is not None):
         faults.append(
-            Fault("angles.enabled", "angle rasters are not available in this version; set it to false")
+            Fault("labels.path", "is the raster of labels.backend raster: expected both or neither of them")
         )
+    elif labels.path is not None:
+        faults += _template_faults(labels.path)
+    if labels.options is not None and labels.backend in LABEL_BACKENDS:
+        faults.append(Fault("labels.options", f"are for label classes of yours, not for {labels.backend}"))
     return faults
+
+
+def _output_faults(output: OutputConfig) -> list[Fault]:
+    highest = {"zstd": 22, "deflate": 9}.get(output.compression)
+    if output.level is None or (highest is not None and output.level <= highest):
+        return []
+    wanted = f"at most {highest}" if highest else "null, since this compression has no levels"
+    return [Fault("output.level", f"expected {wanted} for {output.compression}, got {output.level}")]
+
+
+def _template_faults(path: str) -> list[Fault]:
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(path) if name is not None]
+    except ValueError as error:
+        return [Fault("labels.path", f"is no template: {error}; write {{{{ for a brace")]
+    unknown = [name for name in fields if not re.fullmatch("tile_id|date", name)]
+    return [Fault("labels.path", f"{{{name}}} is not one of {{tile_id}}, {{date}}") for name in unknown]
 
 
 def _normalize_faults(normalize: NormalizeConfig) -> list[Fault]:

@@ -7,7 +7,7 @@ configuration allows incomplete scenes to be left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,23 @@ from s2pipe.errors import (
     RasterError,
     S2PipeError,
 )
+from s2pipe.groundmask import GroundMask
 from s2pipe.manifest import Index, Scene, SceneKey
-from s2pipe.preprocess.cfg import SCL_GRID, PreprocessConfig
+from s2pipe.preprocess.cfg import PreprocessConfig
+from s2pipe.preprocess.labels import LabelInput, backend_checksum
+from s2pipe.preprocess.needs import (
+    band_role,
+    grid_role,
+    label_backend,
+    metadata_role,
+    needed_roles,
+    optional_roles,
+    with_angles,
+)
 from s2pipe.preprocess.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.raster.grid import Grid, RasterInfo
 from s2pipe.raster.reader import inspect_raster
+from s2pipe.split import SplitPlan
 
 
 @dataclass(frozen=True)
@@ -45,11 +57,52 @@ class InputFile:
 
 
 @dataclass(frozen=True)
+class SceneFile:
+    """A file of a scene that is read when the scene is processed."""
+
+    asset: Asset
+    """Its record in the manifest."""
+    root: Path
+    """Root of the dataset."""
+    allow_absolute: bool
+    """Whether the path may be absolute."""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.asset.display(self.root)
+
+    @property
+    def is_gml(self) -> bool:
+        """True for vector masks, which baselines before 04.00 have."""
+        return (self.asset.member or self.asset.path).lower().endswith(".gml")
+
+    @property
+    def gdal_path(self) -> str:
+        """Path as GDAL opens it."""
+        return self.asset.gdal_path(self.root, allow_absolute=self.allow_absolute)
+
+    def read(self) -> bytes:
+        """Read it whole, plain or from its archive."""
+        return self.asset.read_bytes(self.root, allow_absolute=self.allow_absolute)
+
+
+@dataclass(frozen=True)
+class AngleInput:
+    """What the angles of one scene are made from."""
+
+    metadata: SceneFile
+    """Tile metadata of the L1C product."""
+    footprints: Mapping[str, SceneFile]
+    """Detector footprint masks by band, as far as the scene has them."""
+
+
+@dataclass(frozen=True)
 class BandInput:
     """One band of a scene: its raster, and how it comes onto the target grid."""
 
     name: str
-    """Band name, which is also its channel's name."""
+    """Channel name: ``B04``, or ``l2a.B04_10m`` for an L2A band."""
     raster: RasterInfo
     """The file."""
     method: str | None
@@ -68,15 +121,26 @@ class ScenePlan:
     """Bands in the configured order."""
     radiometry: SceneRadiometry
     """How DN become values, by band."""
-    label: RasterInfo | None
+    labels: LabelInput | None
     """Source of the labels; None without labels."""
+    angles: AngleInput | None
+    """Source of the angles; None without angles."""
     inputs: tuple[InputFile, ...]
     """Files that the outputs depend on, sorted by role."""
+    split: SplitPlan | None = None
+    """Statistics count its training ground only; None counts all ground."""
 
     @property
     def key(self) -> SceneKey:
         """The scene's key."""
         return self.scene.key
+
+    @property
+    def ground(self) -> GroundMask | None:
+        """What drops the pixels on other than training ground; None keeps all."""
+        if self.split is None:
+            return None
+        return GroundMask(self.split, (self.key.tile_id, self.key.sensing_start_utc), self.target)
 
     @property
     def directory(self) -> Path:
@@ -114,23 +178,6 @@ def scene_directory(key: SceneKey) -> Path:
 def key_text(key: SceneKey) -> str:
     """Write a scene's key as configurations name it: ``T33UWQ/2025-12-10T10:03:19Z``."""
     return f"{key.tile_id}/{key.sensing_start_utc}"
-
-
-def needed_roles(config: PreprocessConfig) -> tuple[str, ...]:
-    """Roles that every scene must have; labels are not needed to compute statistics."""
-    needed = [roles.l1c_band(band) for band in config.l1c_bands]
-    needed.append(grid_role(config))
-    if config.to_toa_reflectance:
-        needed.append(roles.L1C_PRODUCT_METADATA)
-    if config.labels.enabled and config.normalize.mode != "compute_only":
-        needed.append(roles.L2A_SCL)
-    return tuple(dict.fromkeys(needed))
-
-
-def grid_role(config: PreprocessConfig) -> str:
-    """Role of the raster that defines the target grid."""
-    ref = config.target_grid_ref
-    return roles.L2A_SCL if ref == SCL_GRID else roles.l1c_band(ref)
 
 
 def make_plan(index: Index, config: PreprocessConfig) -> Plan:
@@ -239,7 +286,15 @@ def _gaps(index: Index, scene: Scene, config: PreprocessConfig) -> list[str]:
             gaps.append(f"role {role} is not in the manifest")
         elif not asset.is_available(index.root, allow_absolute=config.allow_absolute_paths):
             gaps.append(f"role {role}: {asset.display(index.root)} is not on disk")
+    gaps += [
+        f"labels.path: {path} is not on disk" for path in _label_files(scene, config) if not path.is_file()
+    ]
     return gaps
+
+
+def _label_files(scene: Scene, config: PreprocessConfig) -> tuple[Path, ...]:
+    backend = label_backend(config)
+    return () if backend is None else backend.files(scene.key)
 
 
 def _plan_scene(index: Index, scene: Scene, config: PreprocessConfig) -> ScenePlan:
@@ -252,17 +307,42 @@ def _plan_scene(index: Index, scene: Scene, config: PreprocessConfig) -> ScenePl
         return _placed(inspect_raster(_gdal_path(index, asset(role), config)))
 
     target = raster(grid_role(config)).grid
-    bands = tuple(
-        _band_input(name, raster(roles.l1c_band(name)), target, config) for name in config.l1c_bands
-    )
-    with_labels = roles.L2A_SCL in needed_roles(config) and config.labels.enabled
+    bands = tuple(_band_input(name, raster(band_role(name)), target, config) for name in config.band_names)
+    labels = None
+    if (backend := label_backend(config)) is not None:
+        files = [_placed(inspect_raster(str(path))) for path in backend.files(scene.key)]
+        labels = LabelInput(backend, (*map(raster, backend.roles), *files))
+        try:
+            backend.sources(labels.rasters)  # refuses what it cannot use now, not in the middle of the run
+        except RasterError as error:
+            raise _UnusableRaster(str(error)) from error
     return ScenePlan(
         scene=scene,
         target=target,
         bands=bands,
         radiometry=_radiometry(index, scene, config),
-        label=raster(roles.L2A_SCL) if with_labels and config.normalize.mode != "compute_only" else None,
+        labels=labels,
+        angles=_angle_input(index, scene, config),
         inputs=tuple(sorted(_inputs(index, scene, config), key=lambda item: item.role)),
+    )
+
+
+def _angle_input(index: Index, scene: Scene, config: PreprocessConfig) -> AngleInput | None:
+    if not with_angles(config):
+        return None
+
+    def file(asset: Asset) -> SceneFile:
+        return SceneFile(asset, index.root, config.allow_absolute_paths)
+
+    metadata = scene.asset(roles.L1C_TILE_METADATA)
+    assert metadata is not None  # the gaps were checked before
+    found = {
+        band: scene.asset(role)
+        for band in config.view_bands
+        if (role := roles.l1c_detector_footprint(band)) in optional_roles(index, scene, config)
+    }
+    return AngleInput(
+        file(metadata), {band: file(asset) for band, asset in found.items() if asset is not None}
     )
 
 
@@ -294,19 +374,32 @@ def _band_input(name: str, raster: RasterInfo, target: Grid, config: PreprocessC
 
 
 def _radiometry(index: Index, scene: Scene, config: PreprocessConfig) -> SceneRadiometry:
+    names = config.band_names
     if not config.to_toa_reflectance:
-        return SceneRadiometry.plain_dn(config.l1c_bands)
-    asset = scene.asset(roles.L1C_PRODUCT_METADATA)
-    assert asset is not None
-    data = asset.read_bytes(index.root, allow_absolute=config.allow_absolute_paths)
-    return scene_radiometry(data, asset.display(index.root), config.l1c_bands)
+        return SceneRadiometry.plain_dn(names)
+    metadata = {}
+    for role in dict.fromkeys(map(metadata_role, names)):
+        asset = scene.asset(role)
+        assert asset is not None
+        data = asset.read_bytes(index.root, allow_absolute=config.allow_absolute_paths)
+        metadata[role] = (data, asset.display(index.root))
+    return scene_radiometry([(name, *metadata[metadata_role(name)]) for name in names])
 
 
 def _inputs(index: Index, scene: Scene, config: PreprocessConfig) -> Iterable[InputFile]:
-    for role in needed_roles(config):
+    for role in (*needed_roles(config), *optional_roles(index, scene, config)):
         asset = scene.asset(role)
         assert asset is not None
         status = asset.resolve(index.root, allow_absolute=config.allow_absolute_paths).stat()
         checksum = f"{asset.checksum.algorithm}:{asset.checksum.value}" if asset.checksum else None
         name = asset.product_path or asset.member or asset.path
         yield InputFile(role, name, status.st_size, status.st_mtime_ns, checksum)
+    backend = label_backend(config)
+    if backend is None:
+        return
+    for path in backend.files(scene.key):
+        status = path.stat()
+        yield InputFile("labels.path", path.as_posix(), status.st_size, status.st_mtime_ns, None)
+    checksum = backend_checksum(backend)
+    if checksum is not None:
+        yield InputFile("labels.backend", config.labels.backend, 0, 0, checksum)

@@ -5,29 +5,31 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from s2pipe import __version__, roles
+from s2pipe import __version__
 from s2pipe.config import to_plain
 from s2pipe.errors import Fault, ManifestError
 from s2pipe.files import locked, utc_now, write_json_atomic
 from s2pipe.manifest import Product, SceneKey
 from s2pipe.preprocess.cfg import PreprocessConfig
+from s2pipe.preprocess.needs import band_role, grid_role, metadata_role
 from s2pipe.preprocess.plan import ScenePlan
 from s2pipe.preprocess.stats import HistogramSettings
 from s2pipe.raster.gdalenv import gdal_module, jpeg2000_driver
 from s2pipe.raster.grid import Grid
 from s2pipe.schema import SAMPLE_META, STEP2_INDEX, STEP2_RUN, validate_document
-from s2pipe.split import SplitPlan
 
 OUTPUT_VERSION = 1
 """Raised when the same inputs and configuration would give other pixels than before."""
 _RUN_ONLY_KEYS = (
     "index_json",
     "out_dir",
+    "cache",
     "skip_incomplete",
     "allow_absolute_paths",
     "num_workers",
@@ -36,13 +38,8 @@ _RUN_ONLY_KEYS = (
     "overwrite",
 )
 _STATS_ONLY_KEYS = (
-    "stats_path",
-    "save_histograms",
-    "scenes",
-    "split",
-    "split_plan",
-    "max_pixels_per_scene",
-    "seed",
+    *("stats_path", "save_histograms", "scenes", "split", "split_plan"),
+    *("max_pixels_per_scene", "sampling", "seed"),
 )
 
 
@@ -53,10 +50,20 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Mapping
     return _fingerprint([OUTPUT_VERSION, effective, stats, _input_documents(plan)])
 
 
-def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig, split: SplitPlan | None = None) -> str:
+def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     """Identify everything that a scene's histogram depends on."""
-    settings = asdict(HistogramSettings.of(config, split))
+    settings = asdict(HistogramSettings.of(config, plan.split))
     return _fingerprint([OUTPUT_VERSION, settings, _input_documents(plan)])
+
+
+def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
+    """Identify everything that a scene's resampled DN depend on: bands, grid, methods, rasters, versions."""
+    bands = [(band.name, band.method) for band in plan.bands]
+    read = {grid_role(config), *map(band_role, config.band_names)}  # not those of labels, which pass 1 lacks
+    rasters = [item for item in _input_documents(plan) if item["role"] in read]
+    parts = [OUTPUT_VERSION, bands, config.target_grid_ref, config.valid_min_fraction, rasters, versions()]
+    # The output's tiles decide the windows that a kept stack is stored by.
+    return _fingerprint([*parts, config.output.tile_px, grid_document(plan.target)])
 
 
 def _input_documents(plan: ScenePlan) -> list[dict[str, Any]]:
@@ -95,14 +102,20 @@ class AssetRecord:
     """Band descriptions."""
     nodata: float | None
     """Declared nodata value."""
+    grid: Grid | None = None
+    """Its grid where that is not the target grid."""
 
-    def document(self, grid: Grid) -> dict[str, Any]:
-        """JSON form, with the grid's shape."""
-        return {
-            **asdict(self),
+    def document(self, target: Grid) -> dict[str, Any]:
+        """JSON form, with the grid's shape; NaN, which JSON lacks, is the text ``nan``."""
+        grid = self.grid or target
+        document = {
+            "path": self.path,
+            "dtype": self.dtype,
             "band_names": list(self.band_names),
+            "nodata": "nan" if self.nodata is not None and math.isnan(self.nodata) else self.nodata,
             "shape": [len(self.band_names), *grid.shape_yx],
         }
+        return document if grid == target else {**document, "grid": grid_document(grid)}
 
 
 @dataclass(frozen=True)
@@ -115,13 +128,15 @@ class SampleResult:
     """Valid share by mask channel."""
     label_stats: Mapping[str, Any] | None
     """Label statistics; None without labels."""
+    angles: Mapping[str, Any] | None = None
+    """How the angles were made; None without angles."""
 
 
 def sample_meta(
     plan: ScenePlan, config: PreprocessConfig, result: SampleResult, stats: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Make the content of a sample's ``meta.json``."""
-    bands = config.l1c_bands
+    bands = config.band_names
     year = plan.key.sensing_start_utc[:4]
     radiometry = plan.radiometry
     return {
@@ -137,11 +152,11 @@ def sample_meta(
         },
         "inputs": _input_documents(plan),
         "radiometry": {
-            "unit": "toa_reflectance" if config.to_toa_reflectance else "dn",
+            "unit": _unit(config),
             "formula": "(DN + offset) / quantification",
             "offset_by_band": dict(zip(bands, radiometry.offset, strict=True)),
             "quantification_by_band": dict(zip(bands, radiometry.quantification, strict=True)),
-            "metadata": roles.L1C_PRODUCT_METADATA if radiometry.source else None,
+            "metadata": ", ".join(dict.fromkeys(map(metadata_role, bands))) if radiometry.source else None,
         },
         "resampling": {
             band.name: {
@@ -158,6 +173,7 @@ def sample_meta(
             "stats": result.label_stats,
             "backend_stats": _backend_stats(plan, config),
         },
+        "angles": result.angles or {"enabled": False},
         "config": to_plain(config),
         "fingerprint": sample_fingerprint(plan, config, stats),
         "versions": versions(),
@@ -165,14 +181,26 @@ def sample_meta(
     }
 
 
+def _unit(config: PreprocessConfig) -> str:
+    """What the values of the bands are, before any normalization."""
+    if not config.to_toa_reflectance:
+        return "dn"
+    levels = {name.startswith("l2a.") for name in config.band_names}
+    return "reflectance" if len(levels) > 1 else "boa_reflectance" if True in levels else "toa_reflectance"
+
+
 def _backend_stats(plan: ScenePlan, config: PreprocessConfig) -> dict[str, Any] | None:
-    if not config.labels.enabled or plan.label is None:
+    if plan.labels is None:
         return None
     product = plan.scene.l2a
+    backend, rasters = plan.labels.backend, plan.labels.rasters
+    on_target = all(raster.grid == plan.target for raster in rasters)
     return {
-        "role": roles.L2A_SCL,
-        "source_pixel_size": list(plan.label.grid.pixel_size),
-        "resampling": "none" if plan.label.grid == plan.target else config.labels.resampling,
+        "role": backend.roles[0] if backend.roles else None,
+        "roles": list(backend.roles),
+        "files": [path.as_posix() for path in backend.files(plan.key)],
+        "source_pixel_size": list(rasters[0].grid.pixel_size) if rasters else None,
+        "resampling": "none" if on_target else config.labels.resampling,
         "scl_percentages": None
         if product is None or product.scl_percentages is None
         else dict(product.scl_percentages),
@@ -219,6 +247,17 @@ def complete_meta(out_dir: Path, directory: Path, fingerprint: str) -> dict[str,
         return None
     there = all((out_dir / path).is_file() for path in meta.get("paths", {}).values())
     return meta if there else None
+
+
+def stale_files(directory: Path) -> list[Path]:
+    """Rasters that an earlier run with another configuration left in a sample's directory."""
+    found = [directory / "y.tif", directory / "angles.tif"]
+    try:
+        paths = json.loads((directory / "meta.json").read_text(encoding="utf-8"))["paths"]
+        found += [directory / Path(path).name for path in paths.values()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # no earlier sample, or none that can be read
+    return found
 
 
 def index_entry(meta: Mapping[str, Any], directory: Path) -> dict[str, Any]:

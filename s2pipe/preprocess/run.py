@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from s2pipe.config import check_config
 from s2pipe.errors import S2PipeError
 from s2pipe.groundmask import load_ground_split
 from s2pipe.manifest import SceneKey, load_index
+from s2pipe.preprocess.angles import write_angles
+from s2pipe.preprocess.cache import CacheDamagedError
 from s2pipe.preprocess.cfg import PreprocessConfig, rule_faults
 from s2pipe.preprocess.labels import write_labels
+from s2pipe.preprocess.needs import with_angles
 from s2pipe.preprocess.plan import Plan, ScenePlan, key_text, make_plan
 from s2pipe.preprocess.record import (
     AssetRecord,
@@ -30,10 +33,11 @@ from s2pipe.preprocess.record import (
     index_entry,
     sample_fingerprint,
     sample_meta,
+    stale_files,
     update_index,
     write_meta,
 )
-from s2pipe.preprocess.scene import count_scene, mask_names, write_stack
+from s2pipe.preprocess.scene import core_count, count_scene, mask_names, write_stack
 from s2pipe.preprocess.stack import write_stack_vrt
 from s2pipe.preprocess.stats import (
     HISTOGRAM_NAME,
@@ -49,7 +53,6 @@ from s2pipe.preprocess.stats import (
 from s2pipe.progress import Progress
 from s2pipe.raster.gdalenv import jpeg2000_driver
 from s2pipe.schema import document_faults
-from s2pipe.split import SplitPlan
 
 log = logging.getLogger("s2pipe.preprocess")
 
@@ -137,14 +140,13 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
         assert config.normalize.stats_path is not None  # checked above
         stats = load_stats(config.normalize.stats_path)
         check_stats_match(stats, config, str(config.normalize.stats_path))
-    split = None
+    plan = make_plan(load_index(config.index_json), config)
     if config.normalize.mode == "compute_only" and config.normalize.split_plan is not None:
         split = load_ground_split(config.normalize.split_plan)
-    plan = make_plan(load_index(config.index_json), config)
-    if split is not None:
         split.check_knows([s.key.tile_id for s in plan.scenes], str(config.normalize.split_plan))
+        plan = replace(plan, scenes=tuple(replace(scene, split=split) for scene in plan.scenes))
     threading.Thread(target=_warm_up, args=(config,), daemon=True).start()
-    run = _Run(config, plan, split)
+    run = _Run(config, plan)
     if config.normalize.mode == "compute_only":
         return run.compute_stats()
     return run.write_samples(stats)
@@ -155,17 +157,18 @@ def _warm_up(config: PreprocessConfig) -> None:
     import s2kernels
 
     names = {"none": "reflectance_valid", "compute_only": "reflectance_histogram"}
-    wanted = [names.get(config.normalize.mode, "reflectance_standardize")]
-    s2kernels.warm_up([name for name in (*wanted, "map_labels") if name in s2kernels.kernel_names()])
+    wanted = ["block_mean", "double_bilinear", names.get(config.normalize.mode, "reflectance_standardize")]
+    if with_angles(config):  # first, since angles are written before the stack
+        wanted.insert(0, "interpolate_directions" + (":int16" if config.angles.dtype == "int16" else ""))
+    s2kernels.warm_up(wanted)
 
 
 class _Run:
     """One run: its plan, its log, its result."""
 
-    def __init__(self, config: PreprocessConfig, plan: Plan, split: SplitPlan | None) -> None:
+    def __init__(self, config: PreprocessConfig, plan: Plan) -> None:
         self.config = config
         self.plan = plan
-        self.split = split
         self.result = PreprocessResult(config.run_id or _new_run_id())
         self._log = RunLog(config.out_dir, self.result.run_id)
         self.result.log_path = self._log.path
@@ -207,7 +210,7 @@ class _Run:
             for scene in self.plan.scenes:
                 start = time.monotonic()
                 try:
-                    is_new = work(scene)
+                    is_new = _twice_if_damaged(work, scene)
                 except S2PipeError as error:
                     self._fail(scene.key, str(error), traceback.format_exc(), time.monotonic() - start)
                 except (
@@ -232,13 +235,13 @@ class _Run:
 
     def _count(self, scene: ScenePlan, histograms: list[Histogram]) -> bool:
         path = self.config.out_dir / scene.directory / HISTOGRAM_NAME
-        fingerprint = histogram_fingerprint(scene, self.config, self.split)
+        fingerprint = histogram_fingerprint(scene, self.config)
         if not self.config.overwrite:
             known = _histogram_at(path, fingerprint)
             if known is not None:
                 histograms.append(known)
                 return False
-        histogram = count_scene(scene, self.config, fingerprint, self.split)
+        histogram = count_scene(scene, self.config, fingerprint)
         save_histogram(path, histogram)
         histograms.append(histogram)
         return True
@@ -265,20 +268,28 @@ def _write_sample(
     final.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=final, prefix=".unfinished-") as name:
         work = Path(name)
-        names = (*config.l1c_bands, *mask_names(config))
+        names = (*config.band_names, *mask_names(config))
         assets = {"x": _asset(scene, "x.tif", "float32", names, None)}
-        label_stats = None
-        if scene.label is not None:
-            label_stats, dtype = write_labels(work / "y.tif", scene.label, scene.target, config.labels)
+        label_stats, angles = None, None
+        if scene.labels is not None:
+            label_stats, dtype = write_labels(work / "y.tif", scene.labels, scene.target, config.labels)
             assets["y"] = _asset(scene, "y.tif", dtype, ("label",), config.labels.ignore_index)
+        if scene.angles is not None:
+            threads = core_count(config.num_workers)
+            made = write_angles(work, scene.angles, scene.target, config.angles, config.view_bands, threads)
+            angles = made.document
+            for kind, raster in made.rasters.items():
+                record = _asset(scene, raster.name, raster.dtype, raster.band_names, raster.nodata)
+                assets[kind] = replace(record, grid=raster.grid)
         coverage = write_stack(work / "x.tif", scene, config, stats)
         write_stack_vrt(work, final, scene)
-        assets["stack"] = _asset(scene, "stack.vrt", "float32", config.l1c_bands, 0)
-        result = SampleResult(assets, coverage.by_channel, label_stats)
+        assets["stack"] = _asset(scene, "stack.vrt", "float32", config.band_names, 0)
+        result = SampleResult(assets, coverage.by_channel, label_stats, angles)
         meta = sample_meta(scene, config, result, stats)
+        stale = stale_files(final)
         (final / "meta.json").unlink(missing_ok=True)
-        for stale in ("y.tif", "angles.tif"):
-            (final / stale).unlink(missing_ok=True)
+        for path in stale:
+            path.unlink(missing_ok=True)
         for path in sorted(item for item in work.rglob("*") if item.is_file()):
             target = final / path.relative_to(work)
             target.parent.mkdir(exist_ok=True)
@@ -291,6 +302,15 @@ def _asset(
     scene: ScenePlan, name: str, dtype: str, bands: tuple[str, ...], nodata: float | None
 ) -> AssetRecord:
     return AssetRecord((scene.directory / name).as_posix(), dtype, tuple(bands), nodata)
+
+
+def _twice_if_damaged(work: Callable[[ScenePlan], bool], scene: ScenePlan) -> bool:
+    """Do a scene's work; if its kept stack turns out damaged, which drops it, do it again from the rasters."""
+    try:
+        return work(scene)
+    except CacheDamagedError as error:
+        log.warning("%s", error)
+        return work(scene)
 
 
 def _histogram_at(path: Path, fingerprint: str) -> Histogram | None:

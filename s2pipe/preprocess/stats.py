@@ -53,6 +53,8 @@ class HistogramSettings:
     """Least valid share of a pixel's source area."""
     max_pixels_per_scene: int | None
     """Size of the draw per band and scene; None is all pixels."""
+    sampling: str | None
+    """How pixels are drawn, ``blocks`` or ``pixels``; None when all pixels count."""
     seed: int
     """Seed of the draw; 0 when all pixels count."""
     split: str | None = None
@@ -63,7 +65,7 @@ class HistogramSettings:
         """Take the settings that matter from a configuration, and from the split if there is one."""
         normalize = config.normalize
         return cls(
-            bands=tuple(config.l1c_bands),
+            bands=config.band_names,
             hist_range=tuple(map(float, normalize.hist_range)),  # type: ignore[arg-type]
             hist_bin_width=float(normalize.hist_bin_width),
             to_toa_reflectance=config.to_toa_reflectance,
@@ -72,6 +74,7 @@ class HistogramSettings:
             downsample_method=config.downsample_method,
             valid_min_fraction=float(config.valid_min_fraction),
             max_pixels_per_scene=normalize.max_pixels_per_scene,
+            sampling=normalize.sampling if normalize.max_pixels_per_scene is not None else None,
             seed=normalize.seed if normalize.max_pixels_per_scene is not None else 0,
             split=None if split is None else split.rule_fingerprint,
         )
@@ -377,6 +380,7 @@ def check_stats_match(document: Mapping[str, Any], config: PreprocessConfig, sou
     wanted = asdict(HistogramSettings.of(config))
     for sampling in (
         "max_pixels_per_scene",
+        "sampling",
         "seed",
         "split",
     ):  # which pixels were drawn does not change their meaning

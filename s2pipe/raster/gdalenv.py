@@ -59,3 +59,13 @@ def jpeg2000_driver() -> str:
             "or Debian's libgdal; then run `s2pipe doctor`."
         )
     return found[0]
+
+
+def crs_wkt(epsg: int) -> str:
+    """Return a coordinate reference system as WKT, from its EPSG code."""
+    gdal_module()
+    from osgeo import osr
+
+    reference = osr.SpatialReference()
+    reference.ImportFromEPSG(epsg)
+    return str(reference.ExportToWkt())

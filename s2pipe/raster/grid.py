@@ -104,3 +104,5 @@ class RasterInfo:
     """GDAL's name of the pixel type, e.g. ``UInt16``."""
     block_yx: tuple[int, int]
     """Rows and columns of the file's own tiles."""
+    nodata: float | None = None
+    """Nodata value that the file declares; None when it declares none."""

@@ -13,7 +13,13 @@ from s2pipe.errors import RasterError
 from s2pipe.raster.gdalenv import gdal_module
 from s2pipe.raster.grid import Grid, RasterInfo, Window
 
-_GDAL_TYPES = {"uint8": "GDT_Byte", "uint16": "GDT_UInt16", "uint32": "GDT_UInt32", "float32": "GDT_Float32"}
+_GDAL_TYPES = {
+    "uint8": "GDT_Byte",
+    "uint16": "GDT_UInt16",
+    "uint32": "GDT_UInt32",
+    "int16": "GDT_Int16",
+    "float32": "GDT_Float32",
+}
 
 
 def gdal_type(dtype: Any) -> int:
@@ -66,7 +72,13 @@ def inspect_raster(path: str) -> RasterInfo:
         ),
         gdal.GetDataTypeName(band.DataType),
         (height, width),
+        band.GetNoDataValue(),
     )
+
+
+def band_count(path: str) -> int:
+    """Number of bands of a raster."""
+    return int(_open(path, path).RasterCount)
 
 
 def _open(source: str, label: str) -> Any:
@@ -98,15 +110,20 @@ class RasterReader:
         What error messages call it (the file behind VRT text).
     threads : int
         Threads that GDAL may use within one read. Its own default is all cores, for each reader at once.
+    band : int
+        Number of the band, from 1.
     """
 
-    def __init__(self, source: str, label: str | None = None, threads: int = 1) -> None:
+    cost = 1
+    """Relative cost of reading, for those that read several at once."""
+
+    def __init__(self, source: str, label: str | None = None, threads: int = 1, band: int = 1) -> None:
         self._label = label or source
         self._threads = str(threads)
         # The band object dies with its dataset, so both are kept; the dataset's block cache is what keeps
         # JPEG 2000 tiles from being decoded once per window.
         self._dataset = _open(source, self._label)
-        self._band = self._dataset.GetRasterBand(1)
+        self._band = self._dataset.GetRasterBand(band)
 
     def read(self, window: Window, out: np.ndarray) -> None:
         """Fill ``out`` with the pixels of ``window``.
@@ -144,7 +161,7 @@ class RasterReader:
         if done is None:
             raise RasterError(
                 f"{self._label}: cannot read rows {window.row}..{window.row_end - 1}, columns "
-                f"{window.col}..{window.col_end - 1} ({reason or 'no reason given'}); "
+                f"{window.col}..{window.col_end - 1} ({' '.join(reason.split()) or 'no reason given'}); "
                 "the file is damaged or incomplete, fetch it again"
             )
 

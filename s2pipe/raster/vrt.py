@@ -43,6 +43,10 @@ class WarpSpec:
     """Source value that does not take part; None lets every value take part."""
     fill: float = 0.0
     """Value of target pixels without source, and the nodata value when source_nodata is given."""
+    max_error: float = _MAX_ERROR_PX
+    """Largest error of target positions in source pixels when reprojecting; 0 computes every pixel exactly."""
+    band_names: tuple[str, ...] = ("",)
+    """Descriptions of the bands, one for each band of the source."""
 
 
 def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Path | None = None) -> str:
@@ -54,7 +58,7 @@ def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Pat
     Parameters
     ----------
     source : RasterInfo
-        Single-band raster, or VRT text in its ``path``.
+        Raster of as many bands as ``spec`` names, or VRT text in its ``path``.
     target : Grid
         Grid of the result.
     spec : WarpSpec
@@ -65,7 +69,7 @@ def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Pat
     Returns
     -------
     str
-        A VRTDataset of one band.
+        A VRTDataset.
     """
     nodata = ""
     mapping_nodata = ""
@@ -76,13 +80,20 @@ def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Pat
         <SrcNoDataImag>0</SrcNoDataImag>
         <DstNoDataReal>{spec.fill:g}</DstNoDataReal>
         <DstNoDataImag>0</DstNoDataImag>"""
+    bands = mappings = ""
+    for number, name in enumerate(spec.band_names, 1):
+        described = f"\n    <Description>{escape(name)}</Description>" if name else ""
+        bands += f"""
+  <VRTRasterBand dataType="{spec.dtype}" band="{number}" subClass="VRTWarpedRasterBand">{described}{nodata}
+  </VRTRasterBand>"""
+        mappings += f"""
+      <BandMapping src="{number}" dst="{number}">{mapping_nodata}
+      </BandMapping>"""
     return f"""<VRTDataset rasterXSize="{target.width}" rasterYSize="{
         target.height
     }" subClass="VRTWarpedDataset">
   {_srs(target)}
-  <GeoTransform>{_numbers(target.geotransform)}</GeoTransform>
-  <VRTRasterBand dataType="{spec.dtype}" band="1" subClass="VRTWarpedRasterBand">{nodata}
-  </VRTRasterBand>
+  <GeoTransform>{_numbers(target.geotransform)}</GeoTransform>{bands}
   <BlockXSize>{WARP_BLOCK_YX[1]}</BlockXSize>
   <BlockYSize>{WARP_BLOCK_YX[0]}</BlockYSize>
   <SrcOvrLevel>NONE</SrcOvrLevel>
@@ -95,7 +106,7 @@ def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Pat
     {_source_element("SourceDataset", source.path, vrt_dir)}
     <Transformer>
       <ApproxTransformer>
-        <MaxError>{_MAX_ERROR_PX}</MaxError>
+        <MaxError>{spec.max_error:g}</MaxError>
         <BaseTransformer>
           <GenImgProjTransformer>
             <SrcGeoTransform>{_numbers(source.grid.geotransform)}</SrcGeoTransform>
@@ -108,9 +119,7 @@ def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Pat
         </BaseTransformer>
       </ApproxTransformer>
     </Transformer>
-    <BandList>
-      <BandMapping src="1" dst="1">{mapping_nodata}
-      </BandMapping>
+    <BandList>{mappings}
     </BandList>
   </GDALWarpOptions>
 </VRTDataset>
@@ -125,20 +134,41 @@ def validity_vrt(source: RasterInfo) -> RasterInfo:
     RasterInfo
         Whose ``path`` is the VRT text itself.
     """
+    return lut_vrt(source, ((0, 0), (1, 1), (65535, 1)), "Float32")
+
+
+def lut_vrt(source: RasterInfo, table: Sequence[tuple[int, int]], dtype: str) -> RasterInfo:
+    """Declare a raster of other values on the source's own grid; values between entries are interpolated.
+
+    Parameters
+    ----------
+    source : RasterInfo
+        Single-band raster.
+    table : sequence of (int, int)
+        Source value and new value, rising.
+    dtype : str
+        GDAL pixel type of the result.
+
+    Returns
+    -------
+    RasterInfo
+        Whose ``path`` is the VRT text itself.
+    """
     grid = source.grid
+    lut = ",".join(f"{value}:{new}" for value, new in table)
     text = f"""<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">
   {_srs(grid)}
   <GeoTransform>{_numbers(grid.geotransform)}</GeoTransform>
-  <VRTRasterBand dataType="Float32" band="1">
+  <VRTRasterBand dataType="{dtype}" band="1">
     <ComplexSource>
       {_source_element("SourceFilename", source.path, None)}
       <SourceBand>1</SourceBand>
-      <LUT>0:0,1:1,65535:1</LUT>
+      <LUT>{lut}</LUT>
     </ComplexSource>
   </VRTRasterBand>
 </VRTDataset>
 """
-    return RasterInfo(text, grid, "Float32", source.block_yx)
+    return RasterInfo(text, grid, dtype, source.block_yx)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,60 @@ from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.reader import gdal_type, quiet_gdal
 
 TILE_PX = 256
-"""Side of the square tiles of every GeoTIFF that s2pipe writes."""
+"""Default side of the square tiles of GeoTIFF files."""
+
+
+@dataclass(frozen=True)
+class TiffStorage:
+    """How a GeoTIFF is stored. The defaults are measured: see docs/performance.md."""
+
+    compression: str = "zstd"
+    """zstd, deflate, lzw or none."""
+    level: int | None = None
+    """Effort; None means 1 for zstd and 6 for deflate."""
+    predictor: int = 2
+    """1 none, 2 horizontal differences, 3 differences of floating-point bytes (float32 only)."""
+    tile_px: int = TILE_PX
+    """Side of the square tiles."""
+
+    def options(self, threads: int) -> list[str]:
+        """GDAL creation options of a tiled GeoTIFF."""
+        return [
+            "TILED=YES",
+            f"BLOCKXSIZE={self.tile_px}",
+            f"BLOCKYSIZE={self.tile_px}",
+            "INTERLEAVE=BAND",
+            "BIGTIFF=IF_SAFER",
+            f"NUM_THREADS={threads}",
+            *self._compression("ZSTD_LEVEL", "ZLEVEL"),
+        ]
+
+    def cog_options(self, threads: int) -> list[str]:
+        """GDAL creation options of a Cloud Optimized GeoTIFF."""
+        names = {1: "NO", 2: "STANDARD", 3: "FLOATING_POINT"}
+        options = [
+            option for option in self._compression("LEVEL", "LEVEL") if not option.startswith("PREDICTOR")
+        ]
+        if self.compression != "none":
+            options.append(f"PREDICTOR={names[self.predictor]}")
+        return [
+            f"BLOCKSIZE={self.tile_px}",
+            "OVERVIEWS=IGNORE_EXISTING",
+            "OVERVIEW_RESAMPLING=NEAREST",  # a mean of 0 and 1 would be no mask
+            "BIGTIFF=IF_SAFER",
+            f"NUM_THREADS={threads}",
+            *options,
+        ]
+
+    def _compression(self, zstd_level: str, deflate_level: str) -> list[str]:
+        if self.compression == "none":
+            return ["COMPRESS=NONE"]
+        options = [f"COMPRESS={self.compression.upper()}", f"PREDICTOR={self.predictor}"]
+        if self.compression == "zstd":
+            options.append(f"{zstd_level}={self.level or 1}")
+        if self.compression == "deflate":
+            options.append(f"{deflate_level}={self.level or 6}")
+        return options
 
 
 @dataclass(frozen=True)
@@ -27,9 +80,13 @@ class TiffSpec:
     band_names: tuple[str, ...]
     """Band descriptions, in order."""
     dtype: str
-    """NumPy name of the pixel type: uint8, uint16, uint32 or float32."""
+    """NumPy name of the pixel type: uint8, uint16, uint32, int16 or float32."""
     nodata: float | None = None
     """Nodata value to declare."""
+    storage: TiffStorage = TiffStorage()
+    """Compression and tiles."""
+    scale_offset: tuple[tuple[float, float], ...] | None = None
+    """Scale and offset of each band, value = stored * scale + offset; None for plain values."""
 
 
 class TiffWriter:
@@ -49,18 +106,7 @@ class TiffWriter:
         gdal = gdal_module()
         self._path = path
         self._spec = spec
-        predictor = 3 if np.dtype(spec.dtype).kind == "f" else 2
-        options = [
-            "TILED=YES",
-            f"BLOCKXSIZE={TILE_PX}",
-            f"BLOCKYSIZE={TILE_PX}",
-            "COMPRESS=ZSTD",
-            "ZSTD_LEVEL=1",
-            f"PREDICTOR={predictor}",
-            "INTERLEAVE=BAND",
-            "BIGTIFF=IF_SAFER",
-            f"NUM_THREADS={threads}",
-        ]
+        options = spec.storage.options(threads)
         height, width = spec.grid.shape_yx
         with quiet_gdal():
             try:
@@ -79,6 +125,9 @@ class TiffWriter:
             band.SetDescription(name)
             if spec.nodata is not None:
                 band.SetNoDataValue(spec.nodata)
+            if spec.scale_offset is not None:
+                band.SetScale(spec.scale_offset[number - 1][0])
+                band.SetOffset(spec.scale_offset[number - 1][1])
 
     def write(self, window: Window, data: np.ndarray) -> None:
         """Write one window of all bands; windows come in order and start on tile boundaries.
@@ -90,8 +139,9 @@ class TiffWriter:
         data : ndarray, (band, window.height, window.width)
             C-contiguous, of the file's pixel type.
         """
-        if window.row % TILE_PX or window.col % TILE_PX:
-            raise ValueError(f"window {window} must start on a multiple of {TILE_PX} pixels")
+        tile = self._spec.storage.tile_px
+        if window.row % tile or window.col % tile:
+            raise ValueError(f"window {window} must start on a multiple of {tile} pixels")
         if data.shape != (len(self._spec.band_names), *window.shape_yx) or data.dtype != self._spec.dtype:
             raise ValueError(f"expected {self._spec.dtype} data for {window}, got {data.dtype} {data.shape}")
         with quiet_gdal():
@@ -143,3 +193,38 @@ class TiffWriter:
 
     def _failed(self, reason: str) -> str:
         return f"{self._path}: writing failed ({reason}); check free disk space, then run again"
+
+
+def copy_as_cog(source: Path, target: Path, storage: TiffStorage, threads: int = 1) -> None:
+    """Write a Cloud Optimized GeoTIFF with overviews from a finished GeoTIFF.
+
+    Parameters
+    ----------
+    source : Path
+        GeoTIFF to copy.
+    target : Path
+        File to make.
+    storage : TiffStorage
+        Compression and tiles.
+    threads : int
+        Compression threads.
+
+    Raises
+    ------
+    RasterError
+        GDAL cannot write it.
+    """
+    gdal = gdal_module()
+    with quiet_gdal():
+        try:
+            data = gdal.OpenEx(str(source), gdal.OF_RASTER)
+            options = storage.cog_options(threads)
+            copy = gdal.GetDriverByName("COG").CreateCopy(str(target), data, options=options)
+            if copy is None:
+                raise RuntimeError(gdal.GetLastErrorMsg())
+            copy.FlushCache()
+            del copy
+        except RuntimeError as error:
+            raise RasterError(
+                f"{target}: cannot be written as COG ({error}); check free disk space"
+            ) from error

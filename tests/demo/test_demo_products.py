@@ -268,3 +268,17 @@ def test_import_is_light() -> None:
     code = "import sys, s2pipe.demo; print([m for m in ('osgeo', 'numpy', 'numba') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_rasters_too_large_for_memory_come_out_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = ProductSpec(side_m=3_600, bands=("B02", "B05"))
+    make_products(tmp_path / "a", spec)
+    monkeypatch.setattr("s2pipe.demo.build._IN_MEMORY_BYTES", 0)
+    make_products(tmp_path / "b", spec)
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    assert all(
+        (tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files(tmp_path / "a")
+    )
+    assert len(list((tmp_path / "b").iterdir())) == 2

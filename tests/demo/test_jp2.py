@@ -27,10 +27,10 @@ def grid_of(height: int, width: int) -> Grid:
 @pytest.mark.parametrize(("dtype", "nbits"), [(np.uint16, 15), (np.uint16, None), (np.uint8, None)])
 def test_lossless(tmp_path: Path, shape: tuple[int, int], dtype: type, nbits: int | None) -> None:
     top = 2 ** (nbits or np.iinfo(dtype).bits)
-    expected = np.random.default_rng(1).integers(0, top, shape).astype(dtype)
+    expected: np.ndarray = np.random.default_rng(1).integers(0, top, shape).astype(dtype)
     write_jp2(tmp_path / "sub" / "a.jp2", grid_of(*shape), expected, 640, nbits)
     dataset = gdal.Open(str(tmp_path / "sub" / "a.jp2"))
-    found = np.frombuffer(dataset.ReadRaster(), dtype).reshape(shape)
+    found: np.ndarray = np.frombuffer(dataset.ReadRaster(), dtype).reshape(shape)
     np.testing.assert_array_equal(found, expected)
     assert dataset.GetGeoTransform() == grid_of(*shape).geotransform
     assert [path.name for path in (tmp_path / "sub").iterdir()] == ["a.jp2"]

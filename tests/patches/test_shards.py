@@ -484,6 +484,11 @@ def test_what_is_wrong_is_said_before_anything_is_written(step2: Path, tmp_path:
     assert not list((tmp_path / "out2").glob("*.json"))
     with locked(tmp_path / "out" / ".lock"), pytest.raises(LockedError):
         run_patches(config(bare, tmp_path / "out"))
+    native = write_step2(tmp_path / "native", [Scene(angles=True)])
+    for meta in (tmp_path / "native").rglob("meta.json"):
+        meta.write_text(meta.read_text().replace('"shape": [2, 300, 420]', '"shape": [2, 23, 23]'))
+    with pytest.raises(ManifestError, match="angles.grid target"):
+        run_patches(config(native, tmp_path / "out2"))
     next((tmp_path / "bare").rglob("x.tif")).unlink()
     with pytest.raises(MissingInputError, match=r"x\.tif is not on disk"):
         run_patches(config(bare, tmp_path / "out"))

@@ -20,7 +20,7 @@ HOSTS = [
     "crates" + ".io",
 ]
 MACHINE_PATH = re.compile(
-    r"(?<![\w.~:/-])/(?:root|work|home/[a-z]\w*|Users/[A-Za-z]\w*|opt/wheels|opt/pypi)(?=[/\s\"'`]|$)"
+    r"(?<![\w.~:/-])/(?:root/\.\w+|work|home/[a-z]\w*|Users/[A-Za-z]\w*|opt/wheels|opt/pypi)(?=[/\s\"'`]|$)"
 )
 
 
@@ -55,11 +55,13 @@ def test_no_file_holds_a_path_of_somebodys_machine() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("path", ["/root/data", "'/work'", "out: /home/eve/x", "/Users/Eve/x"])
+@pytest.mark.parametrize("path", ["/root/.cache/x", "'/work'", "out: /home/eve/x", "/Users/Eve/x"])
 def test_a_machines_path_is_recognised(path: str) -> None:
     assert MACHINE_PATH.search(path)
 
 
-@pytest.mark.parametrize("text", ["data/root/x", "file.org/work/", "/homes", "https://host/work/x", "~/work"])
+@pytest.mark.parametrize(
+    "text", ["data/work/x", "/root/of/product", "file.org/work/", "/homes", "https://host/work/x", "~/work"]
+)
 def test_other_words_are_let_through(text: str) -> None:
     assert not MACHINE_PATH.search(text)

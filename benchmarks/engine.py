@@ -1,0 +1,280 @@
+"""The engine against the decode bound: ``python -m benchmarks.engine [--small]``.
+
+Products are synthesised once into ``benchmarks/data`` (or $S2PIPE_BENCH_DATA), outside of version control. Each run
+is a process of its own; its wall time is compared with the decode bound that is measured right before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import cores, description
+from s2pipe.bands import BAND_NAMES, TILE_SIDE_M
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+SIX = ("B02", "B03", "B04", "B08", "B11", "B12")
+SMALL_SIDE_M = 21_960
+TINY_SIDE_M = 6_120
+SCENES = 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table."""
+
+    name: str
+    """What is run."""
+    aim: float
+    """Wall time over decode bound that is aimed at."""
+    aim_gb: float
+    """Peak memory that is aimed at, GB."""
+    steps: tuple[dict[str, Any], ...]
+    """Changes to the base configuration, one process each; their times are added."""
+    grid: str = "scl_20m"
+    """Target grid."""
+    bands: tuple[str, ...] = SIX
+    """Bands."""
+
+
+STATS = {"normalize": {"mode": "compute_only"}}
+APPLY = {"normalize": {"mode": "apply_with_stats"}}
+CACHED = {"cache": {"enabled": True, "keep": False}}
+
+
+def cases(sample: int) -> list[Case]:
+    """The rows; ``sample`` is one per cent of the pixels of the 20 m grid."""
+    drawn = {"normalize": {"mode": "compute_only", "max_pixels_per_scene": sample}}
+    return [
+        Case("pass 1, 20 m grid", 1.08, 1.0, (STATS,)),
+        Case("apply, 20 m grid", 1.12, 1.0, (APPLY,)),
+        Case("apply, 10 m grid", 1.28, 1.2, (APPLY,), grid="B02"),
+        Case("both passes, 20 m, stack cache", 1.35, 1.0, ({**STATS, **CACHED}, {**APPLY, **CACHED})),
+        Case("pass 1 from 1 % of the pixels", 0.15, 0.6, (drawn,)),
+        Case("13 bands, apply, 10 m grid", 1.50, 1.6, (APPLY,), grid="B02", bands=BAND_NAMES),
+    ]
+
+
+@dataclass
+class Row:
+    """One measurement."""
+
+    name: str
+    bound_s: float
+    wall_s: float
+    ratio: float
+    aim: float
+    rss_gb: float
+    aim_gb: float
+    workers: int
+    runs: list[float] = field(default_factory=list)
+
+
+class Bench:
+    """Products, their manifest, and runs over them."""
+
+    def __init__(self, data: Path, side_m: int, workers: int) -> None:
+        self.workers = workers
+        self.products = data / f"products-{side_m}"
+        self.dataset = data / f"dataset-{side_m}"
+        self.out = data / f"out-{side_m}"
+        _make(self.products, side_m, BAND_NAMES, 1)
+        _index(self.products, self.dataset)
+
+    def files(self, case: Case) -> list[str]:
+        """JPEG 2000 files that a case needs; statistics need no labels."""
+        found = [
+            str(next(self.products.glob(f"*L1C*/GRANULE/*/IMG_DATA/*_{band}.jp2"))) for band in case.bands
+        ]
+        if any(step["normalize"]["mode"] != "compute_only" for step in case.steps):
+            found.append(str(next(self.products.glob("*L2A*/GRANULE/*/IMG_DATA/R20m/*_SCL_20m.jp2"))))
+        return found
+
+    def measure(self, case: Case, repeat: int) -> Row:
+        """Run a case ``repeat`` times, each beside its own bound; the pair with the median ratio counts."""
+        self._statistics_for(case)
+        pairs = []
+        for _ in range(repeat):
+            bound = self._bound(case)
+            wall, rss = 0.0, 0.0
+            for step in case.steps:
+                seconds, memory = self._run(case, step)
+                wall, rss = wall + seconds, max(rss, memory)
+            pairs.append((wall / bound, wall, bound, rss))
+        ratio, wall, bound, rss = sorted(pairs)[len(pairs) // 2]
+        return Row(
+            case.name, bound, wall, ratio, case.aim, rss, case.aim_gb, self.workers, [p[0] for p in pairs]
+        )
+
+    def _bound(self, case: Case) -> float:
+        command = [sys.executable, "-m", "benchmarks.decode", str(self.workers), *self.files(case)]
+        return float(_process(command, self.workers)[0])
+
+    def _statistics_for(self, case: Case) -> None:
+        stats = self._stats_path(case)
+        if not stats.exists() and any(step["normalize"]["mode"] == "apply_with_stats" for step in case.steps):
+            blocks = {"normalize": {"mode": "compute_only", "max_pixels_per_scene": 100_000}}
+            self._run(case, blocks)
+
+    def _stats_path(self, case: Case) -> Path:
+        return self.out / f"stats-{case.grid}-{len(case.bands)}.json"
+
+    def _run(self, case: Case, step: dict[str, Any]) -> tuple[float, float]:
+        config = {
+            "index_json": str(self.dataset / "meta/step1/index.json"),
+            "out_dir": str(self.out),
+            "target_grid_ref": case.grid,
+            "l1c_bands": list(case.bands),
+            "labels": {"enabled": True},
+            "num_workers": self.workers,
+            "overwrite": True,
+            **step,
+            "normalize": {**step["normalize"], "stats_path": str(self._stats_path(case))},
+        }
+        output, seconds, rss = _timed_run(config, self.workers)
+        assert json.loads(output)["failed"] == [], output
+        return seconds, rss
+
+
+def scene_after_scene(data: Path, workers: int) -> dict[str, float]:
+    """Ten small scenes: growth of memory, and time per scene outside of decoding."""
+    products, dataset = data / f"scenes-{TINY_SIDE_M}", data / f"dataset-scenes-{TINY_SIDE_M}"
+    _make(products, TINY_SIDE_M, SIX, SCENES)
+    _index(products, dataset)
+    config: dict[str, Any] = {
+        "index_json": str(dataset / "meta/step1/index.json"),
+        "out_dir": str(data / "out-scenes"),
+        "target_grid_ref": "scl_20m",
+        "l1c_bands": list(SIX),
+        "num_workers": workers,
+        "overwrite": True,
+    }
+    _, few_s, few = _timed_run({**config, "max_scenes": 3}, workers)
+    _, all_s, many = _timed_run(config, workers)
+    files = [str(next(products.glob(f"*L1C*/GRANULE/*/IMG_DATA/*_{band}.jp2"))) for band in SIX]
+    bound = float(_process([sys.executable, "-m", "benchmarks.decode", str(workers), *files], workers)[0])
+    per_scene = (all_s - few_s) / (SCENES - 3)
+    return {
+        "rss_3_gb": few,
+        "rss_10_gb": many,
+        "decode_s": bound,
+        "per_scene_s": per_scene,
+        "overhead_s": per_scene - bound,
+    }
+
+
+def _make(products: Path, side_m: int, bands: Sequence[str], scenes: int) -> None:
+    if products.exists():
+        return
+    from s2pipe.demo import ProductSpec, make_products
+
+    print(f"making {scenes} scene(s) of {side_m} m in {products} ...", flush=True)
+    unfinished = products.with_name(products.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for number in range(scenes):
+        start = datetime(2025, 12, 10, 10, 3, 19, tzinfo=UTC) + timedelta(days=5 * number)
+        spec = ProductSpec(
+            side_m=side_m, bands=tuple(bands), sensing_start=start, quality_masks=False, l2a_resolutions=(20,)
+        )
+        make_products(unfinished, spec)
+    unfinished.rename(products)
+
+
+def _index(products: Path, dataset: Path) -> None:
+    from s2pipe.download.local import index_products
+
+    index_products([products], dataset)
+
+
+def _timed_run(config: dict[str, Any], workers: int) -> tuple[str, float, float]:
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump({"preprocess": config}, file)
+        file.flush()
+        command = [sys.executable, "-m", "s2pipe", "preprocess", file.name, "--json", "--quiet"]
+        return _process(command, workers)
+
+
+def _process(command: list[str], workers: int) -> tuple[str, float, float]:
+    """Run a process on ``workers`` cores; return its output, wall seconds and peak memory in GB."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
+    env = {**os.environ, "PYTHONPATH": path, "NUMBA_NUM_THREADS": str(workers)}
+    with tempfile.TemporaryFile("w+") as output:
+        start = time.perf_counter()
+        child = subprocess.Popen(command, stdout=output, cwd=ROOT, env=env)
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(child.pid, sorted(os.sched_getaffinity(0))[:workers])
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - start
+        output.seek(0)
+        text = output.read()
+    if os.waitstatus_to_exitcode(status) != 0:
+        raise SystemExit(f"{' '.join(command[:5])} ... failed:\n{text}")
+    return text, seconds, usage.ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """Print the table."""
+    print(f"\n{'run':34} {'bound s':>8} {'wall s':>8} {'ratio':>6} {'aim':>5} {'RSS GB':>7} {'aim':>5}")
+    for row in rows:
+        print(
+            f"{row.name:34} {row.bound_s:8.2f} {row.wall_s:8.2f} {row.ratio:6.2f} {row.aim:5.2f} "
+            f"{row.rss_gb:7.2f} {row.aim_gb:5.1f}"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Measure and print; return what is written as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
+    parser.add_argument(
+        "--small", action="store_true", help="22 km products: minutes instead of half an hour"
+    )
+    parser.add_argument("--side-m", type=int, help="side of the products in metres, a multiple of 60")
+    parser.add_argument(
+        "--repeat", type=int, default=1, help="pairs of bound and run; the median ratio counts"
+    )
+    parser.add_argument("--workers", type=int, default=cores(), help="cores to use")
+    parser.add_argument("--only", default="", help="run the rows whose name holds this text")
+    parser.add_argument(
+        "--json", type=Path, help="file to write (default: benchmarks/results/engine-<time>.json)"
+    )
+    options = parser.parse_args(arguments)
+    data = Path(os.environ.get("S2PIPE_BENCH_DATA", HERE / "data"))
+    side = options.side_m or (SMALL_SIDE_M if options.small else TILE_SIDE_M)
+    machine = description()
+    print(", ".join(f"{key} {value}" for key, value in machine.items()))
+    bench = Bench(data, side, options.workers)
+    rows = []
+    for case in cases(sample=(side // 20) ** 2 // 100):
+        if options.only in case.name:
+            rows.append(bench.measure(case, options.repeat))
+            print_rows(rows[-1:])
+    scenes = scene_after_scene(data, options.workers) if options.only in "scene after scene" else {}
+    print_rows(rows)
+    if scenes:
+        print("scene after scene: " + ", ".join(f"{key} {value:.3f}" for key, value in scenes.items()))
+    report = {"machine": machine, "side_m": side, "rows": [asdict(row) for row in rows], "scenes": scenes}
+    target = options.json or HERE / "results" / f"engine-{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(
+        f"written to {target}; peak memory of this process "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB"
+    )
+    return report
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""``s2pipe demo``: two small products through the whole pipeline."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
+
+if TYPE_CHECKING:
+    from s2pipe.demo.run import DemoResult
+
+Options = dataclasses.make_dataclass(
+    "Options",
+    [
+        ("out", str, option("Directory to fill.", "--out", "-o", default="s2pipe-demo", metavar="DIR")),
+        ("seed", int, option("Seed of the landscape.", "--seed", default=0, metavar="N")),
+        *OUTPUT_OPTIONS,
+    ],
+)
+
+
+def main(name: str, arguments: list[str]) -> int:
+    """Run ``s2pipe demo``."""
+    options = parse(name, "Make two small products and run the whole pipeline on them.", Options, arguments)
+    from s2pipe.demo import ProductSpec
+    from s2pipe.demo.run import run_demo
+
+    logging.getLogger("s2pipe.demo").info(
+        "making two products in %s, which takes most of the time ...", options.out
+    )
+    result = run_demo(Path(options.out), ProductSpec(seed=options.seed))
+    if options.json:
+        print_json(result.summary())
+    elif not options.quiet:
+        print(table(result))
+    return 0
+
+
+def table(result: DemoResult) -> str:
+    """Return the table of what was made."""
+    rows = [(what, _size(size), path) for path, size, what in result.files()]
+    width = max(len(what) for what, _, _ in rows)
+    lines = [f"{what:<{width}}  {size:>9}  {path}" for what, size, path in rows]
+    times = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in result.seconds.items())
+    return "\n".join(
+        ["", f"Made in {result.out_dir}:", "", *lines, "", f"{times}.", f"Look at {result.picture}"]
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.2f} MB" if count >= 10_000 else f"{count} B"

@@ -1,0 +1,129 @@
+"""The demonstration: two small products through the whole pipeline, with a table and a picture at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from s2pipe.bands import BandName
+from s2pipe.demo import ProductSpec, make_products
+from s2pipe.demo.picture import draw_panels
+from s2pipe.download.local import index_products
+from s2pipe.errors import S2PipeError
+from s2pipe.files import write_bytes_atomic
+from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
+from s2pipe.preprocess.run import PreprocessResult, run_preprocess
+
+DEMO_BANDS: tuple[BandName, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
+_RGB = (3, 2, 1)
+
+
+@dataclass
+class DemoResult:
+    """What a demonstration made."""
+
+    out_dir: Path
+    """Directory of everything."""
+    picture: Path
+    """PNG of input, validity, labels and normalised output."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time of each part."""
+
+    def summary(self) -> dict[str, object]:
+        """Plain values for ``--json``."""
+        return {
+            "out_dir": str(self.out_dir),
+            "picture": str(self.picture),
+            "seconds": {part: round(value, 2) for part, value in self.seconds.items()},
+            "files": [{"path": path, "bytes": size, "what": what} for path, size, what in self.files()],
+        }
+
+    def files(self) -> list[tuple[str, int, str]]:
+        """Path relative to ``out_dir``, size in bytes, and meaning of what was made, products as one line each."""
+        meanings = {
+            "index.json": "manifest",
+            "stats.json": "dataset statistics",
+            "histogram.npz": "histogram",
+            "x.tif": "bands and validity mask",
+            "y.tif": "labels (SCL)",
+            "stack.vrt": "declared resampling",
+            "meta.json": "record of the sample",
+            self.picture.name: "picture of the result",
+        }
+        rows = []
+        for product in sorted((self.out_dir / "products").glob("*.SAFE")):
+            size = sum(path.stat().st_size for path in product.rglob("*") if path.is_file())
+            rows.append((str(product.relative_to(self.out_dir)), size, "synthetic product"))
+        for path in sorted(self.out_dir.rglob("*")):
+            inside_product = "products" in path.relative_to(self.out_dir).parts
+            if path.is_file() and not inside_product and path.name in meanings:
+                rows.append((str(path.relative_to(self.out_dir)), path.stat().st_size, meanings[path.name]))
+        return rows
+
+
+def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
+    """Make two small products, index them, run both passes, and draw the result.
+
+    Parameters
+    ----------
+    out_dir : Path
+        Directory to fill; products that are there already are made anew only if they are incomplete.
+    spec : ProductSpec, optional
+        The scene; None for the default one of 22 km.
+
+    Raises
+    ------
+    S2PipeError
+        A scene failed.
+    """
+    result = DemoResult(out_dir, out_dir / "demo.png")
+    data, normalised = out_dir / "data", out_dir / "normalized"
+
+    def timed(part: str, work: Callable[[], object]) -> None:
+        start = time.monotonic()
+        work()
+        result.seconds[part] = time.monotonic() - start
+
+    products = out_dir / "products"
+    timed("make products", lambda: make_products(products, spec))
+    timed("index and verify", lambda: index_products([products], data, verify=True))
+    stats = data / "normalize" / "stats.json"
+    plain = PreprocessConfig(
+        index_json=data / "meta" / "step1" / "index.json",
+        out_dir=data,
+        target_grid_ref="scl_20m",
+        l1c_bands=DEMO_BANDS,
+        labels=LabelConfig(enabled=True),
+    )
+    passes = {
+        "plain reflectance": plain,
+        "pass 1: statistics": replace(
+            plain, normalize=NormalizeConfig(mode="compute_only", stats_path=stats, save_histograms=True)
+        ),
+        "pass 2: normalise": replace(
+            plain, out_dir=normalised, normalize=NormalizeConfig(mode="apply_with_stats", stats_path=stats)
+        ),
+    }
+    for part, config in passes.items():
+        timed(part, lambda config=config: _complete(run_preprocess(config)))  # type: ignore[misc]
+    scene = next((data / "processed").glob("tile=*/sensing=*")).relative_to(data)
+    timed("picture", lambda: draw_panels(result.picture, data / scene, normalised / scene, _RGB))
+    write_bytes_atomic(out_dir / "README.txt", _README.encode())
+    return result
+
+
+def _complete(result: PreprocessResult) -> None:
+    if result.failed:
+        raise S2PipeError("\n".join(item.error for item in result.failed))
+
+
+_README = """\
+Made by `s2pipe demo` from a seed: synthetic data, no real place.
+
+products/    an L1C and an L2A product as SAFE directories
+data/        their manifest (meta/step1), plain samples (processed), statistics (normalize)
+normalized/  the same samples, normalised
+demo.png     input, validity, labels and normalised output side by side
+"""

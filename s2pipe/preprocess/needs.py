@@ -1,0 +1,65 @@
+"""Which roles a configuration needs: the only rules by which files are chosen."""
+
+from __future__ import annotations
+
+from s2pipe import roles
+from s2pipe.manifest import Index, Scene
+from s2pipe.preprocess.cfg import SCL_GRID, PreprocessConfig
+from s2pipe.preprocess.labels import LabelBackend, load_backend
+
+
+def needed_roles(config: PreprocessConfig) -> tuple[str, ...]:
+    """Roles that every scene must have; labels and angles are not needed to compute statistics."""
+    needed = [band_role(name) for name in config.band_names]
+    needed.append(grid_role(config))
+    if config.to_toa_reflectance:
+        needed += [metadata_role(name) for name in config.band_names]
+    backend = label_backend(config)
+    if backend is not None:
+        needed += backend.roles
+    if with_angles(config):
+        needed.append(roles.L1C_TILE_METADATA)
+    return tuple(dict.fromkeys(needed))
+
+
+def band_role(name: str) -> str:
+    """Role of a channel's raster."""
+    level, _, rest = name.rpartition(".")
+    return f"l2a.band.{rest}" if level == "l2a" else roles.l1c_band(name)
+
+
+def metadata_role(name: str) -> str:
+    """Role of the metadata that hold a channel's radiometry."""
+    return roles.L2A_PRODUCT_METADATA if name.startswith("l2a.") else roles.L1C_PRODUCT_METADATA
+
+
+def label_backend(config: PreprocessConfig) -> LabelBackend | None:
+    """Backend of the labels; None without labels, which statistics do not need."""
+    if not config.labels.enabled or config.normalize.mode == "compute_only":
+        return None
+    return load_backend(config.labels)
+
+
+def with_angles(config: PreprocessConfig) -> bool:
+    """Tell whether angles are written; statistics do not need them."""
+    return config.angles.enabled and config.normalize.mode != "compute_only"
+
+
+def grid_role(config: PreprocessConfig) -> str:
+    """Role of the raster that defines the target grid."""
+    ref = config.target_grid_ref
+    return roles.L2A_SCL if ref == SCL_GRID else band_role(ref)
+
+
+def optional_roles(index: Index, scene: Scene, config: PreprocessConfig) -> list[str]:
+    """Roles that are used when the scene has them: detector footprint masks."""
+    angles = config.angles
+    if not (with_angles(config) and angles.include_view and angles.detector_aggregate == "footprint"):
+        return []
+    wanted = [roles.l1c_detector_footprint(band) for band in config.view_bands]
+    return [
+        role
+        for role in wanted
+        if (asset := scene.asset(role)) is not None
+        and asset.is_available(index.root, allow_absolute=config.allow_absolute_paths)
+    ]

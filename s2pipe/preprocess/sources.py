@@ -1,0 +1,185 @@
+"""Bands as windows of the target grid: read as they are, averaged, doubled, or warped by GDAL.
+
+What a band's pixels are is declared by its warped VRT (``raster.vrt``). Where the grids nest, which they do for all
+bands of a Sentinel-2 tile, kernels compute the same numbers to the last bit in a twentieth of the time;
+``tests/preprocess/test_sources.py`` holds them equal.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Protocol
+
+import numpy as np
+
+from s2pipe.preprocess.plan import BandInput
+from s2pipe.raster.grid import Grid, Window
+from s2pipe.raster.reader import RasterReader
+from s2pipe.raster.vrt import WarpSpec, validity_vrt, warped_vrt
+
+_MAX_FACTOR = 16
+_local = threading.local()
+
+
+class BandSource(Protocol):
+    """One band on the target grid."""
+
+    cost: int
+    """Source pixels a target pixel needs, times 1000: bands that cost more are read first."""
+
+    def read(self, window: Window, out: np.ndarray) -> None:
+        """Fill ``out``, float32 of the window's shape, with DN; 0 where the band is not valid."""
+
+    def close(self) -> None:
+        """Release the datasets."""
+
+
+def open_band(band: BandInput, target: Grid, valid_min_fraction: float, threads: int) -> BandSource:
+    """Open a band as windows of the target grid.
+
+    Parameters
+    ----------
+    band : BandInput
+        The raster and its resampling method.
+    target : Grid
+        Target grid.
+    valid_min_fraction : float
+        Least valid share of a target pixel's source area; 0 keeps every pixel that has a value.
+    threads : int
+        Threads that GDAL may use within one read.
+    """
+    path = band.raster.path
+    if band.method is None:
+        return _Direct(RasterReader(path, path, threads))
+    factor = nesting_factor(band.raster.grid, target)
+    if band.raster.dtype == "UInt16" and band.method == "average" and 2 <= factor <= _MAX_FACTOR:
+        minimum = max(1, math.ceil(valid_min_fraction * factor * factor - 1e-9))
+        return _Averaged(RasterReader(path, path, threads), factor, minimum)
+    if (
+        band.raster.dtype == "UInt16"
+        and band.method == "bilinear"
+        and nesting_factor(target, band.raster.grid) == 2
+    ):
+        # A pixel whose own source pixel is not valid is 0 anyway, and that pixel is all of its source area.
+        return _Doubled(RasterReader(path, path, threads), band.raster.grid)
+    values = RasterReader(warped_vrt(band.raster, target, WarpSpec(band.method)), path, threads)
+    if valid_min_fraction == 0.0:
+        return _Warped(values, None, 0.0)
+    # The average of 0 and 1 over a pixel's source area is the valid share of that area, for any method.
+    share = warped_vrt(validity_vrt(band.raster), target, WarpSpec("average", source_nodata=None))
+    return _Warped(values, RasterReader(share, path, threads), valid_min_fraction)
+
+
+def nesting_factor(fine: Grid, coarse: Grid) -> int:
+    """How many fine pixels make a coarse one along a side, if the grids nest exactly; else 0."""
+    x0, dx, _, y0, _, dy = fine.geotransform
+    factor = round(coarse.geotransform[1] / dx)
+    nested = (
+        fine.crs_wkt == coarse.crs_wkt
+        and fine.is_north_up
+        and coarse.geotransform == (x0, dx * factor, 0.0, y0, 0.0, dy * factor)
+        and fine.shape_yx == (coarse.height * factor, coarse.width * factor)
+    )
+    return factor if nested else 0
+
+
+def _scratch(shape_yx: tuple[int, int]) -> np.ndarray:
+    """A uint16 buffer of this thread, grown when needed: strips of full-size bands are 22 MB."""
+    size = shape_yx[0] * shape_yx[1]
+    buffer: np.ndarray | None = getattr(_local, "buffer", None)
+    if buffer is None or buffer.size < size:
+        buffer = _local.buffer = np.empty(size, np.uint16)
+    return buffer[:size].reshape(shape_yx)
+
+
+class _Direct:
+    """A band that is on the target grid already."""
+
+    def __init__(self, reader: RasterReader) -> None:
+        self._reader = reader
+        self.cost = 1000
+
+    def read(self, window: Window, out: np.ndarray) -> None:
+        self._reader.read(window, out)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class _Averaged:
+    """A finer band: the mean of the valid pixels of each block."""
+
+    def __init__(self, reader: RasterReader, factor: int, minimum_valid: int) -> None:
+        self._reader = reader
+        self._factor = factor
+        self._minimum_valid = minimum_valid
+        self.cost = 1000 * factor * factor
+
+    def read(self, window: Window, out: np.ndarray) -> None:
+        from s2kernels import block_mean
+
+        factor = self._factor
+        source = Window(*(factor * value for value in window))
+        dn = _scratch(source.shape_yx)
+        self._reader.read(source, dn)
+        block_mean(dn, factor, self._minimum_valid, out)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class _Doubled:
+    """A band of twice the pixel size, interpolated bilinearly."""
+
+    def __init__(self, reader: RasterReader, grid: Grid) -> None:
+        self._reader = reader
+        self._grid = grid
+        self.cost = 250
+
+    def read(self, window: Window, out: np.ndarray) -> None:
+        from s2kernels import double_bilinear
+
+        top, bottom = _with_neighbours(window.row, window.row_end, self._grid.height)
+        left, right = _with_neighbours(window.col, window.col_end, self._grid.width)
+        source = Window(top, left, bottom - top, right - left)
+        dn = _scratch(source.shape_yx)
+        self._reader.read(source, dn)
+        if 2 * source.width == window.width:
+            double_bilinear(dn, window.row - 2 * top, out)
+            return
+        wide = np.empty((window.height, 2 * source.width), np.float32)
+        double_bilinear(dn, window.row - 2 * top, wide)
+        out[...] = wide[:, window.col - 2 * left :][:, : window.width]
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _with_neighbours(start: int, end: int, size: int) -> tuple[int, int]:
+    """Source rows (or columns) that a range of doubled ones needs: its own and one more on each side."""
+    return max(0, start // 2 - 1), min(size, -(-end // 2) + 1)
+
+
+class _Warped:
+    """A band that GDAL warps, with pixels dropped whose source area is not valid enough."""
+
+    def __init__(self, values: RasterReader, share: RasterReader | None, minimum: float) -> None:
+        self._values = values
+        self._share = share
+        self._minimum = minimum
+        self.cost = 2000
+
+    def read(self, window: Window, out: np.ndarray) -> None:
+        self._values.read(window, out)
+        if self._share is not None:
+            from s2kernels import drop_below_fraction
+
+            share = np.empty_like(out)
+            self._share.read(window, share)
+            drop_below_fraction(out[np.newaxis], share[np.newaxis], self._minimum)
+
+    def close(self) -> None:
+        self._values.close()
+        if self._share is not None:
+            self._share.close()

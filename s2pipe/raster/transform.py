@@ -1,0 +1,59 @@
+"""Coordinates from one reference system to another. Besides ``gdalenv``, the only user of ``osgeo.osr``."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from s2pipe.errors import RasterError
+from s2pipe.raster.gdalenv import gdal_module
+
+
+def _reference(text: str) -> Any:
+    gdal_module()
+    from osgeo import osr
+
+    reference = osr.SpatialReference()
+    reference.SetFromUserInput(text)
+    reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    return reference
+
+
+@functools.cache
+def same_crs(one: str, other: str) -> bool:
+    """Tell whether two reference systems (WKT) are the same, however they are written."""
+    return one == other or bool(_reference(one).IsSame(_reference(other)))
+
+
+def transform_points(source: str, target: str, points: np.ndarray) -> np.ndarray:
+    """Transform coordinates.
+
+    Parameters
+    ----------
+    source, target : str
+        Reference systems as WKT.
+    points : ndarray (point, 2)
+        x and y, float64.
+
+    Returns
+    -------
+    ndarray (point, 2)
+        x and y in the target system; infinite where there is no such place in it.
+
+    Raises
+    ------
+    RasterError
+        There is no way from one system to the other.
+    """
+    gdal_module()
+    from osgeo import osr
+
+    try:
+        transform = osr.CoordinateTransformation(_reference(source), _reference(target))
+        return np.array(transform.TransformPoints(np.ascontiguousarray(points).tolist()))[:, :2]
+    except RuntimeError as error:
+        raise RasterError(
+            f"coordinates cannot be transformed ({error}); check the target grid's CRS"
+        ) from error

@@ -1,0 +1,57 @@
+"""Every benchmark runs on sizes that take seconds, and what it runs is right. How fast it is, is not asserted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _environment(data: Path) -> dict[str, str]:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
+    return {**os.environ, "PYTHONPATH": path, "S2PIPE_BENCH_DATA": str(data), "S2PIPE_BENCH_SIZE": "small"}
+
+
+def test_the_engine_benchmark_fills_its_table(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.engine",
+        "--side-m",
+        "2400",
+        "--json",
+        str(tmp_path / "r.json"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=_environment(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert len(report["rows"]) == 6
+    assert all(row["bound_s"] > 0 and row["wall_s"] > 0 and row["rss_gb"] > 0 for row in report["rows"])
+    assert {"overhead_s", "rss_3_gb", "rss_10_gb"} <= set(report["scenes"])
+    assert set(report["machine"]) >= {"processor", "cores", "gdal", "jpeg2000_driver", "numba", "numpy"}
+    out = tmp_path / "out-2400"
+    index = json.loads((out / "meta/step2/index.json").read_text())
+    assert (out / index["samples"][0]["x_path"]).exists() and (out / index["samples"][0]["y_path"]).exists()
+    assert list((tmp_path / "dataset-2400" / "cache").iterdir()) == [], "pass 2 used the kept stack up"
+
+
+@pytest.mark.slow
+def test_the_kernel_benchmarks_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "benchmarks/test_kernels.py"]
+    done = subprocess.run(command, cwd=ROOT, env=_environment(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "s2kernels: throughput" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_angle_benchmarks_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "benchmarks/bench_angles.py"]
+    done = subprocess.run(command, cwd=ROOT, env=_environment(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 passed" in done.stdout

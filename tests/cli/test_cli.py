@@ -1,0 +1,178 @@
+"""The command line, as processes and in process: exit codes, messages, summaries."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from s2pipe.cli import COMMANDS, main
+from tests.conftest import Dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
+    return subprocess.run(
+        [sys.executable, "-m", "s2pipe", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+def _config(dataset: Dataset, out: Path, **changes: object) -> dict[str, object]:
+    return {
+        "index_json": str(dataset.index_json),
+        "out_dir": str(out),
+        "target_grid_ref": "scl_20m",
+        "l1c_bands": ["B04", "B11"],
+        "max_scenes": 1,
+        **changes,
+    }
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code == 0
+    assert "--quiet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["preproces"], ["preprocess", "--nonsense"], ["stats"], ["index", "x"]]
+)
+def test_usage_errors_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code = main(arguments)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    assert code == 2
+    assert capsys.readouterr().err
+
+
+def test_both_passes_from_files_and_options(dataset: Dataset, tmp_path: Path) -> None:
+    stats = str(tmp_path / "stats.json")
+    document = {
+        "preprocess": _config(
+            dataset, tmp_path / "out", normalize={"mode": "compute_only", "stats_path": stats}
+        )
+    }
+    (tmp_path / "stats_config.json").write_text(json.dumps(document))
+    first = _run("preprocess", str(tmp_path / "stats_config.json"), "--json")
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout)["stats_path"] == stats
+    lines = "\n".join(
+        f"  {key}: {json.dumps(value)}" for key, value in _config(dataset, tmp_path / "out").items()
+    )
+    (tmp_path / "apply.yaml").write_text(f"preprocess:\n{lines}\n  normalize:\n    mode: none\n")
+    arguments = ["--normalize.mode", "apply_with_stats", "--normalize.stats_path", stats, "--json"]
+    second = _run("preprocess", "--config", str(tmp_path / "apply.yaml"), *arguments)
+    assert second.returncode == 0, second.stderr
+    summary = json.loads(second.stdout)
+    assert summary["done"] == ["T33UWQ/2025-12-10T10:03:19Z"]
+    merged = _run("stats", "merge", str(tmp_path / "out"), "--out", str(tmp_path / "merged.json"))
+    assert merged.returncode == 0, merged.stderr
+    assert (tmp_path / "merged.json").read_bytes() == (tmp_path / "stats.json").read_bytes()
+    files = [stats, summary["index_path"], summary["log_path"], str(dataset.index_json)]
+    assert main(["validate", *files]) == 0
+
+
+def test_configuration_errors_name_file_and_path_and_exit_with_2(dataset: Dataset, tmp_path: Path) -> None:
+    document = {"preprocess": _config(dataset, tmp_path / "out", normalize={"mode": "aply"})}
+    (tmp_path / "apply.json").write_text(json.dumps(document))
+    done = _run("preprocess", "apply.json", cwd=tmp_path)
+    assert done.returncode == 2
+    expected = (
+        "apply.json: preprocess.normalize.mode: 'aply' is not one of none, compute_only, apply_with_stats"
+    )
+    assert expected in done.stderr
+    assert not (tmp_path / "out").exists()
+    assert _run("validate", "apply.json", cwd=tmp_path).returncode == 2
+
+
+def test_a_failed_scene_exits_with_1(dataset: Dataset, tmp_path: Path) -> None:
+    document = json.loads(dataset.index_json.read_text())
+    (tmp_path / "raw").symlink_to(dataset.root / "raw")
+    item = next(i for i in document["scenes"][0]["files_l1c"]["items"] if i["role"] == "l1c.band.B04")
+    (tmp_path / "cut.jp2").write_bytes((dataset.root / item["path"]).read_bytes()[:-3000])
+    item["path"] = "cut.jp2"
+    (tmp_path / "meta/step1").mkdir(parents=True)
+    (tmp_path / "meta/step1/index.json").write_text(json.dumps(document))
+    config = _config(
+        dataset, tmp_path / "out", index_json=str(tmp_path / "meta/step1/index.json"), max_scenes=None
+    )
+    (tmp_path / "c.json").write_text(json.dumps({"preprocess": config}))
+    done = _run("preprocess", str(tmp_path / "c.json"), "--json", "--quiet")
+    assert done.returncode == 1
+    summary = json.loads(done.stdout)
+    assert [item["scene"] for item in summary["failed"]] == ["T33UWQ/2025-12-10T10:03:19Z"]
+    assert summary["done"] == ["T33UWQ/2025-12-15T10:03:19Z"]
+    assert "cut.jp2" in done.stderr
+
+
+def test_index_links_products_and_verifies_them(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["index", str(dataset.products), "--out", str(tmp_path / "out"), "--verify", "--json", "-q"])
+        == 0
+    )
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["verified_files"] > 50
+    assert len(summary["scenes"]) == 2
+    assert main(["validate", summary["index_path"], "-q"]) == 0
+
+
+def test_validate_reports_every_fault_with_its_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "i.json").write_text(
+        '{"schema": "s2pipe.step2.index.v2", "samples": [{"key": {}, "x_path": 3}]}'
+    )
+    (tmp_path / "r.jsonl").write_text('{"schema": "s2pipe.step2.run.v1"}\nnonsense\n')
+    (tmp_path / "u.json").write_text('{"schema": "unknown"}')
+    assert (
+        main(["validate", *(str(tmp_path / name) for name in ("i.json", "r.jsonl", "u.json", "absent.json"))])
+        == 2
+    )
+    text = capsys.readouterr().err
+    assert "i.json: samples[0].x_path: expected string, got 3" in text
+    assert "i.json: samples[0].key.tile_id: is missing" in text
+    assert "r.jsonl: line 2: does not parse" in text
+    assert "u.json: schema: 'unknown' is not one of" in text
+    assert "absent.json: no such file" in text
+
+
+def test_doctor_finds_what_the_pipeline_stands_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["healthy"] is True
+
+
+def test_without_gdal_every_command_names_the_cure(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "osgeo").mkdir()
+    (tmp_path / "osgeo/__init__.py").write_text("raise ImportError('blocked')")
+    (tmp_path / "c.json").write_text(json.dumps({"preprocess": _config(dataset, tmp_path / "out")}))
+    path = os.pathsep.join([str(tmp_path), str(ROOT), str(ROOT / "kernels")])
+    done = subprocess.run(
+        [sys.executable, "-m", "s2pipe", "preprocess", str(tmp_path / "c.json")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == 2
+    assert "gdal-wheel" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 2

@@ -1,0 +1,40 @@
+"""The figure of the docs is drawn by a command that works."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from s2pipe.demo import ProductSpec
+from s2pipe.demo.geometry import swath_of
+from s2pipe.demo.gml import detector_footprint_gml
+from s2pipe.demo.tile_xml import tile_xml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_figure_is_small() -> None:
+    path = ROOT / "docs" / "img" / "angles.png"
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert path.stat().st_size < 300_000
+
+
+def test_the_command_draws(tmp_path: Path) -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        pytest.skip("matplotlib is not installed (extra: report)")
+    spec = ProductSpec(side_m=109_800, baseline="02.06", l2a=False, nodata_wedge=0.2)
+    names, swath = spec.names("L1C"), swath_of(spec)
+    metadata, mask = tmp_path / "MTD_TL.xml", tmp_path / "QI_DATA" / "MSK_DETFOO_B02.gml"
+    metadata.write_bytes(tile_xml(names, swath, [], np.zeros(12, np.int64)))
+    mask.parent.mkdir()
+    mask.write_bytes(detector_footprint_gml(names, swath, "B02"))
+    out = tmp_path / "angles.png"
+    command = [sys.executable, "tools/angle_figure.py", str(metadata), "--out", str(out), "--pixel-m", "1800"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert out.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -96,6 +96,15 @@ class Publication:
         validate_document(document, "step3_shards", SHARDS_NAME)
         write_json_atomic(self._out_dir / SHARDS_NAME, document)
         shutil.rmtree(self._out_dir / PROGRESS, ignore_errors=True)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what killed runs left unfinished; the caller's lock says that nobody is writing it."""
+        patterns = [f"{split}/.shard-*.tar.part" for split in SPLITS]
+        patterns += [f".{Path(name).stem}.*" for name in (SHARDS_NAME, SUMMARY_NAME, DATABASE_NAME)]
+        for pattern in patterns:
+            for path in self._out_dir.glob(pattern):
+                path.unlink(missing_ok=True)
 
 
 def _split_totals(records: Sequence[ShardRecord]) -> dict[str, Any]:

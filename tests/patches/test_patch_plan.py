@@ -11,6 +11,7 @@ import pytest
 from s2pipe.cli import main
 from s2pipe.demo import ProductSpec, make_products
 from s2pipe.download.local import index_products
+from s2pipe.errors import S2PipeError
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.projection import utm_to_lonlat
@@ -119,6 +120,26 @@ def test_the_command_line_makes_shards_from_a_database(step1: Path, tmp_path: Pa
     assert 0 < summary["kept"] < summary["candidates"]
     assert main([*arguments, "--plan"]) == 2
     assert main(["patches", str(file), "--db", "x", "-q"]) == 2
+
+
+@pytest.mark.parametrize("sampling", [None, "blocks", "pixels"])
+def test_nothing_is_counted_where_no_ground_trains(step1: Path, tmp_path: Path, sampling: str | None) -> None:
+    listed = tmp_path / "tiles.json"
+    listed.write_text(json.dumps({"tiles": {"T33UWQ": "test", "T33UVQ": "val"}}))
+    file = tmp_path / "patches.json"
+    patches = {
+        "index_json": str(step1),
+        "out_dir": str(tmp_path),
+        "split": {"by": "file", "file": str(listed)},
+    }
+    file.write_text(json.dumps({"patches": patches}))
+    assert main(["patches", str(file), "--plan", "-q"]) == 0
+    draw = {} if sampling is None else {"max_pixels_per_scene": 500, "sampling": sampling}
+    normalize = NormalizeConfig(
+        "compute_only", tmp_path / "stats.json", split="train", split_plan=tmp_path / "split.json", **draw
+    )
+    with pytest.raises(S2PipeError, match="no valid pixel"):
+        run_preprocess(PreprocessConfig(step1, tmp_path / "out", "scl_20m", BANDS, normalize=normalize))
 
 
 def test_split_and_plan_go_together(tmp_path: Path) -> None:

@@ -487,7 +487,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(step2: Path, tmp_path:
     native = write_step2(tmp_path / "native", [Scene(angles=True)])
     for meta in (tmp_path / "native").rglob("meta.json"):
         meta.write_text(meta.read_text().replace('"shape": [2, 300, 420]', '"shape": [2, 23, 23]'))
-    with pytest.raises(ManifestError, match="angles.grid target"):
+    with pytest.raises(ManifestError, match=r"angles\.grid target"):
         run_patches(config(native, tmp_path / "out2"))
     next((tmp_path / "bare").rglob("x.tif")).unlink()
     with pytest.raises(MissingInputError, match=r"x\.tif is not on disk"):

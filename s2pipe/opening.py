@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2pipe.errors import DependencyError, Fault, ManifestError
-from s2pipe.files import safe_join
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
+from s2pipe.samples import Sample, load_sample
 
 if TYPE_CHECKING:
     import xarray
@@ -45,21 +45,11 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
         raise DependencyError(
             f"xarray cannot be imported: {error}\nopen_scene needs it: `pip install 's2pipe[xarray]'`."
         ) from error
-    from s2pipe.samples import load_sample
-
-    path = Path(meta_path).absolute()
-    if len(path.parents) < 4:
-        raise ManifestError(
-            str(path), [Fault("", "expected <root>/processed/tile=.../sensing=.../meta.json")]
-        )
-    root = path.parents[3]
-    paths = _paths(path)
-    entry = {"x_path": paths["x"], "y_path": paths.get("y"), "angles_path": paths.get("angles")}
-    sample = load_sample(path, root, entry)
+    sample = _sample(Path(meta_path).absolute())
     left, dx, _, top, _, dy = sample.grid.geotransform
     height, width = sample.grid.shape_yx
     masks = sample.mask_channels
-    values = _read(safe_join(root, paths["x"]), len(sample.x_bands), "float32")
+    values = _read(sample.x_path, len(sample.x_bands), "float32")
     data: dict[str, Any] = {
         "image": (("band", "y", "x"), values[: masks[0]]),
         "valid": (("mask", "y", "x"), values[masks[0] :] > 0),
@@ -86,6 +76,17 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
         "attribution": sample.meta["attribution"],
     }
     return xarray.Dataset(data, coords, attributes)
+
+
+def _sample(path: Path) -> Sample:
+    """Load the sample of a ``meta.json`` that lies where Step 2 wrote it."""
+    if len(path.parents) < 4:
+        raise ManifestError(
+            str(path), [Fault("", "expected <root>/processed/tile=.../sensing=.../meta.json")]
+        )
+    paths = _paths(path)
+    entry = {"x_path": paths["x"], "y_path": paths.get("y"), "angles_path": paths.get("angles")}
+    return load_sample(path, path.parents[3], entry)
 
 
 def _paths(path: Path) -> dict[str, str]:

@@ -45,16 +45,16 @@ class PatchDataset(IterableDataset):  # type: ignore[type-arg]
         without a split: for looking around and for inference.
     split : str
         ``train``, ``val`` or ``test``; has no meaning for an index of Step 2.
-    shuffle : bool
-        Change the order of the shards (of the scenes) with every epoch; the order inside a shard is random already.
-    seed : int
-        Seed of that.
-    rank, world_size : int
-        This process takes every ``world_size``-th shard; ``shards.equal_counts`` and ``multiple_of`` make all equal.
+    shuffle : bool or int
+        Change the order of the shards (of the scenes) with every epoch, by this seed; the order inside a shard is
+        random already.
+    share : (int, int)
+        Rank and number of processes: this one takes every so many-th shard. ``shards.equal_counts`` and
+        ``multiple_of`` make all shares equal.
     transform : callable, optional
         Applied to every dictionary.
-    patch_size, stride : int, optional
-        For an index of Step 2.
+    windows : (int, int)
+        For an index of Step 2: patch size and stride in pixels.
 
     Notes
     -----
@@ -66,20 +66,17 @@ class PatchDataset(IterableDataset):  # type: ignore[type-arg]
         path: str | Path,
         split: str = "train",
         *,
-        shuffle: bool = False,
-        seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
+        shuffle: bool | int = False,
+        share: tuple[int, int] = (0, 1),
         transform: Transform | None = None,
-        patch_size: int = 256,
-        stride: int | None = None,
+        windows: tuple[int, int] = (256, 256),
     ) -> None:
         self._path = Path(path)
         document = json.loads(self._path.read_bytes())
-        self._shuffle, self._seed, self._transform = shuffle, seed, transform
-        self._share = (rank, world_size)
+        self._shuffle, self._transform, self._share = shuffle, transform, share
         self._epoch = 0
-        self._config = PatchConfig(self._path, self._path.parent, patch_size=patch_size, stride=stride)
+        size, stride = windows
+        self._config = PatchConfig(self._path, self._path.parent, patch_size=size, stride=stride)
         self._units: Sequence[Any]
         if "shards" in document:
             records = [record for record in document["shards"] if record["split"] == split]
@@ -118,8 +115,8 @@ class PatchDataset(IterableDataset):  # type: ignore[type-arg]
 
     def _order(self) -> list[int]:
         order = list(range(len(self._units)))
-        if self._shuffle:
-            random.Random(f"{self._seed}/{self._epoch}").shuffle(order)
+        if self._shuffle is not False:
+            random.Random(f"{int(self._shuffle)}/{self._epoch}").shuffle(order)
         return order
 
 

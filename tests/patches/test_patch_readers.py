@@ -159,11 +159,9 @@ def test_the_torch_dataset_reads_every_sample(dataset: Path) -> None:
         assert item["y"].dtype == torch.int64
     loader = torch.utils.data.DataLoader(found, batch_size=None, num_workers=2)
     assert sorted(item["key"] for item in loader) == sorted(plain)
-    shares = [
-        [i["key"] for i in PatchDataset(dataset / "shards.json", rank=r, world_size=2)] for r in range(2)
-    ]
+    shares = [[i["key"] for i in PatchDataset(dataset / "shards.json", share=(r, 2))] for r in range(2)]
     assert sorted(shares[0] + shares[1]) == sorted(plain)
-    straight = list(PatchDataset(dataset.parent / "meta" / "step2" / "index.json", patch_size=128))
+    straight = list(PatchDataset(dataset.parent / "meta" / "step2" / "index.json", windows=(128, 128)))
     assert len(straight) == 12 and straight[0]["x"].shape == (3, 128, 128)
 
 

@@ -171,6 +171,18 @@ class RasterReader:
         self._dataset = None
 
 
+def _scaling(band: Any) -> tuple[float, float, float] | None:
+    """Scale, offset and nodata of a band that stores scaled numbers, else None."""
+    scale, offset, nodata = band.GetScale(), band.GetOffset(), band.GetNoDataValue()
+    if scale in (None, 1.0) and offset in (None, 0.0):
+        return None
+    return (
+        1.0 if scale is None else scale,
+        0.0 if offset is None else offset,
+        float("nan") if nodata is None else nodata,
+    )
+
+
 class StackReader:
     """Several bands of one raster, read together by windows. Use each reader from one thread at a time.
 
@@ -189,9 +201,12 @@ class StackReader:
         """Rows and columns of the raster."""
         chosen = range(self._dataset.RasterCount) if bands is None else bands
         self._bands = [band + 1 for band in chosen]
+        self._scaled = [_scaling(self._dataset.GetRasterBand(number)) for number in self._bands]
 
     def read(self, window: Window, out: np.ndarray) -> None:
         """Fill ``out``, (band, window.height, window.width), with the pixels of a window inside the raster.
+
+        Where the file declares a scale, floating-point ``out`` gets the values that are meant, NaN for nodata.
 
         Raises
         ------
@@ -224,6 +239,13 @@ class StackReader:
                 f"{window.col}..{window.col_end - 1} ({reason or 'no reason given'}); "
                 "the file is damaged or incomplete, run the step that wrote it again"
             )
+        for values, scaling in zip(out, self._scaled, strict=True):
+            if scaling is not None and values.dtype.kind == "f":
+                scale, offset, nodata = scaling
+                missing = values == nodata
+                values *= np.float32(scale)
+                values += np.float32(offset)
+                values[missing] = np.nan
 
     def close(self) -> None:
         """Release the dataset and its cached blocks."""

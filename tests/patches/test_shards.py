@@ -517,3 +517,24 @@ def test_limits_per_cell_tile_and_month(step2: Path, tmp_path: Path) -> None:
         names = [r[column] for r in train]
         assert max(names.count(name) for name in names) <= most
     assert any(r["split"] != "train" for r in rows)
+
+
+def test_angles_that_are_stored_scaled_come_out_as_angles(tmp_path: Path) -> None:
+    from osgeo import gdal
+
+    index = write_step2(tmp_path / "step2", [Scene(angles=True)])
+    path = next((tmp_path / "step2").rglob("angles.tif"))
+    stored = np.arange(300 * 420, dtype=np.int64).reshape(300, 420) % 20000 - 10000
+    stored[7, 9] = -32768
+    with gdal.GetDriverByName("GTiff").Create(str(path), 420, 300, 2, gdal.GDT_Int16) as raster:
+        for number in (1, 2):
+            band = raster.GetRasterBand(number)
+            band.SetScale(1e-4)
+            band.SetOffset(0.5)
+            band.SetNoDataValue(-32768)
+            band.WriteArray(stored.astype(np.int16))
+    run_patches(config(index, tmp_path / "out", split=SplitConfig(1.0, 0.0, 0.0)))
+    files = all_samples(tmp_path / "out")["T33UWQ_20250701T100000Z_r00000_c00000"]
+    expected = (stored * 1e-4 + 0.5)[:64, :64]
+    expected[7, 9] = np.nan
+    np.testing.assert_allclose(array(files["angles.npy"])[1], expected, atol=1e-6)

@@ -116,7 +116,7 @@ def step2(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize(("size", "stride"), [(256, 256), (224, 224), (256, 192)])
-def test_throughput_beside_tar(step2: Path, tmp_path: Path, size: int, stride: int) -> None:
+def test_throughput_beside_tar(benchmark, step2: Path, tmp_path: Path, size: int, stride: int) -> None:
     split = {"train": 1.0, "val": 0.0, "test": 0.0}
     document = {
         "index_json": str(step2),
@@ -127,7 +127,7 @@ def test_throughput_beside_tar(step2: Path, tmp_path: Path, size: int, stride: i
     document |= {"split": split, "shards": {"max_count": 250}}
     for path in step2.parents[2].rglob("*.tif"):
         path.read_bytes()  # into the page cache
-    ours = child(RUN, json.dumps(document))
+    ours = benchmark.pedantic(child, (RUN, json.dumps(document)), rounds=1)
     shards = sorted((tmp_path / "out").rglob("shard-*.tar"))
     start = time.perf_counter()
     with open(tmp_path / "all.tar", "wb") as target:
@@ -144,8 +144,9 @@ def test_throughput_beside_tar(step2: Path, tmp_path: Path, size: int, stride: i
         assert rate >= 300 and rate >= 0.5 * tar_rate
 
 
-def test_a_million_candidates_are_planned_in_a_minute(tmp_path: Path) -> None:
-    found = child(PLAN, str(tmp_path), str(CANDIDATES), str(ROOT / "tests" / "patches"))
+def test_a_million_candidates_are_planned_in_a_minute(benchmark, tmp_path: Path) -> None:
+    arguments = (PLAN, str(tmp_path), str(CANDIDATES), str(ROOT / "tests" / "patches"))
+    found = benchmark.pedantic(child, arguments, rounds=1)
     print(
         f"\n{found['candidates']} candidates: planned in {found['planned']:.1f} s, with the database in "
         f"{found['with_database']:.1f} s; peak {found['peak_mb']:.0f} MB"

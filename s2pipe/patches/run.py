@@ -209,6 +209,7 @@ class _Run:
         if not config.overwrite and is_published(config.out_dir, self.fingerprint):
             return self._unchanged()
         table = candidates(self.samples, config, self.plan)
+        self._warn_of_leaking_statistics()
         settings = score_settings(table, self.samples, config)
         self.result.split_path = write_plan(config, self.plan)
         self._score(table, settings, workers)
@@ -239,6 +240,17 @@ class _Run:
         self.result.candidates, self.result.kept = len(table), int(table.kept.sum())
         self.result.shards, self.result.shards_written = records, writer.written
         return self.result
+
+    def _warn_of_leaking_statistics(self) -> None:
+        normalization = self.facts["normalization"]
+        if normalization["mode"] != "apply_with_stats" or self.config.split.train == 1.0:
+            return
+        if normalization.get("split") != self.plan.rule_fingerprint:
+            log.warning(
+                "the samples were normalised with statistics that were not restricted to the training ground of this "
+                "split; to restrict them, run pass 1 with normalize.split train and normalize.split_plan %s",
+                self.config.out_dir / "split.json",
+            )
 
     def _about(self) -> dict[str, Any]:
         # A run with failed samples is not complete: the next one tries them again.

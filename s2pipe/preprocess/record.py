@@ -210,7 +210,7 @@ def _backend_stats(plan: ScenePlan, config: PreprocessConfig) -> dict[str, Any] 
 def _normalization_document(config: PreprocessConfig, stats: Mapping[str, Any] | None) -> dict[str, Any]:
     if stats is None:
         return {"mode": config.normalize.mode}
-    keys = ("clip_low_by_band", "clip_high_by_band", "mean_by_band", "std_by_band", "fingerprint")
+    keys = ("clip_low_by_band", "clip_high_by_band", "mean_by_band", "std_by_band", "split", "fingerprint")
     return {"mode": config.normalize.mode, **{key: stats.get(key) for key in keys}}
 
 

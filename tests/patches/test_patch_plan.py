@@ -91,6 +91,9 @@ def test_from_products_to_shards_without_a_leak(step1: Path, tmp_path: Path, cap
 
     apply = NormalizeConfig(mode="apply_with_stats", stats_path=stats)
     run_preprocess(PreprocessConfig(**base, normalize=apply, labels=LabelConfig(enabled=True)))
+    capsys.readouterr()
+    assert main(["patches", str(file), "--quiet", "--json"]) == 0
+    assert "training ground" not in capsys.readouterr().err
     assert main(["patches", str(file), "--quiet", "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert plan_path.read_bytes() == planned and summary["samples_by_split"]["train"] > 0

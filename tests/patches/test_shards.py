@@ -526,13 +526,15 @@ def test_angles_that_are_stored_scaled_come_out_as_angles(tmp_path: Path) -> Non
     path = next((tmp_path / "step2").rglob("angles.tif"))
     stored = np.arange(300 * 420, dtype=np.int64).reshape(300, 420) % 20000 - 10000
     stored[7, 9] = -32768
-    with gdal.GetDriverByName("GTiff").Create(str(path), 420, 300, 2, gdal.GDT_Int16) as raster:
-        for number in (1, 2):
-            band = raster.GetRasterBand(number)
-            band.SetScale(1e-4)
-            band.SetOffset(0.5)
-            band.SetNoDataValue(-32768)
-            band.WriteArray(stored.astype(np.int16))
+    raster = gdal.GetDriverByName("GTiff").Create(str(path), 420, 300, 2, gdal.GDT_Int16)
+    for number in (1, 2):
+        band = raster.GetRasterBand(number)
+        band.SetScale(1e-4)
+        band.SetOffset(0.5)
+        band.SetNoDataValue(-32768)
+        band.WriteArray(stored.astype(np.int16))
+    raster.FlushCache()
+    del band, raster
     run_patches(config(index, tmp_path / "out", split=SplitConfig(1.0, 0.0, 0.0)))
     files = all_samples(tmp_path / "out")["T33UWQ_20250701T100000Z_r00000_c00000"]
     expected = (stored * 1e-4 + 0.5)[:64, :64]

@@ -6,6 +6,7 @@ They keep the shape that earlier users' files have; keys that s2pipe does not kn
 from __future__ import annotations
 
 import functools
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,8 +49,32 @@ class SceneKey:
         """Directory of the scene's files of one level, relative to the dataset's root."""
         return f"raw/{level}/tile={self.tile_id}/sensing={self.sensing_dirname}/files"
 
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> SceneKey:
+        """Make a key from its (valid) JSON form; a time zone written ``+00:00`` becomes ``Z``."""
+        start = document["sensing_start_utc"]
+        return cls(
+            document["tile_id"], start.removesuffix("+00:00") + "Z" if start.endswith("+00:00") else start
+        )
+
+    @staticmethod
+    def parse_identity(text: str) -> tuple[str, str] | None:
+        """Return the identity of a key written by hand, or None when it is none.
+
+        ``T33UWQ/2025-12-10T10:03:19Z`` is the form that s2pipe writes. A blank for the slash, ``+00:00`` for ``Z``,
+        fractions of a second, and times without dashes and colons are understood.
+        """
+        match = _KEY_TEXT.fullmatch(text.strip())
+        return None if match is None else (match["tile"], re.sub("[-:]", "", match["start"]) + "Z")
+
     def __str__(self) -> str:
-        return f"{self.tile_id} {self.sensing_start_utc}"
+        return f"{self.tile_id}/{self.sensing_start_utc}"
+
+
+_KEY_TEXT = re.compile(
+    r"(?P<tile>T\d{2}[A-Z]{3})(?:/|\s+)(?P<start>\d{4}-?\d\d-?\d\dT\d\d:?\d\d:?\d\d)(?:\.\d+)?(?:Z|\+00:?00)",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -138,8 +163,8 @@ class Asset:
         return cls(
             role=document["role"],
             path=document["path"].replace("\\", "/"),
-            planned=document.get("planned", False),
-            present=document.get("present", True),
+            planned=bool(document.get("planned")),
+            present=document.get("present") is not False,
             size=document.get("size"),
             checksum=Checksum(checksum["algorithm"], checksum["value"].lower()) if checksum else None,
             product_path=document.get("product_path"),

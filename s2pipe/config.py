@@ -11,10 +11,11 @@ import dataclasses
 import functools
 import inspect
 import json
+import os
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -133,7 +134,7 @@ def _type_schema(annotation: Any) -> dict[str, Any]:
         items = [_type_schema(arg) for arg in args]
         return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
     if origin is dict:
-        keys = {"propertyNames": {"pattern": "^-?[0-9]+$"}} if args[0] is int else {}
+        keys = {"propertyNames": {"pattern": "^(0|-?[1-9][0-9]*)$"}} if args[0] is int else {}
         return {"type": "object", "additionalProperties": _type_schema(args[1]), **keys}
     raise TypeError(f"no JSON Schema for configuration type {annotation!r}")
 
@@ -165,6 +166,8 @@ def _convert(annotation: Any, value: Any) -> Any:
         return Path(value)
     if annotation is float and isinstance(value, int):
         return float(value)
+    if annotation is int and isinstance(value, float):  # JSON Schema takes 1.0 for an integer
+        return int(value)
     origin, args = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return _convert(_matching_option(args, value), value)
@@ -191,17 +194,35 @@ def to_plain(value: Any) -> Any:
     """Turn a configuration value into what JSON can hold: the inverse of :func:`from_plain`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {info.name: to_plain(getattr(value, info.name)) for info in field_infos(type(value))}
-    if isinstance(value, Path):
-        return value.as_posix()
+    if isinstance(value, os.PathLike):
+        return Path(value).as_posix()
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return _with_text_keys((to_plain(key), to_plain(item)) for key, item in value.items())
+    if type(value).__module__ == "numpy":  # scalars and arrays, without importing NumPy
+        return value.tolist()
     return value
 
 
+def _with_text_keys(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+    """Make a mapping whose keys are text, as JSON has them.
+
+    Raises
+    ------
+    ValueError
+        Two keys have the same text, as 4 and "4" have.
+    """
+    mapping: dict[str, Any] = {}
+    for key, item in pairs:
+        if str(key) in mapping:
+            raise ValueError(f"the key {key} is given twice, as text and as another type")
+        mapping[str(key)] = item
+    return mapping
+
+
 def read_document(path: Path) -> Any:
-    """Read a JSON or YAML file (by extension) into plain values; repeated keys are faults.
+    """Read a JSON or YAML file (by extension) into plain values with text as keys; repeated keys are faults.
 
     Raises
     ------
@@ -215,18 +236,28 @@ def read_document(path: Path) -> Any:
             source, [Fault("", f"expected a .json, .yaml or .yml file, got {suffix or 'no extension'!r}")]
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(source, [Fault("", "no such file; check the path")]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(source, [Fault("", f"cannot be read: {error}")]) from error
     try:
-        return _parse_json(text) if suffix == ".json" else _parse_yaml(text)
+        return _stringify_keys(parse_json(text) if suffix == ".json" else _parse_yaml(text))
     except ValueError as error:
         raise ConfigError(source, [Fault("", f"does not parse: {error}")]) from error
+    except RecursionError:
+        raise ConfigError(source, [Fault("", "does not parse: it is nested too deeply")]) from None
 
 
-def _parse_json(text: str) -> Any:
+def parse_json(text: str) -> Any:
+    """Parse JSON strictly: repeated keys and NaN are errors.
+
+    Raises
+    ------
+    ValueError
+        With the reason.
+    """
+
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         repeated = sorted({key for key in keys if keys.count(key) > 1})
@@ -247,6 +278,8 @@ def _parse_yaml(text: str) -> Any:
         return yaml.load(text, Loader=_yaml_loader())
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
+    except (LookupError, TypeError, AttributeError) as error:  # PyYAML's own, of a tag such as `!!int ""`
+        raise ValueError(f"a tagged value cannot be read ({error})") from error
 
 
 @functools.cache
@@ -274,8 +307,12 @@ def _yaml_loader() -> type:
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    problem=f"a key in line {line} is a list or a mapping"
+                )
             if key in mapping:
-                line = key_node.start_mark.line + 1
                 raise yaml.constructor.ConstructorError(problem=f"the key {key!r} is repeated in line {line}")
             mapping[key] = loader.construct_object(value_node, deep=True)
         return mapping
@@ -284,18 +321,18 @@ def _yaml_loader() -> type:
     return Loader
 
 
-def stringify_keys(value: Any) -> Any:
-    """Turn the keys of every mapping into text, as JSON has them (YAML allows numbers)."""
+def _stringify_keys(value: Any) -> Any:
+    """Turn the keys of every mapping into text (YAML allows numbers)."""
     if isinstance(value, Mapping):
-        return {str(key): stringify_keys(item) for key, item in value.items()}
+        return _with_text_keys((key, _stringify_keys(item)) for key, item in value.items())
     if isinstance(value, list):
-        return [stringify_keys(item) for item in value]
+        return [_stringify_keys(item) for item in value]
     return value
 
 
 def check_config(
-    config: Any, schema_faults: Callable[[Any], list[Fault]], rules: Callable[[Any], list[Fault]], prefix: str
-) -> None:
+    config: T, schema_faults: Callable[[Any], list[Fault]], rules: Callable[[Any], list[Fault]], prefix: str
+) -> T:
     """Check a configuration object made in Python exactly as one read from a file.
 
     Parameters
@@ -309,12 +346,26 @@ def check_config(
     prefix : str
         Path of the configuration in a file (``preprocess``).
 
+    Returns
+    -------
+    dataclass instance
+        The same configuration with every value of the type that its field names: paths given as text, lists,
+        and numbers of NumPy are taken as a file would give them.
+
     Raises
     ------
     ConfigError
         With every fault found.
     """
-    faults = schema_faults(to_plain(config)) or rules(config)
+    name = type(config).__name__
+    try:
+        plain = to_plain(config)
+    except ValueError as error:
+        raise ConfigError(name, [Fault(prefix, str(error))]) from error
+    faults = schema_faults(plain)
+    if not faults:
+        config = from_plain(type(config), plain)
+        faults = rules(config)
     if faults:
-        name = type(config).__name__
         raise ConfigError(name, [Fault(f"{prefix}.{fault.path}", fault.message) for fault in faults])
+    return config

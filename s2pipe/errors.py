@@ -89,4 +89,8 @@ class DependencyError(S2PipeError):
 
 
 class LockedError(S2PipeError):
-    """Another process holds the lock on a directory or file."""
+    """The lock on a directory or file cannot be had: another process holds it, or the file system has no locks."""
+
+
+class OutputError(S2PipeError):
+    """A directory that is to be written to cannot be: read-only, no directory, or full."""

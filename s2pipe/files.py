@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
-from s2pipe.errors import LockedError, PathEscapeError
+from s2pipe.errors import LockedError, OutputError, PathEscapeError
 
 try:
     import fcntl
@@ -20,6 +21,8 @@ except ImportError:  # Windows: msvcrt offers the same kind of advisory lock
     fcntl = None  # type: ignore[assignment]
 
 _HASH_CHUNK = 1 << 20
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+"""What locking fails with when another process holds the lock (Windows: EACCES, EDEADLK)."""
 
 
 def utc_now() -> str:
@@ -30,6 +33,17 @@ def utc_now() -> str:
 def json_bytes(document: Any) -> bytes:
     """Serialise to the one JSON form that s2pipe writes: UTF-8, two-space indent, no NaN, final newline."""
     return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Give errors of the operating system that name no file, as those of a full disk, the name of this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 @contextmanager
@@ -52,7 +66,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     os.unlink(name)
     temporary = Path(name)
     try:
-        yield temporary
+        with named_errors(target):
+            yield temporary
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -69,6 +84,26 @@ def write_bytes_atomic(target: Path, data: bytes) -> None:
 def write_json_atomic(target: Path, document: Any) -> None:
     """Write a JSON document atomically (see :func:`json_bytes` for its form)."""
     write_bytes_atomic(target, json_bytes(document))
+
+
+def check_writable(directory: Path) -> None:
+    """Make a directory if it is missing, and try to write to it.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written to.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory, prefix=".s2pipe-") as stream:
+            stream.write(bytes(4096))
+            stream.flush()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise OutputError(
+            f"{directory}: cannot be written to ({error}); choose another directory, or make this one writable and "
+            "give it room"
+        ) from error
 
 
 def hash_file(path: Path, algorithm: str) -> str:
@@ -136,7 +171,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[IO[bytes]]:
     Raises
     ------
     LockedError
-        Another process holds the lock and ``wait`` is false.
+        Another process holds the lock and ``wait`` is false, or the file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b") as stream:
@@ -158,7 +193,24 @@ def _acquire(stream: IO[bytes], path: Path, wait: bool) -> None:
             mode = msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK  # type: ignore[attr-defined]
             msvcrt.locking(stream.fileno(), mode, 1)  # type: ignore[attr-defined]
     except OSError as error:
-        raise LockedError(f"{path}: another s2pipe run holds this lock; wait for it to end") from error
+        if error.errno in _HELD:
+            raise LockedError(f"{path}: another s2pipe run holds this lock; wait for it to end") from error
+        name = errno.errorcode.get(error.errno or 0, "unknown")
+        raise LockedError(
+            f"{path}: the file cannot be locked ({name}: {error.strerror}; file system: {file_system(path)}); choose a "
+            "directory on a local disk, or mount that file system with locks"
+        ) from error
+
+
+def file_system(path: Path) -> str:
+    """Return the type of the file system that holds a path, ``ext4`` or ``nfs``; ``unknown`` off Linux."""
+    try:
+        mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return "unknown"
+    real = os.path.realpath(path)
+    holding = [(mount, kind) for _, mount, kind, *_ in mounts if os.path.commonpath((real, mount)) == mount]
+    return max(holding, key=lambda item: len(item[0]), default=("", "unknown"))[1]
 
 
 def _release(stream: IO[bytes]) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "load_index",
     "merge",
     "new_index",
+    "read_manifest",
     "save_index",
     "update_index",
 ]
@@ -64,7 +65,7 @@ class Scene:
         l1c, l2a = (document.get(name) for name in ("l1c", "l2a"))
         files_l1c, files_l2a = (document.get(name) for name in ("files_l1c", "files_l2a"))
         return cls(
-            key=SceneKey(document["key"]["tile_id"], document["key"]["sensing_start_utc"]),
+            key=SceneKey.from_document(document["key"]),
             l1c=None if l1c is None else Product.from_document(l1c),
             l2a=None if l2a is None else Product.from_document(l2a),
             files_l1c=None if files_l1c is None else AssetGroup.from_document(files_l1c),
@@ -175,7 +176,7 @@ def load_index(path: Path) -> Index:
         The file is missing, is no JSON, does not fit its schema, or lists a scene or a role twice; all
         faults are listed.
     """
-    document = _load_json(path)
+    document = read_manifest(path)
     validate_document(document, "step1_index", source=str(path))
     scenes = tuple(Scene.from_document(scene) for scene in document["scenes"])
     faults = _duplicates(scenes)
@@ -290,15 +291,24 @@ def _is_there(asset: Asset, root: Path) -> bool:
         return False
 
 
-def _load_json(path: Path) -> Any:
+def read_manifest(path: Path) -> Any:
+    """Read a manifest's JSON; NaN and infinity, which other writers leave for unknown numbers, become null.
+
+    Raises
+    ------
+    ManifestError
+        The file is missing, or no JSON.
+    """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), parse_constant=lambda _: None)
     except FileNotFoundError:
         message = "no such file; run `s2pipe download` or `s2pipe index` first, or correct index_json"
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
     except ValueError as error:
         message = f"is not JSON: {error}; restore the file, or index the products again"
+    except RecursionError:
+        message = "is nested too deeply for a manifest; restore the file, or index the products again"
     raise ManifestError(str(path), [Fault("", message)])
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from s2pipe.config import FieldInfo, field_infos
+from s2pipe.config import FieldInfo, field_infos, parse_json
 
 _SEPARATOR = "__"
 
@@ -135,8 +134,8 @@ def _parser(annotation: Any) -> Callable[[str], Any]:
             return _Null()
         if any(get_origin(kind) is dict or dataclasses.is_dataclass(kind) for kind in kinds):
             try:
-                return json.loads(text)
-            except ValueError:
+                return parse_json(text)
+            except (ValueError, RecursionError):
                 return text
         for kind in (int, float):
             if kind in kinds:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,28 @@ def _validator(name: str) -> Any:
 
 
 def document_faults(document: Any, name: str) -> list[Fault]:
-    """Return every fault of a document against a named schema, in document order."""
+    """Return every fault of a document against a named schema, in document order; NaN and infinity are faults."""
     errors = sorted(
         _validator(name).iter_errors(document), key=lambda error: [str(p) for p in error.absolute_path]
     )
-    return [fault for error in errors for fault in _faults_of(error)]
+    infinite = list(_not_finite(document, []))
+    known = {fault.path for fault in infinite}
+    return [
+        *infinite,
+        *(fault for error in errors for fault in _faults_of(error) if fault.path not in known),
+    ]
+
+
+def _not_finite(value: Any, path: list[str | int]) -> Iterator[Fault]:
+    """Faults of numbers that float64 cannot hold: NaN and infinity, from YAML or options, and huge integers."""
+    if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+        yield Fault(json_path(path), f"expected a finite number, got {_shown(value)}")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _not_finite(item, [*path, key])
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _not_finite(item, [*path, number])
 
 
 def validate_document(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2pipe.config import from_plain, read_document, stringify_keys
+from s2pipe.config import from_plain, read_document
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.schema import document_faults
 
@@ -87,7 +87,7 @@ def read_step_document(path: Path, step: Step) -> dict[str, Any]:
     ConfigError
         The file cannot be read, has unknown top-level keys, or lacks the step's.
     """
-    document = stringify_keys(read_document(path))
+    document = read_document(path)
     faults = top_level_faults(document)
     if not faults and step.name not in document:
         faults = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from s2pipe import roles
 from s2pipe.bands import BAND_NAMES, BANDS, BY_NAME, JP2_TILE_PX, L2A_BANDS_BY_RESOLUTION, SCL_CLASSES
 from s2pipe.errors import LockedError
-from s2pipe.files import atomic_path, hash_file, locked, write_json_atomic
+from s2pipe.files import _acquire, atomic_path, hash_file, locked, write_json_atomic
 
 
 def test_band_table():
@@ -71,3 +72,15 @@ def test_a_lock_has_one_holder(tmp_path):
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_a_lock_that_cannot_be_had_says_why(tmp_path: Path) -> None:
+    class Closed:
+        def fileno(self) -> int:
+            descriptor = os.open(tmp_path, os.O_RDONLY)
+            os.close(descriptor)
+            return descriptor
+
+    with pytest.raises(LockedError, match=r"cannot be locked \(EBADF: .*; file system: \w+\)") as caught:
+        _acquire(Closed(), tmp_path / "x.lock", wait=True)  # type: ignore[arg-type]
+    assert "another" not in str(caught.value)

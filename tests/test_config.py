@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from s2pipe.config import MISSING, field_infos, from_plain, read_document, schema_of, stringify_keys, to_plain
+from s2pipe.cli.common import parse
+from s2pipe.cli.step import step_options
+from s2pipe.config import MISSING, field_infos, from_plain, read_document, schema_of, to_plain
 from s2pipe.errors import ConfigError
-from s2pipe.options import merged, options_class, overrides
+from s2pipe.options import merged, overrides
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
+from s2pipe.preprocess.run import check
 from s2pipe.schema import document_faults
 from s2pipe.steps import STEPS, build_config, read_step_document
 
@@ -123,7 +128,7 @@ def test_json_and_yaml_say_the_same(tmp_path: Path) -> None:
 
 def test_yaml_dates_stay_text_and_integer_keys_become_text(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("date: 2025-12-01T00:00:00.000Z\nmapping: {4: 1}\n")
-    document = stringify_keys(read_document(tmp_path / "a.yml"))
+    document = read_document(tmp_path / "a.yml")
     assert document == {"date": "2025-12-01T00:00:00.000Z", "mapping": {"4": 1}}
 
 
@@ -149,15 +154,120 @@ def test_unusable_files_are_clear_errors(tmp_path: Path, name: str, content: str
         read_step_document(tmp_path / name, STEPS["preprocess"])
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.yaml", b"? [a, b]\n: 1\n", "a key in line 1 is a list or a mapping"),
+        ("a.yaml", b"? {a: b}\n: 1\n", "a key in line 1 is a list or a mapping"),
+        ("a.yaml", b"a: &a [*a]\n", "recursive node"),
+        ("a.yaml", b'a: !!int ""\n', "a tagged value cannot be read"),
+        ("a.yaml", b"preprocess: {labels: {mapping: {4: 1, '4': 2}}}", "the key 4 is given twice"),
+        ("a.json", b"[" * 100_000, "nested too deeply"),
+        ("a.json", b'{"a": ' * 5000 + b"1" + b"}" * 5000, "nested too deeply"),
+        ("a.json", b"\xff\xfe", "cannot be read"),
+    ],
+)
+def test_odd_files_are_clear_errors(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        read_step_document(tmp_path / name, STEPS["preprocess"])
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.yaml"])
+def test_a_byte_order_mark_is_skipped(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b'\xef\xbb\xbf{"preprocess": {"num_workers": 1}}')
+    assert read_step_document(tmp_path / name, STEPS["preprocess"]) == {"num_workers": 1}
+
+
+def test_integers_written_with_a_point_are_integers() -> None:
+    document = {
+        **MINIMAL,
+        "num_workers": 2.0,
+        "max_scenes": 3.0,
+        "labels": {"mapping": {"4": 1.0}, "ignore_index": 254.0},
+        "normalize": {"max_pixels_per_scene": 1000.0, "seed": 7.0, "hist_range": [0, 2]},
+    }
+    config = build_config(document, STEPS["preprocess"], "x")
+    numbers = (config.num_workers, config.max_scenes, config.labels.mapping[4], config.labels.ignore_index)
+    assert numbers == (2, 3, 1, 254)
+    drawn = (config.normalize.max_pixels_per_scene, config.normalize.seed)
+    assert {type(number) for number in (*numbers, *drawn)} == {int}
+    assert {type(number) for number in config.normalize.hist_range} == {float}
+
+
+@pytest.mark.parametrize("key", ["04", "+4", "4.0", ""])
+def test_classes_have_one_spelling(key: str) -> None:
+    with pytest.raises(ConfigError, match=r"preprocess\.labels\.mapping"):
+        build_config({**MINIMAL, "labels": {"mapping": {key: 1}}}, STEPS["preprocess"], "x")
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_numbers_that_are_none_are_faults_with_their_path(text: str) -> None:
+    given = _parsed("--valid-min-fraction", text)
+    with pytest.raises(ConfigError) as caught:
+        build_config(merged(MINIMAL, given), STEPS["preprocess"], "x")
+    expected = f"x: preprocess.valid_min_fraction: expected a finite number, got {text}"
+    assert str(caught.value) == expected
+
+
+def test_integers_beyond_float64_are_faults() -> None:
+    document = {**MINIMAL, "normalize": {"hist_range": [0, 10**400]}}
+    with pytest.raises(ConfigError, match=r"hist_range\[1\]: expected a finite number, got 1000"):
+        build_config(document, STEPS["preprocess"], "x")
+
+
+def test_infinity_in_yaml_is_a_fault_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("preprocess: {normalize: {hist_range: [0, .inf]}}")
+    document = {**MINIMAL, **read_step_document(tmp_path / "a.yaml", STEPS["preprocess"])}
+    with pytest.raises(ConfigError, match=r"normalize\.hist_range\[1\]: expected a finite number, got inf"):
+        build_config(document, STEPS["preprocess"], "x")
+
+
+@pytest.mark.parametrize("low", ["-1e-1", "-.1", "-0.1"])
+def test_negative_numbers_are_no_options(low: str) -> None:
+    given = _parsed("--normalize.hist-range", low, "2.0")
+    assert given == {("normalize", "hist_range"): [-0.1, 2.0]}
+
+
+def test_configurations_made_in_python_are_brought_to_their_types() -> None:
+    given = PreprocessConfig(
+        index_json="i.json",  # type: ignore[arg-type]
+        out_dir="out",  # type: ignore[arg-type]
+        target_grid_ref="B02",
+        l1c_bands=["B02", "B8A"],  # type: ignore[arg-type]
+        num_workers=np.int64(2),  # type: ignore[arg-type]
+        valid_min_fraction=np.float32(0.5),  # type: ignore[arg-type]
+        overwrite=np.bool_(True),  # type: ignore[arg-type]
+        labels=LabelConfig(mapping={np.int64(4): np.uint8(1)}),  # type: ignore[dict-item]
+        normalize=NormalizeConfig(hist_range=np.array([-0.5, 1.5]), max_pixels_per_scene=np.int32(9)),  # type: ignore[arg-type]
+    )
+    expected = PreprocessConfig(
+        Path("i.json"),
+        Path("out"),
+        "B02",
+        ("B02", "B8A"),
+        num_workers=2,
+        valid_min_fraction=0.5,
+        overwrite=True,
+        labels=LabelConfig(mapping={4: 1}),
+        normalize=NormalizeConfig(hist_range=(-0.5, 1.5), max_pixels_per_scene=9),
+    )
+    checked = check(given)
+    assert checked == expected
+    assert isinstance(checked.index_json, Path) and type(checked.num_workers) is int
+    with pytest.raises(ConfigError, match="the key 4 is given twice"):
+        check(replace(expected, labels=LabelConfig(mapping={4: 1, "4": 2})))  # type: ignore[dict-item]
+    with pytest.raises(ConfigError, match="expected a PreprocessConfig, got dict"):
+        check({"out_dir": "out"})  # type: ignore[arg-type]
+
+
 def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         read_document(tmp_path / "absent.json")
 
 
 def _parsed(*arguments: str) -> dict[tuple[str, ...], object]:
-    from argparse_dataclass import ArgumentParser
-
-    options = ArgumentParser(options_class(PreprocessConfig)).parse_args(list(arguments))
+    options = parse("preprocess", "", step_options(STEPS["preprocess"]), arguments)
     return overrides(options, PreprocessConfig)
 
 

@@ -103,6 +103,48 @@ def test_optional_keys_may_be_missing(tmp_path):
     assert (asset.planned, asset.present, asset.size, asset.checksum) == (False, True, None, None)
 
 
+def test_nulls_and_nan_of_other_writers_load(tmp_path):
+    document = earlier_document()
+    scene = document["scenes"][0]
+    scene["key"]["sensing_start_utc"] = "2025-12-10T10:03:19+00:00"
+    scene["l1c"] |= {"cloud_cover": float("nan"), "coverage_ratio": float("-inf")}
+    scene["files_l1c"]["items"][0] |= {"planned": None, "present": None, "size": float("nan")}
+    path = index_path(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(document | {"output": None}).encode())
+    index = load_index(path)
+    (scene,) = index.scenes
+    assert scene.key == KEY
+    assert (scene.l1c.cloud_cover, scene.l1c.coverage_ratio) == (None, None)
+    (asset,) = scene.assets
+    assert (asset.planned, asset.present, asset.size) == (False, True, None)
+    save_index(index, path)
+    assert load_index(path).scenes == index.scenes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "T33UWQ/2025-12-10T10:03:19Z",
+        "T33UWQ 2025-12-10T10:03:19Z",
+        " T33UWQ/2025-12-10T10:03:19.024Z ",
+        "T33UWQ/2025-12-10T10:03:19+00:00",
+        "T33UWQ/20251210T100319Z",
+        "T33UWQ/2025-12-10T100319Z",
+    ],
+)
+def test_keys_written_by_hand_are_understood(text):
+    assert SceneKey.parse_identity(text) == KEY.identity
+    assert str(KEY) == "T33UWQ/2025-12-10T10:03:19Z"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "T33UWQ", "33UWQ/2025-12-10T10:03:19Z", "T33UWQ/2025-12-10", "T33UWQ/x"]
+)
+def test_what_is_no_key_is_none(text):
+    assert SceneKey.parse_identity(text) is None
+
+
 def test_the_root_of_an_index_elsewhere_is_out_dir(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "index.json", earlier_document())
@@ -149,7 +191,7 @@ def test_a_scene_or_role_listed_twice_is_a_fault(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b"[]"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b"[]", b"[" * 100_000])
 def test_what_is_no_index_is_refused(tmp_path, content):
     path = tmp_path / "index.json"
     if content is not None:

@@ -7,8 +7,11 @@ command runs.
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from s2pipe import __version__
 
@@ -82,7 +85,8 @@ def _guarded(run: Callable[[str, list[str]], int], name: str, arguments: list[st
     from s2pipe.errors import S2PipeError
 
     try:
-        return run(name, arguments)
+        with _termination_interrupts():
+            return run(name, arguments)
     except S2PipeError as error:
         print(f"s2pipe {name}: {error}", file=sys.stderr)
         return USAGE
@@ -94,3 +98,28 @@ def _guarded(run: Callable[[str, list[str]], int], name: str, arguments: list[st
     except BrokenPipeError:  # the reader of our output went away, e.g. `s2pipe ... | head`
         sys.stderr.close()
         return 1
+    except OSError as error:
+        where = " -> ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
+        print(
+            f"s2pipe {name}: {where or 'a file'}: {error.strerror or error}; check that the path is right, that it may "
+            "be read and written, and that its disk has room, then run again",
+            file=sys.stderr,
+        )
+        return USAGE
+
+
+@contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """Make a polite kill (SIGTERM) end a command as Ctrl-C does: files are cleaned up, the index is written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

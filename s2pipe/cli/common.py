@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,10 @@ def option(help_text: str, *flags: str, default: Any = None, **metadata: Any) ->
     extra = {"args": list(flags)} if flags else {}
     return dataclasses.field(default=default, metadata={"help": help_text, **extra, **metadata})
 
+
+_NEGATIVE_NUMBER = re.compile(
+    r"-(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|inf|nan)$", re.IGNORECASE
+)
 
 OUTPUT_OPTIONS: list[tuple[str, Any, Any]] = [
     ("quiet", bool, option("Print errors and warnings only.", "--quiet", "-q", default=False)),
@@ -38,6 +43,8 @@ def parse(name: str, summary: str, options: type, arguments: Sequence[str]) -> A
 
     # allow_abbrev off: an abbreviation would change its meaning when options are added.
     parser = ArgumentParser(options, prog=f"s2pipe {name}", description=summary, allow_abbrev=False)
+    # argparse knows -0.1 for a number, but takes -1e-1 and -inf for options.
+    parser._negative_number_matcher = _NEGATIVE_NUMBER
     parsed = parser.parse_args(list(arguments))
     if parsed.quiet and parsed.verbose:
         raise UsageError("--quiet and --verbose exclude each other; give one of them")

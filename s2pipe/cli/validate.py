@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
-from s2pipe.config import read_document, stringify_keys
+from s2pipe.config import parse_json, read_document
 from s2pipe.errors import DocumentError, Fault
-from s2pipe.schema import SCHEMA_IDS, document_faults
+from s2pipe.manifest import read_manifest
+from s2pipe.schema import NORMALIZE_STATS, SCHEMA_IDS, STEP1_INDEX, document_faults
 from s2pipe.steps import STEPS, top_level_faults
 
 Options = dataclasses.make_dataclass(
@@ -52,7 +52,18 @@ def file_faults(path: Path) -> list[Fault]:
     """Return every fault of one file; its ``schema`` key, or its top-level keys, say what it is to be."""
     if path.suffix.lower() == ".jsonl":
         return _lines_faults(path)
-    return _faults_of(stringify_keys(read_document(path)))
+    if path.suffix.lower() == ".json" and _is_manifest(path):
+        return _faults_of(read_manifest(path))
+    return _faults_of(read_document(path))
+
+
+def _is_manifest(path: Path) -> bool:
+    """Tell whether a file is a Step-1 manifest, which other tools write too, and may spell NaN."""
+    try:
+        document = read_manifest(path)
+    except DocumentError:
+        return False
+    return isinstance(document, dict) and document.get("schema") == STEP1_INDEX
 
 
 def _faults_of(document: Any) -> list[Fault]:
@@ -60,7 +71,12 @@ def _faults_of(document: Any) -> list[Fault]:
         name = SCHEMA_IDS.get(str(document["schema"]))
         if name is None:
             return [Fault("schema", f"{document['schema']!r} is not one of {', '.join(SCHEMA_IDS)}")]
-        return document_faults(document, name)
+        faults = document_faults(document, name)
+        if not faults and document["schema"] == NORMALIZE_STATS:
+            from s2pipe.preprocess.stats_file import content_faults
+
+            faults = content_faults(document)
+        return faults
     faults = top_level_faults(document)
     if faults:
         return faults
@@ -72,14 +88,14 @@ def _faults_of(document: Any) -> list[Fault]:
 
 def _lines_faults(path: Path) -> list[Fault]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         return [Fault("", f"cannot be read: {error}")]
     faults = []
     for number, line in enumerate(lines, 1):
         try:
-            found = _faults_of(json.loads(line))
-        except ValueError as error:
+            found = _faults_of(parse_json(line))
+        except (ValueError, RecursionError) as error:
             found = [Fault("", f"does not parse: {error}")]
         faults += [
             Fault(f"line {number}" + (f".{fault.path}" if fault.path else ""), fault.message)

@@ -115,8 +115,8 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
 
 
 def _complete(result: PreprocessResult) -> None:
-    if result.failed:
-        raise S2PipeError("\n".join(item.error for item in result.failed))
+    if result.exit_code:
+        raise S2PipeError("\n".join([*(item.error for item in result.failed), result.error or ""]).strip())
 
 
 _README = """\

@@ -287,6 +287,7 @@ def _label_faults(labels: LabelConfig) -> list[Fault]:
                     f"expected a class 0..{highest} -> label 0..65535, got {source} -> {target}",
                 )
             )
+    faults += _outside_faults(labels)
     if (labels.backend == "raster") != (labels.path is not None):
         faults.append(
             Fault("labels.path", "is the raster of labels.backend raster: expected both or neither of them")
@@ -296,6 +297,20 @@ def _label_faults(labels: LabelConfig) -> list[Fault]:
     if labels.options is not None and labels.backend in LABEL_BACKENDS:
         faults.append(Fault("labels.options", f"are for label classes of yours, not for {labels.backend}"))
     return faults
+
+
+def _outside_faults(labels: LabelConfig) -> list[Fault]:
+    """Class 255 of byte sources stands for pixels outside their coverage, which ignore_index is for."""
+    target = (labels.mapping or {}).get(255, labels.ignore_index)
+    if labels.backend not in ("scl", "cloud_probability") or target == labels.ignore_index:
+        return []
+    return [
+        Fault(
+            "labels.mapping.255",
+            f"stands for pixels outside the source's coverage, which become ignore_index ({labels.ignore_index}); set "
+            f"that to {target}, or leave 255 out",
+        )
+    ]
 
 
 def _output_faults(output: OutputConfig) -> list[Fault]:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from s2pipe.errors import ConfigError, Fault
-from s2pipe.preprocess.plan import is_same_key, read_scene_list
+from s2pipe.preprocess.scene_list import match_scenes, read_scene_list
 from s2pipe.preprocess.stats import (
     HISTOGRAM_NAME,
     load_histogram,
     merge_histograms,
     save_histogram,
+    scene_keys,
     stats_document,
     write_stats,
 )
@@ -67,17 +68,14 @@ def merge_to_stats(
         )
     histograms = [load_histogram(path) for path in paths]
     if scenes is not None:
-        wanted = read_scene_list(scenes)
-        names = [_names(histogram.scenes) for histogram in histograms]
-        missing = [
-            key for key in wanted if not any(is_same_key(key, name) for found in names for name in found)
-        ]
+        keys = [scene_keys(histogram.scenes) for histogram in histograms]
+        wanted, missing = match_scenes(read_scene_list(scenes), [key for found in keys for key in found])
         if missing:
             raise ConfigError(str(scenes), [Fault("", f"{key} has no histogram here") for key in missing])
         histograms = [
             histogram
-            for histogram, found in zip(histograms, names, strict=True)
-            if any(is_same_key(key, name) for key in wanted for name in found)
+            for histogram, found in zip(histograms, keys, strict=True)
+            if any(key.identity in wanted for key in found)
         ]
     total = merge_histograms(histograms)
     document = stats_document(total, clip_percentiles)
@@ -85,7 +83,3 @@ def merge_to_stats(
         save_histogram(out.with_name(HISTOGRAM_NAME), total)
     write_stats(out, document)
     return document
-
-
-def _names(scenes: Sequence[Any]) -> list[str]:
-    return [f"{scene['key']['tile_id']}/{scene['key']['sensing_start_utc']}" for scene in scenes]

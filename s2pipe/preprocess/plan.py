@@ -6,8 +6,7 @@ configuration allows incomplete scenes to be left out.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from s2pipe.preprocess.needs import (
     with_angles,
 )
 from s2pipe.preprocess.radiometry import SceneRadiometry, scene_radiometry
+from s2pipe.preprocess.scene_list import match_scenes, read_scene_list
 from s2pipe.raster.grid import Grid, RasterInfo
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.split import SplitPlan
@@ -175,11 +175,6 @@ def scene_directory(key: SceneKey) -> Path:
     return Path("processed") / f"tile={key.tile_id}" / f"sensing={key.sensing_compact}"
 
 
-def key_text(key: SceneKey) -> str:
-    """Write a scene's key as configurations name it: ``T33UWQ/2025-12-10T10:03:19Z``."""
-    return f"{key.tile_id}/{key.sensing_start_utc}"
-
-
 def make_plan(index: Index, config: PreprocessConfig) -> Plan:
     """Resolve all scenes against the roles that the configuration needs.
 
@@ -212,11 +207,17 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
     if incomplete and not config.skip_incomplete:
         raise MissingInputError(
             f"{config.index_json}: {len(incomplete)} of {len(chosen)} scenes lack inputs that the configuration needs:",
-            [f"{key_text(key)}: {gap}" for key in gaps for gap in gaps[key]],
+            [f"{key}: {gap}" for key in gaps for gap in gaps[key]],
             "Download or index what is missing, change the configuration, or set skip_incomplete to leave such "
             "scenes out.",
         )
     left_out = tuple(LeftOut(scene.key, "; ".join(gaps[scene.key])) for scene in incomplete)
+    if len(left_out) == len(chosen):
+        raise MissingInputError(
+            f"{config.index_json}: all {len(chosen)} scenes lack inputs, and skip_incomplete leaves all of them out:",
+            [f"{item.key}: {item.reason}" for item in left_out],
+            "Download or index what is missing, or change the configuration.",
+        )
     planned, unreadable, faults = [], [], []
     for scene in chosen:
         if gaps[scene.key]:
@@ -240,8 +241,8 @@ class _UnusableRaster(RasterError):
 def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
     scenes = sorted(index.scenes, key=lambda scene: scene.key)
     if config.normalize.mode == "compute_only" and config.normalize.scenes is not None:
-        wanted = read_scene_list(config.normalize.scenes)
-        unknown = [text for text in wanted if not any(is_same_key(text, key_text(s.key)) for s in scenes)]
+        listed = read_scene_list(config.normalize.scenes)
+        wanted, unknown = match_scenes(listed, [scene.key for scene in scenes])
         if unknown:
             raise ConfigError(
                 str(config.index_json),
@@ -250,31 +251,13 @@ def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
                     for text in unknown
                 ],
             )
-        scenes = [s for s in scenes if any(is_same_key(text, key_text(s.key)) for text in wanted)]
+        scenes = [scene for scene in scenes if scene.key.identity in wanted]
     scenes = scenes[: config.max_scenes]
     if not scenes:
         raise S2PipeError(
             f"{config.index_json}: there is no scene to process; run `s2pipe index` or `s2pipe download`"
         )
     return scenes
-
-
-def read_scene_list(scenes: Sequence[str] | Path) -> list[str]:
-    """Return scene keys given as a list, or as a text file with one a line (``#`` starts a comment)."""
-    if not isinstance(scenes, Path):
-        return list(scenes)
-    try:
-        lines = scenes.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(
-            str(scenes), [Fault("preprocess.normalize.scenes", f"the list of scenes cannot be read: {error}")]
-        ) from error
-    return [text for line in lines if (text := line.split("#", 1)[0].strip())]
-
-
-def is_same_key(one: str, other: str) -> bool:
-    """Compare two scene keys as text; dashes and colons of the time do not count."""
-    return re.sub("[-:]", "", one) == re.sub("[-:]", "", other)
 
 
 def _gaps(index: Index, scene: Scene, config: PreprocessConfig) -> list[str]:

@@ -54,7 +54,8 @@ def scene_radiometry(bands: Sequence[tuple[str, bytes, str]]) -> SceneRadiometry
         level = "L2A" if name.startswith("l2a.") else "L1C"
         if radiometry.level != level:
             raise MetadataError(
-                f"{source}: expected {level} metadata for band {name}, got {radiometry.level}"
+                f"{source}: expected {level} metadata for band {name}, got {radiometry.level}; "
+                "correct the manifest, or index the products again"
             )
         quantification.append(radiometry.quantification)
         offset.append(radiometry.offset(band_of(name)))

@@ -6,15 +6,14 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from s2pipe import __version__
 from s2pipe.config import to_plain
-from s2pipe.errors import Fault, ManifestError
-from s2pipe.files import locked, utc_now, write_json_atomic
+from s2pipe.files import named_errors, utc_now, write_json_atomic
 from s2pipe.manifest import Product, SceneKey
 from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.needs import band_role, grid_role, metadata_role
@@ -22,7 +21,7 @@ from s2pipe.preprocess.plan import ScenePlan
 from s2pipe.preprocess.stats import HistogramSettings
 from s2pipe.raster.gdalenv import gdal_module, jpeg2000_driver
 from s2pipe.raster.grid import Grid
-from s2pipe.schema import SAMPLE_META, STEP2_INDEX, STEP2_RUN, validate_document
+from s2pipe.schema import SAMPLE_META, STEP2_RUN, validate_document
 
 OUTPUT_VERSION = 1
 """Raised when the same inputs and configuration would give other pixels than before."""
@@ -106,16 +105,16 @@ class AssetRecord:
     """Its grid where that is not the target grid."""
 
     def document(self, target: Grid) -> dict[str, Any]:
-        """JSON form, with the grid's shape; NaN, which JSON lacks, is the text ``nan``."""
+        """JSON form, with its grid and shape; NaN, which JSON lacks, is the text ``nan``."""
         grid = self.grid or target
-        document = {
+        return {
             "path": self.path,
             "dtype": self.dtype,
             "band_names": list(self.band_names),
             "nodata": "nan" if self.nodata is not None and math.isnan(self.nodata) else self.nodata,
             "shape": [len(self.band_names), *grid.shape_yx],
+            "grid": grid_document(grid),
         }
-        return document if grid == target else {**document, "grid": grid_document(grid)}
 
 
 @dataclass(frozen=True)
@@ -238,74 +237,18 @@ def write_meta(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def complete_meta(out_dir: Path, directory: Path, fingerprint: str) -> dict[str, Any] | None:
-    """Return a sample's ``meta.json`` if the sample is complete and has this fingerprint, else None."""
+    """Return a sample's ``meta.json`` if all files that it lists are there and it has this fingerprint, else None."""
     try:
         meta = json.loads((out_dir / directory / "meta.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(meta, dict) or meta.get("fingerprint") != fingerprint:
         return None
-    there = all((out_dir / path).is_file() for path in meta.get("paths", {}).values())
+    files = meta.get("files")
+    if not isinstance(files, list) or not files:
+        return None
+    there = all(isinstance(path, str) and (out_dir / path).is_file() for path in files)
     return meta if there else None
-
-
-def stale_files(directory: Path) -> list[Path]:
-    """Rasters that an earlier run with another configuration left in a sample's directory."""
-    found = [directory / "y.tif", directory / "angles.tif"]
-    try:
-        paths = json.loads((directory / "meta.json").read_text(encoding="utf-8"))["paths"]
-        found += [directory / Path(path).name for path in paths.values()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass  # no earlier sample, or none that can be read
-    return found
-
-
-def index_entry(meta: Mapping[str, Any], directory: Path) -> dict[str, Any]:
-    """Make a sample's entry in the Step-2 index from its ``meta.json``."""
-    paths = meta["paths"]
-    return {
-        "key": dict(meta["key"]),
-        "x_path": paths["x"],
-        "y_path": paths.get("y"),
-        "angles_path": paths.get("angles"),
-        "stack_path": paths.get("stack"),
-        "meta_path": (directory / "meta.json").as_posix(),
-        "fingerprint": meta["fingerprint"],
-    }
-
-
-def update_index(out_dir: Path, entries: Iterable[Mapping[str, Any]]) -> Path:
-    """Merge samples into ``meta/step2/index.json`` under a lock; entries whose files are gone are dropped."""
-    path = out_dir / "meta" / "step2" / "index.json"
-    with locked(path.with_name(".index.json.lock")):
-        samples = {_entry_key(entry): entry for entry in _existing_entries(path)}
-        samples.update({_entry_key(entry): dict(entry) for entry in entries})
-        kept = [samples[key] for key in sorted(samples) if (out_dir / samples[key]["meta_path"]).is_file()]
-        document = {
-            "schema": STEP2_INDEX,
-            "created_utc": utc_now(),
-            "output": {"out_dir": out_dir.as_posix(), "layout": "processed/tile=<TILE>/sensing=<SENSING>/"},
-            "samples": kept,
-        }
-        write_json_atomic(path, document)
-    return path
-
-
-def _existing_entries(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ManifestError(
-            str(path), [Fault("", f"cannot be read as JSON: {error}; move it away")]
-        ) from error
-    validate_document(document, "step2_index", str(path))
-    return document["samples"]
-
-
-def _entry_key(entry: Mapping[str, Any]) -> tuple[str, str]:
-    return entry["key"]["tile_id"], entry["key"]["sensing_start_utc"]
 
 
 class RunLog:
@@ -336,8 +279,9 @@ class RunLog:
             "seconds": round(seconds, 3),
             "error": error,
         }
-        self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._stream.flush()
+        with named_errors(self.path):
+            self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._stream.flush()
 
     def close(self) -> None:
         """Close the file."""

@@ -9,47 +9,47 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from s2pipe.config import check_config
-from s2pipe.errors import S2PipeError
+from s2pipe.errors import ConfigError, Fault, OutputError, S2PipeError
+from s2pipe.files import check_writable
 from s2pipe.groundmask import load_ground_split
 from s2pipe.manifest import SceneKey, load_index
 from s2pipe.preprocess.angles import write_angles
 from s2pipe.preprocess.cache import CacheDamagedError
 from s2pipe.preprocess.cfg import PreprocessConfig, rule_faults
+from s2pipe.preprocess.describe import describe
+from s2pipe.preprocess.finish import UNFINISHED, finish_sample, sample_lock
 from s2pipe.preprocess.labels import write_labels
 from s2pipe.preprocess.needs import with_angles
-from s2pipe.preprocess.plan import Plan, ScenePlan, key_text, make_plan
+from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan, scene_directory
 from s2pipe.preprocess.record import (
     AssetRecord,
     RunLog,
     SampleResult,
     complete_meta,
     histogram_fingerprint,
-    index_entry,
     sample_fingerprint,
     sample_meta,
-    stale_files,
-    update_index,
-    write_meta,
 )
+from s2pipe.preprocess.sample_index import check_index, then, update_index
 from s2pipe.preprocess.scene import core_count, count_scene, mask_names, write_stack
 from s2pipe.preprocess.stack import write_stack_vrt
 from s2pipe.preprocess.stats import (
     HISTOGRAM_NAME,
     Histogram,
-    check_stats_match,
     load_histogram,
-    load_stats,
     merge_histograms,
     save_histogram,
     stats_document,
     write_stats,
 )
+from s2pipe.preprocess.stats_file import check_stats_match, load_stats
 from s2pipe.progress import Progress
 from s2pipe.raster.gdalenv import jpeg2000_driver
 from s2pipe.schema import document_faults
@@ -87,29 +87,41 @@ class PreprocessResult:
     """stats.json written by pass 1, else None."""
     log_path: Path | None = None
     """Record of the run."""
+    error: str | None = None
+    """Why pass 1 could not make statistics of the scenes that it counted; None when it could."""
 
     @property
     def exit_code(self) -> int:
-        """0 when every scene is complete, 1 when some failed."""
-        return 1 if self.failed else 0
+        """0 when every scene is complete, 1 when some failed or have no statistics."""
+        return 1 if self.failed or self.error else 0
 
     def summary(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
         return {
             "run_id": self.run_id,
-            "done": [key_text(key) for key in self.done],
-            "up_to_date": [key_text(key) for key in self.up_to_date],
-            "incomplete": [key_text(key) for key in self.incomplete],
-            "failed": [{"scene": key_text(item.key), "error": item.error} for item in self.failed],
+            "done": [str(key) for key in self.done],
+            "up_to_date": [str(key) for key in self.up_to_date],
+            "incomplete": [str(key) for key in self.incomplete],
+            "failed": [{"scene": str(item.key), "error": item.error} for item in self.failed],
             "index_path": None if self.index_path is None else str(self.index_path),
             "stats_path": None if self.stats_path is None else str(self.stats_path),
             "log_path": None if self.log_path is None else str(self.log_path),
+            "error": self.error,
         }
 
 
-def check(config: PreprocessConfig) -> None:
-    """Check a configuration, raising :class:`~s2pipe.errors.ConfigError` with every fault."""
-    check_config(
+def check(config: PreprocessConfig) -> PreprocessConfig:
+    """Check a configuration and bring its values to their types.
+
+    Raises
+    ------
+    ConfigError
+        With every fault.
+    """
+    if not isinstance(config, PreprocessConfig):
+        got = type(config).__name__
+        raise ConfigError("run_preprocess", [Fault("", f"expected a PreprocessConfig, got {got}")])
+    return check_config(
         config, lambda document: document_faults(document, "preprocess_config"), rule_faults, "preprocess"
     )
 
@@ -131,9 +143,9 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     ------
     S2PipeError
         Anything that is wrong before the first pixel: configuration, missing inputs, statistics that do not
-        match. Nothing was written then.
+        match, outputs that cannot be written. Nothing was written then.
     """
-    check(config)
+    config = check(config)
     jpeg2000_driver()
     stats = None
     if config.normalize.mode == "apply_with_stats":
@@ -145,11 +157,24 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
         split = load_ground_split(config.normalize.split_plan)
         split.check_knows([s.key.tile_id for s in plan.scenes], str(config.normalize.split_plan))
         plan = replace(plan, scenes=tuple(replace(scene, split=split) for scene in plan.scenes))
+    _check_outputs(config)
     threading.Thread(target=_warm_up, args=(config,), daemon=True).start()
     run = _Run(config, plan)
     if config.normalize.mode == "compute_only":
         return run.compute_stats()
     return run.write_samples(stats)
+
+
+def _check_outputs(config: PreprocessConfig) -> None:
+    """Check that everything can be written before anything is."""
+    normalize = config.normalize
+    if normalize.mode == "compute_only" and normalize.stats_path is not None:
+        check_writable(normalize.stats_path.parent)
+        if normalize.stats_path.is_dir():
+            raise OutputError(f"{normalize.stats_path}: is a directory; name the file stats.json inside it")
+    check_writable(config.out_dir)
+    if normalize.mode != "compute_only":
+        check_index(config.out_dir)
 
 
 def _warm_up(config: PreprocessConfig) -> None:
@@ -182,7 +207,12 @@ class _Run:
         if histograms:
             total = merge_histograms(histograms)
             left_out = len(self.result.incomplete) + len(self.result.failed)
-            document = stats_document(total, self.config.normalize.clip_percentiles, left_out)
+            try:
+                document = stats_document(total, self.config.normalize.clip_percentiles, left_out)
+            except S2PipeError as error:  # known only now that every pixel was counted
+                self.result.error = f"{error}. The scenes are counted; {stats_path} was not written"
+                log.error("%s", self.result.error)
+                return self.result
             if self.config.normalize.save_histograms:
                 save_histogram(stats_path.with_name(HISTOGRAM_NAME), total)
             write_stats(stats_path, document)
@@ -191,17 +221,28 @@ class _Run:
 
     def write_samples(self, stats: Mapping[str, Any] | None) -> PreprocessResult:
         """Pass 2, or the only pass: samples and their index."""
-        entries: list[dict[str, Any]] = []
-        try:
-            self._each_scene(lambda scene: self._write(scene, stats, entries))
-        finally:
-            self.result.index_path = update_index(self.config.out_dir, entries)
+        done: list[Path] = []
+
+        def update() -> None:
+            self.result.index_path = update_index(self.config.out_dir, done, self._failed(stats))
+
+        with then(update):
+            self._each_scene(lambda scene: self._write(scene, stats, done))
         return self.result
+
+    def _failed(self, stats: Mapping[str, Any] | None) -> dict[Path, str | None]:
+        """Directories of the scenes that failed, and the fingerprint that their samples should have."""
+        keys = {item.key for item in self.result.failed}
+        expected: dict[Path, str | None] = {scene_directory(item.key): None for item in self.plan.unreadable}
+        for scene in self.plan.scenes:
+            if scene.key in keys:
+                expected[scene.directory] = sample_fingerprint(scene, self.config, stats)
+        return expected
 
     def _each_scene(self, work: Callable[[ScenePlan], bool]) -> None:
         """Process scene by scene; the one place where a scene's error is caught and recorded."""
         for left_out in self.plan.incomplete:
-            log.warning("%s is left out: %s", key_text(left_out.key), left_out.reason)
+            log.warning("%s is left out: %s", left_out.key, left_out.reason)
             self.result.incomplete.append(left_out.key)
             self._log.add(left_out.key, "incomplete", error=left_out.reason)
         for unreadable in self.plan.unreadable:
@@ -210,6 +251,7 @@ class _Run:
             for scene in self.plan.scenes:
                 start = time.monotonic()
                 try:
+                    log.debug("%s", describe(scene))
                     is_new = _twice_if_damaged(work, scene)
                 except S2PipeError as error:
                     self._fail(scene.key, str(error), traceback.format_exc(), time.monotonic() - start)
@@ -222,14 +264,12 @@ class _Run:
                     seconds = time.monotonic() - start
                     (self.result.done if is_new else self.result.up_to_date).append(scene.key)
                     self._log.add(scene.key, "done" if is_new else "up_to_date", seconds)
-                    log.info(
-                        "%s %s in %.1f s", key_text(scene.key), "done" if is_new else "is up to date", seconds
-                    )
-                progress.step(key_text(scene.key))
+                    log.info("%s %s in %.1f s", scene.key, "done" if is_new else "is up to date", seconds)
+                progress.step(str(scene.key))
         self._log.close()
 
     def _fail(self, key: SceneKey, reason: str, details: str, seconds: float) -> None:
-        log.error("%s failed: %s", key_text(key), reason)
+        log.error("%s failed: %s", key, reason)
         self.result.failed.append(FailedScene(key, reason))
         self._log.add(key, "failed", seconds, details)
 
@@ -246,56 +286,54 @@ class _Run:
         histograms.append(histogram)
         return True
 
-    def _write(
-        self, scene: ScenePlan, stats: Mapping[str, Any] | None, entries: list[dict[str, Any]]
-    ) -> bool:
-        out_dir, directory = self.config.out_dir, scene.directory
-        if not self.config.overwrite:
-            meta = complete_meta(out_dir, directory, sample_fingerprint(scene, self.config, stats))
-            if meta is not None:
-                entries.append(index_entry(meta, directory))
-                return False
-        meta = _write_sample(scene, self.config, stats)
-        entries.append(index_entry(meta, directory))
-        return True
+    def _write(self, scene: ScenePlan, stats: Mapping[str, Any] | None, done: list[Path]) -> bool:
+        out_dir, fingerprint = self.config.out_dir, sample_fingerprint(scene, self.config, stats)
+        with sample_lock(out_dir / scene.directory):
+            known = None if self.config.overwrite else complete_meta(out_dir, scene.directory, fingerprint)
+            if known is None:
+                _write_sample(scene, self.config, stats)
+        done.append(scene.directory)
+        return known is None
 
 
-def _write_sample(
-    scene: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _write_sample(scene: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None) -> None:
     """Write all files of a sample beside their final places, then move them there, ``meta.json`` last."""
     final = config.out_dir / scene.directory
-    final.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=final, prefix=".unfinished-") as name:
+    with tempfile.TemporaryDirectory(dir=final, prefix=UNFINISHED) as name:
         work = Path(name)
         names = (*config.band_names, *mask_names(config))
         assets = {"x": _asset(scene, "x.tif", "float32", names, None)}
-        label_stats, angles = None, None
-        if scene.labels is not None:
-            label_stats, dtype = write_labels(work / "y.tif", scene.labels, scene.target, config.labels)
-            assets["y"] = _asset(scene, "y.tif", dtype, ("label",), config.labels.ignore_index)
-        if scene.angles is not None:
-            threads = core_count(config.num_workers)
-            made = write_angles(work, scene.angles, scene.target, config.angles, config.view_bands, threads)
-            angles = made.document
-            for kind, raster in made.rasters.items():
-                record = _asset(scene, raster.name, raster.dtype, raster.band_names, raster.nodata)
-                assets[kind] = replace(record, grid=raster.grid)
-        coverage = write_stack(work / "x.tif", scene, config, stats)
+        with ThreadPoolExecutor(1, "s2pipe-side") as pool:
+            side = pool.submit(_side_rasters, work, scene, config)
+            coverage = write_stack(work / "x.tif", scene, config, stats)
+            side_assets, label_stats, angles = side.result()
+        assets.update(side_assets)
         write_stack_vrt(work, final, scene)
         assets["stack"] = _asset(scene, "stack.vrt", "float32", config.band_names, 0)
         result = SampleResult(assets, coverage.by_channel, label_stats, angles)
-        meta = sample_meta(scene, config, result, stats)
-        stale = stale_files(final)
-        (final / "meta.json").unlink(missing_ok=True)
-        for path in stale:
-            path.unlink(missing_ok=True)
-        for path in sorted(item for item in work.rglob("*") if item.is_file()):
-            target = final / path.relative_to(work)
-            target.parent.mkdir(exist_ok=True)
-            path.replace(target)
-        write_meta(final / "meta.json", meta)
-    return meta
+        finish_sample(work, config.out_dir, scene.directory, sample_meta(scene, config, result, stats))
+
+
+def _side_rasters(
+    work: Path, scene: ScenePlan, config: PreprocessConfig
+) -> tuple[dict[str, AssetRecord], dict[str, Any] | None, Mapping[str, Any] | None]:
+    """Write labels and angles; in a thread beside the bands, whose decoding would else wait for these.
+
+    Returns the rasters by kind, label statistics, and what ``meta.json`` says about the angles.
+    """
+    assets: dict[str, AssetRecord] = {}
+    label_stats, angles = None, None
+    if scene.labels is not None:
+        label_stats, dtype = write_labels(work / "y.tif", scene.labels, scene.target, config.labels)
+        assets["y"] = _asset(scene, "y.tif", dtype, ("label",), config.labels.ignore_index)
+    if scene.angles is not None:
+        threads = core_count(config.num_workers)
+        made = write_angles(work, scene.angles, scene.target, config.angles, config.view_bands, threads)
+        angles = made.document
+        for kind, raster in made.rasters.items():
+            record = _asset(scene, raster.name, raster.dtype, raster.band_names, raster.nodata)
+            assets[kind] = replace(record, grid=raster.grid)
+    return assets, label_stats, angles
 
 
 def _asset(

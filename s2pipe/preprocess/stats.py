@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
@@ -18,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from s2pipe.errors import ConfigError, Fault, ManifestError, S2PipeError, StatsMismatchError
+from s2pipe.errors import Fault, ManifestError, S2PipeError, StatsMismatchError
 from s2pipe.files import atomic_path, write_json_atomic
+from s2pipe.manifest import SceneKey
 from s2pipe.preprocess.cfg import PreprocessConfig, bin_count
-from s2pipe.schema import NORMALIZE_STATS, validate_document
+from s2pipe.schema import NORMALIZE_STATS
 from s2pipe.split import SplitPlan
 
 MIN_STD = 1e-6
@@ -29,6 +33,11 @@ MIN_STD = 1e-6
 HISTOGRAM_NAME = "histogram.npz"
 """File name of a scene's histogram, and of the merged one beside ``stats.json``."""
 HISTOGRAM_FORMAT = "s2pipe.normalize.histogram.v1"
+_UNREADABLE = (
+    *(S2PipeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(RuntimeError, struct.error, zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy and the records raise for a file that is no histogram, or a damaged one."""
 
 
 @dataclass(frozen=True)
@@ -136,17 +145,20 @@ def merge_histograms(histograms: Iterable[Histogram]) -> Histogram:
         faults = _setting_faults(total.settings, histogram.settings)
         if faults:
             raise StatsMismatchError(f"histogram of {_names(histogram.scenes)}", faults)
-        twice = {_key(s) for s in total.scenes} & {_key(s) for s in histogram.scenes}
+        known = {key.identity for key in scene_keys(total.scenes)}
+        twice = [key for key in scene_keys(histogram.scenes) if key.identity in known]
         if twice:
             raise S2PipeError(
-                f"scene {', '.join(sorted(twice))} is in more than one histogram; give each scene once"
+                f"scene {', '.join(map(str, twice))} is in more than one histogram; give each scene once"
             )
         total.counts[...] += histogram.counts
         total = replace(
             total,
             underflow=total.underflow + histogram.underflow,
             overflow=total.overflow + histogram.overflow,
-            scenes=tuple(sorted((*total.scenes, *histogram.scenes), key=_key)),
+            scenes=tuple(
+                sorted((*total.scenes, *histogram.scenes), key=lambda scene: scene_keys([scene])[0])
+            ),
         )
     if total is None:
         raise S2PipeError(
@@ -160,12 +172,13 @@ def scene_record(key: Mapping[str, str], products: Sequence[str]) -> dict[str, A
     return {"key": dict(key), "products": list(products)}
 
 
-def _key(scene: Mapping[str, Any]) -> str:
-    return f"{scene['key']['tile_id']}/{scene['key']['sensing_start_utc']}"
+def scene_keys(scenes: Iterable[Mapping[str, Any]]) -> list[SceneKey]:
+    """Keys of contributing scenes."""
+    return [SceneKey.from_document(scene["key"]) for scene in scenes]
 
 
 def _names(scenes: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(_key(scene) for scene in scenes[:3]) + (" ..." if len(scenes) > 3 else "")
+    return ", ".join(map(str, scene_keys(scenes[:3]))) + (" ..." if len(scenes) > 3 else "")
 
 
 def _setting_faults(expected: HistogramSettings, got: HistogramSettings) -> list[Fault]:
@@ -211,6 +224,7 @@ def load_histogram(path: Path) -> Histogram:
             counts, underflow, overflow = (arrays[name] for name in ("counts", "underflow", "overflow"))
         if about["format"] != HISTOGRAM_FORMAT:
             raise ValueError(f"format {about['format']!r} is not {HISTOGRAM_FORMAT!r}")
+        scene_keys(about["scenes"])
         raw = about["settings"]
         settings = HistogramSettings(
             **{**raw, "bands": tuple(raw["bands"]), "hist_range": tuple(raw["hist_range"])}
@@ -220,9 +234,10 @@ def load_histogram(path: Path) -> Histogram:
         )
     except FileNotFoundError:
         raise ManifestError(str(path), [Fault("", "no such histogram; run pass 1 first")]) from None
-    except Exception as error:
+    except _UNREADABLE as error:
+        expected = f"expected the {HISTOGRAM_NAME} of pass 1; give that file, or make it again with pass 1"
         raise ManifestError(
-            str(path), [Fault("", f"is not a histogram of s2pipe ({error}); delete it")]
+            str(path), [Fault("", f"is not a histogram of s2pipe ({error}); {expected}")]
         ) from error
 
 
@@ -345,58 +360,3 @@ def stats_document(
 def write_stats(path: Path, document: Mapping[str, Any]) -> None:
     """Write ``stats.json`` atomically."""
     write_json_atomic(path, document)
-
-
-def load_stats(path: Path) -> dict[str, Any]:
-    """Read and check ``stats.json``.
-
-    Raises
-    ------
-    ConfigError
-        The file does not exist.
-    ManifestError
-        It is not valid; all faults are listed.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            str(path), [Fault("", "no such statistics; run pass 1 (normalize.mode: compute_only) first")]
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ManifestError(str(path), [Fault("", f"cannot be read as JSON: {error}")]) from error
-    validate_document(document, "normalize_stats", str(path))
-    return document
-
-
-def check_stats_match(document: Mapping[str, Any], config: PreprocessConfig, source: str) -> None:
-    """Refuse statistics that were computed for other values than those they are to be applied to.
-
-    Raises
-    ------
-    StatsMismatchError
-        With every difference in bands, order, range, width, clipping, reflectance and resampling.
-    """
-    wanted = asdict(HistogramSettings.of(config))
-    for sampling in (
-        "max_pixels_per_scene",
-        "sampling",
-        "seed",
-        "split",
-    ):  # which pixels were drawn does not change their meaning
-        del wanted[sampling]
-    clip = config.normalize.clip_percentiles
-    wanted["clip_percentiles"] = None if clip is None else [float(value) for value in clip]
-    faults = []
-    for name, value in wanted.items():
-        value = list(value) if isinstance(value, tuple) else value
-        if document.get(name, value) != value:
-            faults.append(
-                Fault(
-                    name,
-                    f"the configuration says {value!r}, the statistics were computed with {document[name]!r}",
-                )
-            )
-    if faults:
-        faults.append(Fault("", "change the configuration, or run pass 1 again with it"))
-        raise StatsMismatchError(source, faults)

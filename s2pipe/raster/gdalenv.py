@@ -26,7 +26,8 @@ def gdal_module() -> ModuleType:
     except ImportError as error:
         raise DependencyError(
             f"GDAL's Python bindings (osgeo) cannot be imported: {error}\n"
-            "Install them with `pip install 's2pipe[gdal-wheel]'` (Python >= 3.12), `conda install gdal`, or "
+            "Install them with `pip install 's2pipe[gdal-wheel]'` (Python >= 3.12), "
+            "`conda install -c conda-forge gdal libgdal-jp2openjpeg`, or "
             '`apt install libgdal-dev` and `pip install "gdal==$(gdal-config --version)"`.'
         ) from error
     version = tuple(int(part) for part in gdal.__version__.split(".")[:2])
@@ -55,8 +56,8 @@ def jpeg2000_driver() -> str:
     if not found:
         raise DependencyError(
             f"GDAL {gdal.__version__} has no JPEG 2000 driver (looked for {', '.join(JPEG2000_DRIVERS)}).\n"
-            "Install a GDAL with OpenJPEG: `pip install 's2pipe[gdal-wheel]'`, `conda install libgdal-jp2openjpeg`, "
-            "or Debian's libgdal; then run `s2pipe doctor`."
+            "Install a GDAL with OpenJPEG: `pip install 's2pipe[gdal-wheel]'`, "
+            "`conda install -c conda-forge libgdal-jp2openjpeg`, or Debian's libgdal; then run `s2pipe doctor`."
         )
     return found[0]
 

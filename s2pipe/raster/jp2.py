@@ -96,7 +96,7 @@ def jp2_writer(gdal: ModuleType) -> Any:
         raise DependencyError(
             f"GDAL {gdal.__version__} cannot write JPEG 2000: its {_DRIVER} driver is missing.\n"
             "Install a GDAL with OpenJPEG: `pip install 's2pipe[gdal-wheel]'`, "
-            "`conda install libgdal-jp2openjpeg`, or Debian's libgdal; then run `s2pipe doctor`."
+            "`conda install -c conda-forge libgdal-jp2openjpeg`, or Debian's libgdal; then run `s2pipe doctor`."
         )
     return driver
 

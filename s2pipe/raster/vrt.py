@@ -71,24 +71,7 @@ def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Pat
     str
         A VRTDataset.
     """
-    nodata = ""
-    mapping_nodata = ""
-    if spec.source_nodata is not None:
-        nodata = f"\n    <NoDataValue>{spec.fill:g}</NoDataValue>"
-        mapping_nodata = f"""
-        <SrcNoDataReal>{spec.source_nodata:g}</SrcNoDataReal>
-        <SrcNoDataImag>0</SrcNoDataImag>
-        <DstNoDataReal>{spec.fill:g}</DstNoDataReal>
-        <DstNoDataImag>0</DstNoDataImag>"""
-    bands = mappings = ""
-    for number, name in enumerate(spec.band_names, 1):
-        described = f"\n    <Description>{escape(name)}</Description>" if name else ""
-        bands += f"""
-  <VRTRasterBand dataType="{spec.dtype}" band="{number}" subClass="VRTWarpedRasterBand">{described}{nodata}
-  </VRTRasterBand>"""
-        mappings += f"""
-      <BandMapping src="{number}" dst="{number}">{mapping_nodata}
-      </BandMapping>"""
+    bands, mappings = _band_elements(spec)
     return f"""<VRTDataset rasterXSize="{target.width}" rasterYSize="{
         target.height
     }" subClass="VRTWarpedDataset">
@@ -108,14 +91,7 @@ def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Pat
       <ApproxTransformer>
         <MaxError>{spec.max_error:g}</MaxError>
         <BaseTransformer>
-          <GenImgProjTransformer>
-            <SrcGeoTransform>{_numbers(source.grid.geotransform)}</SrcGeoTransform>
-            <SrcInvGeoTransform>{_numbers(_inverse(source.grid.geotransform))}</SrcInvGeoTransform>{
-        _reprojection(source.grid, target)
-    }
-            <DstGeoTransform>{_numbers(target.geotransform)}</DstGeoTransform>
-            <DstInvGeoTransform>{_numbers(_inverse(target.geotransform))}</DstInvGeoTransform>
-          </GenImgProjTransformer>
+{_transformer(source.grid, target)}
         </BaseTransformer>
       </ApproxTransformer>
     </Transformer>
@@ -219,11 +195,22 @@ def _source_element(tag: str, path: str, vrt_dir: Path | None) -> str:
     relative = 0
     if vrt_dir is not None and not path.startswith(("<", "/vsi")):
         try:
-            path = Path(os.path.relpath(path, vrt_dir)).as_posix()
-            relative = 1
+            path, relative = _portable_path(path, vrt_dir)
         except ValueError:  # Windows: another drive has no relative path
             path = os.path.abspath(path)
     return f'<{tag} relativeToVRT="{relative}">{escape(path)}</{tag}>'
+
+
+def _portable_path(path: str, vrt_dir: Path) -> tuple[str, int]:
+    """Relative path and 1, or the absolute path and 0 where ``..`` would cross a symbolic link.
+
+    GDAL drops ``..`` from the text, the system follows the link: only one of them would find the file.
+    """
+    relative = os.path.relpath(path, vrt_dir)
+    reached = os.path.realpath(os.path.join(os.path.realpath(vrt_dir), relative))
+    if reached != os.path.realpath(path):
+        return os.path.abspath(path), 0
+    return Path(relative).as_posix(), 1
 
 
 def _srs(grid: Grid) -> str:
@@ -231,6 +218,41 @@ def _srs(grid: Grid) -> str:
         return "<SRS></SRS>"
     mapping = "2,1" if grid.crs_wkt.startswith("GEOG") else "1,2"
     return f"<SRS dataAxisToSRSAxisMapping={quoteattr(mapping)}>{escape(grid.crs_wkt)}</SRS>"
+
+
+def _band_elements(spec: WarpSpec) -> tuple[str, str]:
+    """Bands of a warped VRT, and how they map to those of its source."""
+    nodata = ""
+    mapping_nodata = ""
+    if spec.source_nodata is not None:
+        nodata = f"\n    <NoDataValue>{spec.fill:g}</NoDataValue>"
+        mapping_nodata = f"""
+        <SrcNoDataReal>{spec.source_nodata:g}</SrcNoDataReal>
+        <SrcNoDataImag>0</SrcNoDataImag>
+        <DstNoDataReal>{spec.fill:g}</DstNoDataReal>
+        <DstNoDataImag>0</DstNoDataImag>"""
+    bands = mappings = ""
+    for number, name in enumerate(spec.band_names, 1):
+        described = f"\n    <Description>{escape(name)}</Description>" if name else ""
+        bands += f"""
+  <VRTRasterBand dataType="{spec.dtype}" band="{number}" subClass="VRTWarpedRasterBand">{described}{nodata}
+  </VRTRasterBand>"""
+        mappings += f"""
+      <BandMapping src="{number}" dst="{number}">{mapping_nodata}
+      </BandMapping>"""
+    return bands, mappings
+
+
+def _transformer(source: Grid, target: Grid) -> str:
+    """From pixels of the target to pixels of the source."""
+    return f"""          <GenImgProjTransformer>
+            <SrcGeoTransform>{_numbers(source.geotransform)}</SrcGeoTransform>
+            <SrcInvGeoTransform>{_numbers(_inverse(source.geotransform))}</SrcInvGeoTransform>{
+        _reprojection(source, target)
+    }
+            <DstGeoTransform>{_numbers(target.geotransform)}</DstGeoTransform>
+            <DstInvGeoTransform>{_numbers(_inverse(target.geotransform))}</DstInvGeoTransform>
+          </GenImgProjTransformer>"""
 
 
 def _reprojection(source: Grid, target: Grid) -> str:

@@ -157,6 +157,27 @@ def test_validate_reports_every_fault_with_its_path(
     assert "absent.json: no such file" in text
 
 
+def test_validate_reads_manifests_as_preprocess_does(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(dataset.index_json.read_text())
+    document["scenes"][0]["l1c"]["cloud_cover"] = float("nan")
+    (tmp_path / "index.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(document).encode())
+    assert main(["validate", str(tmp_path / "index.json")]) == 0
+    document["schema"] = "s2pipe.step2.index.v2"
+    (tmp_path / "index.json").write_text(json.dumps(document))
+    assert main(["validate", str(tmp_path / "index.json")]) == 2
+    assert "NaN is not a JSON value" in capsys.readouterr().err
+
+
+def test_lines_are_those_of_the_file_only(tmp_path: Path) -> None:
+    line = {"schema": "s2pipe.step2.run.v1", "run_id": "r", "time_utc": "2025-12-10T10:03:19Z",
+            "key": {"tile_id": "T33UWQ", "sensing_start_utc": "2025-12-10T10:03:19Z"},
+            "status": "failed", "seconds": 0.0, "error": "a \u2028 b"}  # fmt: skip
+    (tmp_path / "r.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert main(["validate", str(tmp_path / "r.jsonl")]) == 0
+
+
 def test_doctor_finds_what_the_pipeline_stands_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["healthy"] is True

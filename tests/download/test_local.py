@@ -395,10 +395,10 @@ def test_encrypted_archives_are_refused(tmp_path):
 def test_the_real_products(tmp_path):
     result = index_products([DATA / "metadata", DATA / "real"], tmp_path / "out", verify=True)
     assert [str(scene.key) for scene in result.index.scenes] == [
-        "T01WCP 2023-06-25T23:46:21Z",
-        "T31TDH 2018-01-01T10:54:41Z",
-        "T32TNM 2017-02-26T10:20:21Z",
-        "T46RER 2021-09-08T04:27:01Z",
+        "T01WCP/2023-06-25T23:46:21Z",
+        "T31TDH/2018-01-01T10:54:41Z",
+        "T32TNM/2017-02-26T10:20:21Z",
+        "T46RER/2021-09-08T04:27:01Z",
     ]
     l2a, incomplete, footprints, _ = result.index.scenes
     assert l2a.l1c is None and l2a.l2a.geofootprint["type"] == "MultiPolygon"

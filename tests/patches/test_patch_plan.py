@@ -11,7 +11,6 @@ import pytest
 from s2pipe.cli import main
 from s2pipe.demo import ProductSpec, make_products
 from s2pipe.download.local import index_products
-from s2pipe.errors import S2PipeError
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.projection import utm_to_lonlat
@@ -141,8 +140,10 @@ def test_nothing_is_counted_where_no_ground_trains(step1: Path, tmp_path: Path, 
     normalize = NormalizeConfig(
         "compute_only", tmp_path / "stats.json", split="train", split_plan=tmp_path / "split.json", **draw
     )
-    with pytest.raises(S2PipeError, match="no valid pixel"):
-        run_preprocess(PreprocessConfig(step1, tmp_path / "out", "scl_20m", BANDS, normalize=normalize))
+    result = run_preprocess(PreprocessConfig(step1, tmp_path / "out", "scl_20m", BANDS, normalize=normalize))
+    assert result.stats_path is None and not (tmp_path / "stats.json").exists()
+    histograms = sorted((tmp_path / "out").rglob("histogram.npz"))
+    assert len(histograms) == 2 and not any(np.load(path)["counts"].any() for path in histograms)
 
 
 def test_split_and_plan_go_together(tmp_path: Path) -> None:

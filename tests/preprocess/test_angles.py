@@ -319,6 +319,7 @@ def test_files_of_another_configuration_go_away(rasters: Scene, tmp_path: Path) 
         "two.tif",
         "stack.vrt",
         "meta.json",
+        ".lock",
     }
 
 

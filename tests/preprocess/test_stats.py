@@ -19,15 +19,14 @@ from s2pipe.preprocess.stats import (
     HistogramSettings,
     band_stats,
     bin_edges,
-    check_stats_match,
     load_histogram,
-    load_stats,
     merge_histograms,
     save_histogram,
     scene_record,
     stats_document,
     write_stats,
 )
+from s2pipe.preprocess.stats_file import check_stats_match, load_stats
 from tests.conftest import Dataset
 
 SETTINGS = HistogramSettings(
@@ -129,6 +128,13 @@ def test_a_histogram_survives_its_file_and_loads_without_pickle(tmp_path: Path) 
 def test_a_damaged_histogram_is_a_clear_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "h.npz").write_bytes(content)
     with pytest.raises(ManifestError, match=r"h\.npz: is not a histogram"):
+        load_histogram(tmp_path / "h.npz")
+
+
+def test_a_histogram_without_keys_is_a_clear_error(tmp_path: Path) -> None:
+    histogram = replace(_histogram(np.ones((2, 50), np.int64)), scenes=({"products": []},))
+    save_histogram(tmp_path / "h.npz", histogram)
+    with pytest.raises(ManifestError, match=r"h\.npz: is not a histogram .* make it again with pass 1"):
         load_histogram(tmp_path / "h.npz")
 
 

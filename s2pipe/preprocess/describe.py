@@ -1,0 +1,32 @@
+"""A scene's plan in words, for ``--verbose``."""
+
+from __future__ import annotations
+
+from s2pipe.preprocess.plan import ScenePlan
+
+
+def describe(scene: ScenePlan) -> str:
+    """Return what will be done with a scene: grid, method and radiometry of each band, sources of labels and angles."""
+    target = scene.target
+    lines = [
+        f"{scene.key}: {target.width} x {target.height} pixels of {' x '.join(f'{s:g}' for s in target.pixel_size)}, "
+        f"origin {target.geotransform[0]:.17g}, {target.geotransform[3]:.17g}, {_crs_name(target.crs_wkt)}"
+    ]
+    radiometry = zip(scene.radiometry.offset, scene.radiometry.quantification, strict=True)
+    for band, (offset, quantification) in zip(scene.bands, radiometry, strict=True):
+        lines.append(
+            f"  {band.name}: {band.method or 'as it is'}, (DN + {offset:g}) / {quantification:g}, {band.raster.path}"
+        )
+    if scene.labels is not None:
+        sources = ", ".join(raster.path for raster in scene.labels.rasters)
+        lines.append(f"  labels: {type(scene.labels.backend).__name__}, {sources}")
+    if scene.angles is not None:
+        lines.append(
+            f"  angles: {scene.angles.metadata.label}, footprints of {len(scene.angles.footprints)} band(s)"
+        )
+    return "\n".join(lines)
+
+
+def _crs_name(wkt: str) -> str:
+    """Name of a coordinate reference system: the first quoted text of its WKT."""
+    return wkt.split('"')[1] if wkt.count('"') > 1 else "no CRS"

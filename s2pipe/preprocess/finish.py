@@ -1,0 +1,90 @@
+"""How a finished sample comes into its place: under a lock, as a whole, ``meta.json`` last."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from s2pipe.errors import LockedError
+from s2pipe.files import locked
+from s2pipe.preprocess.record import write_meta
+
+log = logging.getLogger("s2pipe.preprocess")
+
+UNFINISHED = ".unfinished-"
+"""What the names of directories begin with in which samples are made."""
+_META = "meta.json"
+
+
+@contextmanager
+def sample_lock(directory: Path) -> Iterator[None]:
+    """Hold the lock of a sample's directory, free of what killed runs left there.
+
+    Parameters
+    ----------
+    directory : Path
+        The sample's directory; made when missing. Another run that is at this sample is waited for.
+    """
+    with ExitStack() as stack:
+        path = directory / ".lock"
+        try:
+            stack.enter_context(locked(path, wait=False))
+        except LockedError:
+            log.info("%s: waiting for another run that is at this scene", directory)
+            stack.enter_context(locked(path))
+        for left in directory.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
+def finish_sample(work: Path, out_dir: Path, directory: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Move the files of a sample into place, and remove those of an earlier one. The caller holds the lock.
+
+    Parameters
+    ----------
+    work : Path
+        Directory inside the sample's own that holds the new files and nothing else.
+    out_dir : Path
+        Output directory.
+    directory : Path
+        The sample's directory, relative to it.
+    meta : mapping
+        Content of ``meta.json`` without its list of files.
+
+    Returns
+    -------
+    dict
+        Content of ``meta.json``.
+    """
+    final = out_dir / directory
+    names = sorted(path.relative_to(work) for path in work.rglob("*") if path.is_file())
+    document = {**meta, "files": [(directory / name).as_posix() for name in names]}
+    write_meta(work / _META, document)
+    earlier = _earlier_items(final, directory)
+    (final / _META).unlink(missing_ok=True)
+    replaced = work / f"{UNFINISHED}replaced"
+    replaced.mkdir()
+    items = {item.name: item for item in work.iterdir() if item != replaced and item.name != _META}
+    for name in earlier | set(items):
+        if (final / name).exists():
+            (final / name).replace(replaced / name)
+    for name, item in sorted(items.items()):
+        item.replace(final / name)
+    (work / _META).replace(final / _META)
+    return document
+
+
+def _earlier_items(final: Path, directory: Path) -> set[str]:
+    """Files and directories, by name, that an earlier sample consists of."""
+    names = {"y.tif", "angles.tif", "stack"}  # even where a killed run left no list of them
+    try:
+        files = json.loads((final / _META).read_text(encoding="utf-8"))["files"]
+        inside = [PurePosixPath(path).relative_to(directory.as_posix()) for path in files]
+    except (OSError, ValueError, LookupError, TypeError):
+        return names
+    return names | {path.parts[0] for path in inside if ".." not in path.parts and path.parts}

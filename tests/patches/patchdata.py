@@ -75,7 +75,21 @@ def _write(path: Path, grid: Grid, names: tuple[str, ...], data: np.ndarray, nod
     with TiffWriter(path, TiffSpec(grid, names, data.dtype.name, nodata)) as writer:
         for window in grid.block_windows(256, grid.width):
             writer.write(window, np.ascontiguousarray(data[:, window.row : window.row_end]))
-    return {"dtype": data.dtype.name, "band_names": list(names), "nodata": nodata, "shape": list(data.shape)}
+    return {
+        "dtype": data.dtype.name,
+        "band_names": list(names),
+        "nodata": nodata,
+        "shape": list(data.shape),
+        "grid": _grid(grid),
+    }
+
+
+def _grid(grid: Grid) -> dict:
+    return {
+        "crs_wkt": grid.crs_wkt,
+        "geotransform": list(grid.geotransform),
+        "shape_yx": list(grid.shape_yx),
+    }
 
 
 def _write_scene(root: Path, scene: Scene, number: int) -> dict:
@@ -100,12 +114,9 @@ def _write_scene(root: Path, scene: Scene, number: int) -> dict:
         "created_utc": "2026-01-01T00:00:00Z",
         "key": {"tile_id": scene.tile_id, "sensing_start_utc": scene.sensing},
         "paths": paths,
+        "files": list(paths.values()),
         "assets": assets,
-        "grid": {
-            "crs_wkt": grid.crs_wkt,
-            "geotransform": list(grid.geotransform),
-            "shape_yx": list(grid.shape_yx),
-        },
+        "grid": _grid(grid),
         "source_products": {"l1c": None, "l2a": None},
         "inputs": [],
         "radiometry": {

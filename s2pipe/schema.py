@@ -22,6 +22,9 @@ SCHEMA_IDS: dict[str, str] = {
     "s2pipe.step2.run.v1": "step2_run",
     "s2pipe.step2.sample_meta.v2": "sample_meta",
     "s2pipe.normalize.stats.v1": "normalize_stats",
+    "s2pipe.step3.split.v1": "step3_split",
+    "s2pipe.step3.shards.v1": "step3_shards",
+    "s2pipe.step3.summary.v1": "step3_summary",
 }
 """Schema id as documents carry it in ``schema`` -> name of its file in ``schemas/``."""
 
@@ -31,6 +34,9 @@ STEP2_INDEX = "s2pipe.step2.index.v2"
 STEP2_RUN = "s2pipe.step2.run.v1"
 SAMPLE_META = "s2pipe.step2.sample_meta.v2"
 NORMALIZE_STATS = "s2pipe.normalize.stats.v1"
+STEP3_SPLIT = "s2pipe.step3.split.v1"
+STEP3_SHARDS = "s2pipe.step3.shards.v1"
+STEP3_SUMMARY = "s2pipe.step3.summary.v1"
 
 _PACKAGE = Path(__file__).parent
 _SCHEMA_DIRS = (_PACKAGE / "_schemas", _PACKAGE.parent / "schemas")

@@ -74,6 +74,13 @@ STEPS: dict[str, Step] = {
             "s2pipe.preprocess.cfg:rule_faults",
             "s2pipe.preprocess.run:run_preprocess",
         ),
+        Step(
+            "patches",
+            "cut patches, split them by ground without leaks, and pack them into shards",
+            "s2pipe.patches.cfg:PatchConfig",
+            "s2pipe.patches.cfg:rule_faults",
+            "s2pipe.patches.run:run_patches",
+        ),
     )
 }
 """Steps by name, in the order of the pipeline."""

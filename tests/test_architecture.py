@@ -11,14 +11,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS: dict[int, tuple[str, ...]] = {
-    0: ("errors", "bands", "roles", "files", "progress"),
+    0: ("errors", "bands", "roles", "files", "progress", "draws"),
     1: (
         "raster.grid", "raster.vrt", "assets", "manifest", "safe", "schema", "config", "options", "samples",
         "download.cfg", "download.auth", "credentials", "preprocess.cfg", "patches.cfg", "ground",
+        "projection", "split", "groundmask",
     ),
     2: ("raster", "download.transport", "download.tokens", "download.retry"),
-    3: ("download", "preprocess", "patches", "demo"),
-    4: ("download.pipeline", "preprocess.run", "patches.run", "report.run", "steps", "demo.run"),
+    3: ("download", "preprocess", "patches", "demo", "opening"),
+    4: ("download.pipeline", "preprocess.run", "patches.run", "patches.reshard", "report.run", "steps", "demo.run",
+        "torch"),
     5: ("cli", "__main__"),
 }  # fmt: skip
 """Floor -> modules, or packages with all their modules that no longer name puts elsewhere."""

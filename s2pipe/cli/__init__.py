@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "index": ("s2pipe.cli.index", "link and index products that are already on disk"),
     "preprocess": ("s2pipe.cli.step", "resample, mask, calibrate and normalise the scenes of a manifest"),
+    "patches": ("s2pipe.cli.patches", "cut patches, split them by ground, and pack them into shards"),
     "stats": ("s2pipe.cli.stats", "merge the histograms of scenes into statistics, without reading a pixel"),
     "demo": ("s2pipe.cli.demo", "make two small products and run the whole pipeline on them"),
     "validate": ("s2pipe.cli.validate", "check configurations, manifests and statistics"),

@@ -15,7 +15,7 @@ def main(name: str, arguments: list[str]) -> int:
     """Run the step ``name``."""
     step = STEPS[name]
     options = parse(name, f"{step.summary.capitalize()}.", step_options(step), arguments)
-    path, document = _document(options, step)
+    path, document = step_document(options, step)
     document = merged(document, overrides(options, step.config_class))
     config = build_config(document, step, "command line" if path is None else str(path))
     result = step.run_config(config)
@@ -38,7 +38,7 @@ def step_options(step: Step) -> type:
     return options_class(step.config_class, extra, step.short_options)
 
 
-def _document(options: Any, step: Step) -> tuple[Path | None, dict[str, Any]]:
+def step_document(options: Any, step: Step) -> tuple[Path | None, dict[str, Any]]:
     """Read the configuration file, given as argument or as --config; without one, options must say it all."""
     if options.file and options.config:
         raise UsageError(

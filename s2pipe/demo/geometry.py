@@ -16,9 +16,9 @@ from typing import cast
 import numpy as np
 
 from s2pipe.bands import BAND_NAMES, TILE_SIDE_M
-from s2pipe.demo.projection import convergence_deg, utm_to_lonlat
 from s2pipe.demo.spec import ProductSpec
 from s2pipe.demo.sun import sun_angles
+from s2pipe.projection import convergence_deg, utm_to_lonlat
 
 DETECTORS = tuple(range(1, 13))
 NODES = 23

@@ -11,10 +11,10 @@ import numpy as np
 from s2pipe.bands import BAND_NAMES, BANDS, SCL_CLASSES
 from s2pipe.demo.geometry import Swath
 from s2pipe.demo.markup import XSI, document, put, root
-from s2pipe.demo.projection import utm_to_lonlat
 from s2pipe.demo.scene import OFFSET_DN, QUANTIFICATION
 from s2pipe.demo.spec import ProductNames
 from s2pipe.demo.sun import earth_sun_factor
+from s2pipe.projection import utm_to_lonlat
 
 _SOLAR_IRRADIANCE = (1885, 1960, 1824, 1512, 1425, 1287, 1162, 1041, 953, 817, 367, 246, 85)
 """Rounded, W/m2/um, by band id."""

@@ -112,6 +112,11 @@ class NormalizeConfig:
     scenes: tuple[str, ...] | Path | None = None
     """Scenes that enter the statistics: keys such as T33UWQ/2025-12-10T10:03:19Z, or a text file with one a
     line; null takes all."""
+    split: Literal["train"] | None = None
+    """train: only pixels on training ground enter the statistics, so that they know nothing of validation and
+    test; null takes all ground."""
+    split_plan: Path | None = None
+    """The split (split.json) that s2pipe patches --plan wrote; needed with split."""
 
 
 @dataclass(frozen=True)
@@ -348,6 +353,9 @@ def _normalize_faults(normalize: NormalizeConfig) -> list[Fault]:
             )
     if normalize.mode != "none" and normalize.stats_path is None:
         faults.append(Fault("normalize.stats_path", f"is needed when normalize.mode is {normalize.mode}"))
+    if (normalize.split is None) != (normalize.split_plan is None):
+        lacking = "split" if normalize.split is None else "split_plan"
+        faults.append(Fault(f"normalize.{lacking}", "is needed: split and split_plan go together"))
     return faults
 
 

@@ -20,6 +20,7 @@ from s2pipe.errors import (
     RasterError,
     S2PipeError,
 )
+from s2pipe.groundmask import GroundMask
 from s2pipe.manifest import Index, Scene, SceneKey
 from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.labels import LabelInput, backend_checksum
@@ -36,6 +37,7 @@ from s2pipe.preprocess.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.preprocess.scene_list import match_scenes, read_scene_list
 from s2pipe.raster.grid import Grid, RasterInfo
 from s2pipe.raster.reader import inspect_raster
+from s2pipe.split import SplitPlan
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,20 @@ class ScenePlan:
     """Source of the angles; None without angles."""
     inputs: tuple[InputFile, ...]
     """Files that the outputs depend on, sorted by role."""
+    split: SplitPlan | None = None
+    """Statistics count its training ground only; None counts all ground."""
 
     @property
     def key(self) -> SceneKey:
         """The scene's key."""
         return self.scene.key
+
+    @property
+    def ground(self) -> GroundMask | None:
+        """What drops the pixels on other than training ground; None keeps all."""
+        if self.split is None:
+            return None
+        return GroundMask(self.split, (self.key.tile_id, self.key.sensing_start_utc), self.target)
 
     @property
     def directory(self) -> Path:

@@ -36,7 +36,10 @@ _RUN_ONLY_KEYS = (
     "run_id",
     "overwrite",
 )
-_STATS_ONLY_KEYS = ("stats_path", "save_histograms", "scenes", "max_pixels_per_scene", "sampling", "seed")
+_STATS_ONLY_KEYS = (
+    *("stats_path", "save_histograms", "scenes", "split", "split_plan"),
+    *("max_pixels_per_scene", "sampling", "seed"),
+)
 
 
 def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None) -> str:
@@ -48,7 +51,8 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Mapping
 
 def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     """Identify everything that a scene's histogram depends on."""
-    return _fingerprint([OUTPUT_VERSION, asdict(HistogramSettings.of(config)), _input_documents(plan)])
+    settings = asdict(HistogramSettings.of(config, plan.split))
+    return _fingerprint([OUTPUT_VERSION, settings, _input_documents(plan)])
 
 
 def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
@@ -205,7 +209,7 @@ def _backend_stats(plan: ScenePlan, config: PreprocessConfig) -> dict[str, Any] 
 def _normalization_document(config: PreprocessConfig, stats: Mapping[str, Any] | None) -> dict[str, Any]:
     if stats is None:
         return {"mode": config.normalize.mode}
-    keys = ("clip_low_by_band", "clip_high_by_band", "mean_by_band", "std_by_band", "fingerprint")
+    keys = ("clip_low_by_band", "clip_high_by_band", "mean_by_band", "std_by_band", "split", "fingerprint")
     return {"mode": config.normalize.mode, **{key: stats.get(key) for key in keys}}
 
 

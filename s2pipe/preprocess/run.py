@@ -18,6 +18,7 @@ from typing import Any
 from s2pipe.config import check_config
 from s2pipe.errors import ConfigError, Fault, OutputError, S2PipeError
 from s2pipe.files import check_writable
+from s2pipe.groundmask import load_ground_split
 from s2pipe.manifest import SceneKey, load_index
 from s2pipe.preprocess.angles import write_angles
 from s2pipe.preprocess.cache import CacheDamagedError
@@ -152,6 +153,10 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
         stats = load_stats(config.normalize.stats_path)
         check_stats_match(stats, config, str(config.normalize.stats_path))
     plan = make_plan(load_index(config.index_json), config)
+    if config.normalize.mode == "compute_only" and config.normalize.split_plan is not None:
+        split = load_ground_split(config.normalize.split_plan)
+        split.check_knows([s.key.tile_id for s in plan.scenes], str(config.normalize.split_plan))
+        plan = replace(plan, scenes=tuple(replace(scene, split=split) for scene in plan.scenes))
     _check_outputs(config)
     threading.Thread(target=_warm_up, args=(config,), daemon=True).start()
     run = _Run(config, plan)

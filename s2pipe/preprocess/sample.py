@@ -7,7 +7,6 @@ a few blocks of it.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from s2pipe.draws import mix, text_seed
 from s2pipe.manifest import SceneKey
 from s2pipe.preprocess.blocks import BandReader, scene_windows
 from s2pipe.preprocess.cfg import PreprocessConfig
@@ -108,7 +108,9 @@ def draw_from_blocks(plan: ScenePlan, config: PreprocessConfig) -> list[np.ndarr
     size = config.normalize.max_pixels_per_scene
     assert size is not None
     with ExitStack() as stack:
-        readers = open_bands(plan, config, stack)
+        readers: list[BandReader] = [*open_bands(plan, config, stack)]
+        if plan.ground is not None:
+            readers = [plan.ground.masked(reader) for reader in readers]
 
         def draw(number: int) -> np.ndarray:
             band = plan.bands[number]
@@ -212,12 +214,4 @@ def _lowest(priority: np.ndarray, values: np.ndarray, count: int) -> tuple[np.nd
 
 def band_seed(seed: int, key: SceneKey, band: str) -> int:
     """Return the 64-bit seed of a band of a scene."""
-    text = f"{seed}/{key.tile_id}/{key.sensing_start_utc}/{band}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
-
-
-def mix(value: np.ndarray) -> np.ndarray:
-    """Scramble 64-bit integers one to one: the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    return text_seed(f"{seed}/{key.tile_id}/{key.sensing_start_utc}/{band}")

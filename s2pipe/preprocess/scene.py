@@ -105,7 +105,7 @@ def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: s
     inputs_fingerprint : str
         Identifies the inputs in the result.
     """
-    settings = HistogramSettings.of(config)
+    settings = HistogramSettings.of(config, plan.split)
     size = config.normalize.max_pixels_per_scene
     if size is None:
         accumulator = _count_all(plan, config, settings)
@@ -132,7 +132,9 @@ def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: s
 def _count_all(plan: ScenePlan, config: PreprocessConfig, settings: HistogramSettings) -> Any:
     accumulator = None
     with dn_windows(plan, config, scene_windows(plan.target, config.output.tile_px)) as stream:
-        for _, dn in stream:
+        for window, dn in stream:
+            if plan.ground is not None:
+                plan.ground.apply(window, dn)
             # Made when the first window is there: importing Numba overlaps with decoding.
             accumulator = accumulator or _accumulator(plan, settings)
             accumulator.add(dn)
@@ -144,6 +146,8 @@ def _draw_pixels(plan: ScenePlan, config: PreprocessConfig) -> list[np.ndarray]:
     sampler = PixelSampler.of(plan.key, config)
     with dn_windows(plan, config, scene_windows(plan.target, config.output.tile_px)) as stream:
         for window, dn in stream:
+            if plan.ground is not None:
+                plan.ground.apply(window, dn)
             sampler.add(window, plan.target.width, dn)
     return list(sampler.drawn())
 

@@ -26,6 +26,7 @@ from s2pipe.files import atomic_path, write_json_atomic
 from s2pipe.manifest import SceneKey
 from s2pipe.preprocess.cfg import PreprocessConfig, bin_count
 from s2pipe.schema import NORMALIZE_STATS
+from s2pipe.split import SplitPlan
 
 MIN_STD = 1e-6
 """Least standard deviation, so that a constant band does not divide by zero."""
@@ -65,10 +66,12 @@ class HistogramSettings:
     """How pixels are drawn, ``blocks`` or ``pixels``; None when all pixels count."""
     seed: int
     """Seed of the draw; 0 when all pixels count."""
+    split: str | None = None
+    """Fingerprint of the split whose training ground counts; None counts all ground."""
 
     @classmethod
-    def of(cls, config: PreprocessConfig) -> HistogramSettings:
-        """Take the settings that matter from a configuration."""
+    def of(cls, config: PreprocessConfig, split: SplitPlan | None = None) -> HistogramSettings:
+        """Take the settings that matter from a configuration, and from the split if there is one."""
         normalize = config.normalize
         return cls(
             bands=config.band_names,
@@ -82,6 +85,7 @@ class HistogramSettings:
             max_pixels_per_scene=normalize.max_pixels_per_scene,
             sampling=normalize.sampling if normalize.max_pixels_per_scene is not None else None,
             seed=normalize.seed if normalize.max_pixels_per_scene is not None else 0,
+            split=None if split is None else split.rule_fingerprint,
         )
 
     @property

@@ -16,8 +16,8 @@ from s2pipe.preprocess.stats import HistogramSettings
 from s2pipe.schema import document_faults
 
 _BY_BAND = ("clip_low_by_band", "clip_high_by_band", "mean_by_band", "std_by_band")
-_SAMPLING = ("max_pixels_per_scene", "sampling", "seed")
-"""Settings of how many pixels were drawn, which do not change what the statistics mean."""
+_SAMPLING = ("max_pixels_per_scene", "sampling", "seed", "split")
+"""Settings of which pixels were drawn, which do not change what the statistics mean."""
 
 
 def load_stats(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -168,4 +168,85 @@ class RasterReader:
     def close(self) -> None:
         """Release the dataset and its cached blocks."""
         self._band = None
+        self._dataset = None
+
+
+def _scaling(band: Any) -> tuple[float, float, float] | None:
+    """Scale, offset and nodata of a band that stores scaled numbers, else None."""
+    scale, offset, nodata = band.GetScale(), band.GetOffset(), band.GetNoDataValue()
+    if scale in (None, 1.0) and offset in (None, 0.0):
+        return None
+    return (
+        1.0 if scale is None else scale,
+        0.0 if offset is None else offset,
+        float("nan") if nodata is None else nodata,
+    )
+
+
+class StackReader:
+    """Several bands of one raster, read together by windows. Use each reader from one thread at a time.
+
+    Parameters
+    ----------
+    path : str
+        Path as GDAL opens it.
+    bands : sequence of int, optional
+        Positions of the bands, from 0; None takes all, in order.
+    """
+
+    def __init__(self, path: str, bands: Sequence[int] | None = None) -> None:
+        self._path = path
+        self._dataset = _open(path, path)
+        self.shape_yx: tuple[int, int] = (self._dataset.RasterYSize, self._dataset.RasterXSize)
+        """Rows and columns of the raster."""
+        chosen = range(self._dataset.RasterCount) if bands is None else bands
+        self._bands = [band + 1 for band in chosen]
+        self._scaled = [_scaling(self._dataset.GetRasterBand(number)) for number in self._bands]
+
+    def read(self, window: Window, out: np.ndarray) -> None:
+        """Fill ``out``, (band, window.height, window.width), with the pixels of a window inside the raster.
+
+        Where the file declares a scale, floating-point ``out`` gets the values that are meant, NaN for nodata.
+
+        Raises
+        ------
+        RasterError
+            The file cannot be read there: cut short or damaged.
+        """
+        if out.shape != (len(self._bands), *window.shape_yx) or not out.flags.c_contiguous:
+            raise ValueError(
+                f"out must be C-contiguous, {len(self._bands)} bands of {window.shape_yx}, got {out.shape}"
+            )
+        gdal = gdal_module()
+        gdal.SetThreadLocalConfigOption("GDAL_NUM_THREADS", "1")
+        with quiet_gdal():
+            try:
+                done = self._dataset.ReadRaster(
+                    window.col,
+                    window.row,
+                    window.width,
+                    window.height,
+                    band_list=self._bands,
+                    buf_obj=out,
+                    buf_type=gdal_type(out.dtype),
+                )
+                reason = "" if done is not None else gdal.GetLastErrorMsg()
+            except RuntimeError as error:
+                done, reason = None, str(error)
+        if done is None:
+            raise RasterError(
+                f"{self._path}: cannot read rows {window.row}..{window.row_end - 1}, columns "
+                f"{window.col}..{window.col_end - 1} ({reason or 'no reason given'}); "
+                "the file is damaged or incomplete, run the step that wrote it again"
+            )
+        for values, scaling in zip(out, self._scaled, strict=True):
+            if scaling is not None and values.dtype.kind == "f":
+                scale, offset, nodata = scaling
+                missing = values == nodata
+                values *= np.float32(scale)
+                values += np.float32(offset)
+                values[missing] = np.nan
+
+    def close(self) -> None:
+        """Release the dataset and its cached blocks."""
         self._dataset = None

@@ -55,3 +55,12 @@ def test_the_angle_benchmarks_run(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=_environment(tmp_path), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_patch_benchmarks_run(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "benchmarks/bench_patches.py"]
+    done = subprocess.run(command, cwd=ROOT, env=_environment(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout

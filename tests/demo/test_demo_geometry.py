@@ -10,9 +10,9 @@ import pytest
 from s2pipe.demo import ProductSpec
 from s2pipe.demo.geometry import DETECTORS, nodes, polygon_area, swath_of
 from s2pipe.demo.mgrs import tile_origin
-from s2pipe.demo.projection import convergence_deg, utm_to_lonlat
 from s2pipe.demo.sun import sun_angles
 from s2pipe.errors import ConfigError, ProductError
+from s2pipe.projection import convergence_deg, utm_to_lonlat
 
 
 # Corners as real products of these tiles state them.

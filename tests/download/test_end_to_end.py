@@ -127,7 +127,7 @@ def test_the_command_plans_without_a_login_then_needs_one_then_fetches(products,
         refused = command(service, str(config_file), account=False)
         assert refused.returncode == 2 and "CDSE_USERNAME" in refused.stderr
         done = command(service, str(config_file), "--json")
-        assert done.returncode == 0 and json.loads(done.stdout)["done"] == ["T33UWQ 2025-12-10T10:03:19Z"]
+        assert done.returncode == 0 and json.loads(done.stdout)["done"] == ["T33UWQ/2025-12-10T10:03:19Z"]
         verified = command(service, str(config_file), "--verify", account=False)
         assert verified.returncode == 0 and "verified 9 file(s): 0 damaged" in verified.stderr
 

@@ -187,7 +187,7 @@ def test_one_failed_scene_leaves_the_others_complete(service, auth, configure, t
     service.faults.add(Fault("status", B02, None, status=500))
     result = run_download(configure(), auth)
     assert result.exit_code == 1
-    assert ([str(key) for key in result.done], len(result.failed)) == (["T33UWQ 2025-12-15T10:03:19Z"], 1)
+    assert ([str(key) for key in result.done], len(result.failed)) == (["T33UWQ/2025-12-15T10:03:19Z"], 1)
     assert "given up after 4 attempt(s): the service failed (500)" in result.failed[0].error
     assert assert_right(load_index(result.manifest_path)) == 13
     document = json.loads(result.run_manifest_path.read_text())

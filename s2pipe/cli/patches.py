@@ -1,0 +1,90 @@
+"""``s2pipe patches CONFIG``: shards from samples; ``--plan`` the split alone; ``--from-db`` shards from shards."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from s2pipe.cli.common import option, parse, print_json
+from s2pipe.cli.step import step_document, step_options
+from s2pipe.errors import UsageError
+from s2pipe.options import merged, overrides
+from s2pipe.steps import STEPS, build_config
+
+_EXTRA: list[tuple[str, Any, Any]] = [
+    (
+        "plan",
+        bool,
+        option(
+            "Write the split (split.json) and stop: no pixel is read, and --index-json may name the Step-1 manifest.",
+            "--plan",
+            default=False,
+        ),
+    ),
+    (
+        "from_db",
+        str,
+        option(
+            "Make new shards in --out-dir from existing ones: a DuckDB WHERE clause over patches.parquet, such as "
+            "\"cloud_fraction < 0.1 AND month = '2025-07'\". Balance, shard sizes and seed apply; nothing else is "
+            "computed again.",
+            "--from-db",
+            metavar="QUERY",
+        ),
+    ),
+    (
+        "db",
+        str,
+        option(
+            "With --from-db, the patch database; by default the one in the configuration file's out_dir.",
+            "--db",
+            metavar="FILE",
+        ),
+    ),
+]
+
+
+def main(name: str, arguments: list[str]) -> int:
+    """Run Step 3 or one of its parts."""
+    step = STEPS[name]
+    options = parse(
+        name,
+        f"{step.summary.capitalize()}.",
+        dataclasses.make_dataclass("PatchOptions", _EXTRA, bases=(step_options(step),), frozen=True),
+        arguments,
+    )
+    if options.plan and options.from_db is not None:
+        raise UsageError("--plan and --from-db exclude each other; give one of them")
+    if options.db is not None and options.from_db is None:
+        raise UsageError("--db has no effect without --from-db")
+    path, of_file = step_document(options, step)
+    given = overrides(options, step.config_class)
+    document = merged(of_file, given)
+    config = build_config(document, step, "command line" if path is None else str(path))
+    if options.plan:
+        from s2pipe.patches.run import plan_patches
+
+        result: Any = plan_patches(config)
+    elif options.from_db is not None:
+        from s2pipe.patches.reshard import reshard
+
+        result = reshard(config, _database(options, of_file), options.from_db)
+    else:
+        result = step.run_config(config)
+    if options.json:
+        print_json(result.summary())
+    return result.exit_code
+
+
+def _database(options: Any, of_file: dict[str, Any]) -> Path:
+    """The database to take patches from."""
+    from s2pipe.patches.database import DATABASE_NAME
+
+    if options.db is not None:
+        return Path(options.db)
+    if "out_dir" not in of_file:
+        raise UsageError(
+            "--from-db needs --db FILE, or a configuration file whose out_dir holds patches.parquet"
+        )
+    return Path(of_file["out_dir"]) / DATABASE_NAME

@@ -1,0 +1,1 @@
+"""Step 3: patches, splits and shards."""

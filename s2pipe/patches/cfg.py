@@ -1,0 +1,186 @@
+"""Configuration of Step 3 (``patches``). The text under a field feeds ``--help``, the schema and the docs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from s2pipe.config import Rule
+from s2pipe.errors import Fault
+from s2pipe.split import SplitBy, SplitName
+
+_FRACTION = Rule({"minimum": 0.0, "maximum": 1.0})
+_AT_LEAST_ONE = Rule({"minimum": 1})
+_NOT_NEGATIVE = Rule({"minimum": 0})
+
+
+@dataclass(frozen=True)
+class QualityConfig:
+    """Which patches are worth training on. Shares are of all pixels of a patch, padding included."""
+
+    min_valid: Annotated[float, _FRACTION] = 0.5
+    """Least share of valid pixels (all mask channels 1), 0 to 1."""
+    max_ignore: Annotated[float, _FRACTION] = 1.0
+    """Greatest share of pixels labelled ignore_index, 0 to 1; needs labels below 1."""
+    max_cloud: Annotated[float, _FRACTION] = 1.0
+    """Greatest cloudy share of the valid pixels, 0 to 1; needs labels below 1."""
+    min_classes: Annotated[int, _NOT_NEGATIVE] = 0
+    """Least number of different labels, ignore_index left out; needs labels above 0."""
+    cloud_labels: tuple[int, ...] | None = None
+    """Labels that mean cloud; null takes what SCL's cloud classes 8, 9 and 10 became."""
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Which ground trains, validates and tests. The three shares add up to 1."""
+
+    train: Annotated[float, _FRACTION] = 0.8
+    """Share of training, 0 to 1."""
+    val: Annotated[float, _FRACTION] = 0.1
+    """Share of validation, 0 to 1."""
+    test: Annotated[float, _FRACTION] = 0.1
+    """Share of testing, 0 to 1."""
+    by: SplitBy = "cell"
+    """What is drawn: ground cells, whole tiles, days (in order of time) together with cells, names listed in a
+    file, or single patches (random: refused where patches may overlap)."""
+    buffer_m: Annotated[float, _NOT_NEGATIVE] = 0.0
+    """Least distance between patches of different splits in metres."""
+    seed: Annotated[int, _NOT_NEGATIVE] = 0
+    """Seed of the draw."""
+    cell_m: Annotated[int, Rule({"minimum": 100, "maximum": 5_000_000})] = 20_000
+    """Side of the ground cells in metres. Patches on the border of two splits are dropped: the larger the cells,
+    the fewer they are, and the less mixed the splits."""
+    file: Path | None = None
+    """With by: file, a split that was planned before (split.json), or JSON or YAML with one of the keys cells or
+    tiles, holding {name: train | val | test}."""
+    same_ground: bool = False
+    """With by: time, draw no cells: the same ground may then be in several splits, at different times."""
+
+
+@dataclass(frozen=True)
+class BalanceConfig:
+    """Fewer patches where there are too many. What is left depends on names and the seed alone."""
+
+    splits: tuple[SplitName, ...] = ("train",)
+    """Splits that are balanced; validation and test usually keep their natural distribution."""
+    class_weights: dict[int, float] | None = None
+    """Label -> weight of its pixels (labels left out: 1): when patches are dropped, one with twice the mean weight
+    is kept as readily as two; weight 0 drops it. Null treats all alike."""
+    max_patches: Annotated[int | None, _AT_LEAST_ONE] = None
+    """Most patches of a split; null sets no limit."""
+    max_per_cell: Annotated[int | None, _AT_LEAST_ONE] = None
+    """Most patches of one ground cell in a split; null sets no limit."""
+    max_per_tile: Annotated[int | None, _AT_LEAST_ONE] = None
+    """Most patches of one tile in a split; null sets no limit."""
+    max_per_month: Annotated[int | None, _AT_LEAST_ONE] = None
+    """Most patches of one calendar month (2025-07) in a split; null sets no limit."""
+
+
+@dataclass(frozen=True)
+class ShardConfig:
+    """WebDataset shards."""
+
+    max_count: Annotated[int, _AT_LEAST_ONE] = 1000
+    """Most samples of a shard."""
+    max_bytes: Annotated[int | None, Rule({"minimum": 1_000_000})] = None
+    """Most bytes of a shard (at least one sample all the same); null sets no limit."""
+    dtype: Literal["float32", "float16"] = "float32"
+    """Type of x.npy and angles.npy."""
+    equal_counts: bool = False
+    """Give every shard of a split the same number of samples, dropping the few that are left over: ranks of
+    distributed training then see equally many."""
+    multiple_of: Annotated[int, _AT_LEAST_ONE] = 1
+    """Make the number of shards of a split a multiple of this (ranks times loading workers)."""
+
+
+@dataclass(frozen=True)
+class PatchConfig:
+    """Step 3: cut patches out of the samples of Step 2, split them by ground, and pack them into shards."""
+
+    index_json: Path
+    """Step-2 index (meta/step2/index.json); with --plan the Step-1 manifest will do."""
+    out_dir: Path
+    """Directory for shards, patch database and summary."""
+    patch_size: Annotated[int, Rule({"minimum": 1, "maximum": 16384})] = 256
+    """Side of a patch in pixels."""
+    stride: Annotated[int | None, _AT_LEAST_ONE] = None
+    """Distance between patches in pixels; less than patch_size makes them overlap, null means patch_size."""
+    edges: Literal["drop", "pad"] = "drop"
+    """Windows that reach over the right and lower edge are left out, or filled up with invalid pixels."""
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    """Which patches are kept."""
+    split: SplitConfig = field(default_factory=SplitConfig)
+    """Training, validation, test."""
+    balance: BalanceConfig = field(default_factory=BalanceConfig)
+    """Limits and weights."""
+    shards: ShardConfig = field(default_factory=ShardConfig)
+    """How samples are packed."""
+    dedupe: bool = False
+    """Of patches that different tiles cut from the same ground at the same time, keep one."""
+    group: Literal["none", "cell"] = "none"
+    """cell: one sample holds all dates of one window of a tile's grid, (T, C, H, W)."""
+    max_t: Annotated[int | None, _AT_LEAST_ONE] = None
+    """With group: cell, the length of the time axis: shorter series are padded, longer ones keep dates spread
+    evenly; null keeps all dates."""
+    seed: Annotated[int, _NOT_NEGATIVE] = 0
+    """Seed of the shuffle and of balancing."""
+    num_workers: Annotated[int, _NOT_NEGATIVE] = 0
+    """Threads that read and write; 0 means all cores. Results do not depend on it."""
+    max_scenes: Annotated[int | None, _AT_LEAST_ONE] = None
+    """Use only the first samples of the index (ordered by tile and time); null takes all."""
+    overwrite: bool = False
+    """Write everything anew, the split as well."""
+
+    @property
+    def step_px(self) -> int:
+        """Distance between patches in pixels."""
+        return self.stride or self.patch_size
+
+
+def rule_faults(config: PatchConfig) -> list[Fault]:
+    """Return the faults of a configuration that its JSON Schema cannot express.
+
+    Parameters
+    ----------
+    config : PatchConfig
+        A configuration whose types and choices are already right.
+
+    Returns
+    -------
+    list of Fault
+        Paths are relative to the configuration (``split.train``).
+    """
+    faults = _split_faults(config)
+    if config.max_t is not None and config.group != "cell":
+        faults.append(Fault("max_t", "has no effect without group: cell; leave it out, or set group"))
+    if any(weight < 0 for weight in (config.balance.class_weights or {}).values()):
+        faults.append(Fault("balance.class_weights", "expected weights >= 0"))
+    return faults
+
+
+def _split_faults(config: PatchConfig) -> list[Fault]:
+    split, faults = config.split, []
+    total = split.train + split.val + split.test
+    if abs(total - 1.0) > 1e-9:
+        faults.append(Fault("split", f"expected train + val + test = 1, got {total:g}"))
+    if (split.file is not None) != (split.by == "file"):
+        message = "is needed with by: file" if split.file is None else "has no effect unless by is file"
+        faults.append(Fault("split.file", message))
+    if split.same_ground and split.by != "time":
+        faults.append(
+            Fault("split.same_ground", f"is only for by: time, got by: {split.by}; the others divide ground")
+        )
+    if split.by == "random" and config.step_px < config.patch_size:
+        faults.append(
+            Fault(
+                "split.by",
+                f"a random split of overlapping patches (stride {config.step_px} < patch_size {config.patch_size}) "
+                "would put the same ground into training and test; use by: cell, or stride >= patch_size",
+            )
+        )
+    if split.by == "random" and split.buffer_m > 0:
+        faults.append(
+            Fault("split.buffer_m", "a random split cannot keep patches apart; use by: cell, or buffer_m: 0")
+        )
+    return faults

@@ -1,0 +1,337 @@
+"""Step 3 from a configuration to shards: candidates, scores, split, balance, packing, database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from s2pipe.config import check_config, to_plain
+from s2pipe.errors import S2PipeError
+from s2pipe.files import locked
+from s2pipe.manifest import load_index
+from s2pipe.patches.balance import balance
+from s2pipe.patches.cfg import PatchConfig, rule_faults
+from s2pipe.patches.database import DATABASE_NAME, Places, need, write_database
+from s2pipe.patches.dedupe import drop_duplicates
+from s2pipe.patches.describe import Dataset, shared_facts
+from s2pipe.patches.layout import (
+    Groups,
+    ShardPlan,
+    has_whole_tiles,
+    plan_shards,
+    shuffled,
+    single_groups,
+    time_groups,
+)
+from s2pipe.patches.publish import Publication, is_published, read_shards_json
+from s2pipe.patches.quality import ScoreSettings, apply_filters, score_all, score_settings
+from s2pipe.patches.shards import ShardRecord, ShardWriter
+from s2pipe.patches.splits import (
+    candidates,
+    drop_by_ground,
+    grounds_of_manifest,
+    grounds_of_samples,
+    resolve_plan,
+    write_plan,
+)
+from s2pipe.patches.summary import summary_document
+from s2pipe.patches.tarball import most_sample_bytes
+from s2pipe.patches.windows import PatchTable
+from s2pipe.progress import Progress
+from s2pipe.raster.gdalenv import gdal_module
+from s2pipe.samples import Sample, load_samples
+from s2pipe.schema import STEP1_INDEX, document_faults
+from s2pipe.split import SPLITS, SplitPlan
+
+log = logging.getLogger("s2pipe.patches")
+_CACHE_BYTES = {"shared": 64 << 20, "whole": 8 << 20}
+"""GDAL's block cache for each worker: the tiles that neighbouring windows of a chunk share, or the ones being read
+where windows are made of whole tiles. GDAL's default is 5 % of memory; more than is used costs time as well."""
+_BORDER_WARNING = 0.25
+
+
+@dataclass
+class PatchResult:
+    """What a run did."""
+
+    out_dir: Path
+    """Output directory."""
+    split_path: Path | None = None
+    """The split."""
+    candidates: int = 0
+    """Windows looked at."""
+    kept: int = 0
+    """Patches in shards."""
+    shards: list[ShardRecord] = field(default_factory=list)
+    """All shards."""
+    shards_written: int = 0
+    """Those written now; the others were complete."""
+    failed: list[str] = field(default_factory=list)
+    """Samples of Step 2 that could not be read."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every sample was read, 1 when some failed."""
+        return 1 if self.failed else 0
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for ``--json``."""
+        return {
+            "out_dir": str(self.out_dir),
+            "split_path": None if self.split_path is None else str(self.split_path),
+            "candidates": self.candidates,
+            "kept": self.kept,
+            "shards": [record.path for record in self.shards],
+            "shards_written": self.shards_written,
+            "samples_by_split": {
+                name: sum(r.count for r in self.shards if r.split == name) for name in SPLITS
+            },
+            "failed": self.failed,
+        }
+
+
+def check(config: PatchConfig) -> None:
+    """Check a configuration, raising :class:`~s2pipe.errors.ConfigError` with every fault."""
+    check_config(config, lambda document: document_faults(document, "patches_config"), rule_faults, "patches")
+
+
+def core_count(num_workers: int) -> int:
+    """Number of threads: the configured one, or the cores that this process may use for 0."""
+    if num_workers:
+        return num_workers
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows
+        return os.cpu_count() or 1
+
+
+def plan_patches(config: PatchConfig) -> PatchResult:
+    """Write the split of a dataset without reading a pixel: ``s2pipe patches --plan``.
+
+    Parameters
+    ----------
+    config : PatchConfig
+        ``index_json`` may be the Step-1 manifest or the Step-2 index.
+
+    Returns
+    -------
+    PatchResult
+        With the path of the split; Step 2's ``normalize.split_plan`` takes it.
+
+    Raises
+    ------
+    S2PipeError
+        The configuration, or the split that is there already, does not allow it.
+    """
+    check(config)
+    if _is_manifest(config.index_json):
+        grounds = grounds_of_manifest(load_index(config.index_json))
+    else:
+        grounds = grounds_of_samples(load_samples(config.index_json))
+    with only_one(config.out_dir):
+        path = write_plan(config, resolve_plan(config, grounds))
+    log.info("%s: split of %d scene(s) by %s", path, len(grounds), config.split.by)
+    return PatchResult(config.out_dir, path)
+
+
+def _is_manifest(path: Path) -> bool:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False  # the loader of the Step-2 index says what is wrong
+    return isinstance(document, dict) and document.get("schema") == STEP1_INDEX
+
+
+@contextmanager
+def only_one(out_dir: Path) -> Iterator[None]:
+    """One run at a time in a directory."""
+    with locked(out_dir / ".lock", wait=False):
+        yield
+
+
+def run_patches(config: PatchConfig) -> PatchResult:
+    """Run Step 3 over the samples of a Step-2 index.
+
+    Parameters
+    ----------
+    config : PatchConfig
+        What to do.
+
+    Returns
+    -------
+    PatchResult
+        Shards and counts. A sample that cannot be read does not stop the others.
+
+    Raises
+    ------
+    S2PipeError
+        Anything that is wrong before the first pixel: configuration, missing inputs, a split planned otherwise.
+    """
+    check(config)
+    need("pyarrow.parquet")
+    gdal = gdal_module()
+    samples = load_samples(config.index_json, config.max_scenes)
+    facts = shared_facts(samples, config)
+    cache = gdal.GetCacheMax()
+    with only_one(config.out_dir):
+        workers = core_count(config.num_workers)
+        gdal.SetCacheMax(min(3, workers) * _CACHE_BYTES["whole" if has_whole_tiles(config) else "shared"])
+        try:
+            plan = resolve_plan(config, grounds_of_samples(samples))
+            return _Run(config, samples, plan, facts).work(workers)
+        finally:
+            gdal.SetCacheMax(cache)
+
+
+class _Run:
+    """One run."""
+
+    def __init__(
+        self, config: PatchConfig, samples: list[Sample], plan: SplitPlan, facts: dict[str, Any]
+    ) -> None:
+        self.config = config
+        self.samples = samples
+        self.plan = plan
+        self.facts = facts
+        self.fingerprint = run_fingerprint(config, plan, facts)
+        self.result = PatchResult(config.out_dir)
+
+    def work(self, workers: int) -> PatchResult:
+        """Do everything that is not there yet."""
+        config = self.config
+        if not config.overwrite and is_published(config.out_dir, self.fingerprint):
+            return self._unchanged()
+        table = candidates(self.samples, config, self.plan)
+        self._warn_of_leaking_statistics()
+        settings = score_settings(table, self.samples, config)
+        self.result.split_path = write_plan(config, self.plan)
+        self._score(table, settings, workers)
+        groups = self._choose(table)
+        plans, dataset = self._pack(table, groups)
+        publication = Publication(config.out_dir, keep_known=not config.overwrite)
+        writer = ShardWriter(dataset, workers, publication.known)
+        with Progress("shards", len(plans)) as progress:
+            records = writer.write(plans, lambda record: progress.step(record.path))
+        places = Places.of(len(table), groups, plans, writer.offsets)
+        write_database(
+            config.out_dir / DATABASE_NAME,
+            table,
+            self.samples,
+            self.plan.grid,
+            config.patch_size,
+            ([plan.path for plan in plans], places),
+        )
+        tiles, months = sample_tiles(self.samples), sample_months(self.samples)
+        summary = summary_document(table, tiles, months, self.plan, self.result.failed)
+        facts = {
+            **self.facts,
+            "patch_size": config.patch_size,
+            "stride": config.step_px,
+            "group": config.group,
+        }
+        publication.finish(records, facts, summary, self._about())
+        self.result.candidates, self.result.kept = len(table), int(table.kept.sum())
+        self.result.shards, self.result.shards_written = records, writer.written
+        return self.result
+
+    def _warn_of_leaking_statistics(self) -> None:
+        normalization = self.facts["normalization"]
+        if normalization["mode"] != "apply_with_stats" or self.config.split.train == 1.0:
+            return
+        if normalization.get("split") != self.plan.rule_fingerprint:
+            log.warning(
+                "the samples were normalised with statistics that were not restricted to the training ground of this "
+                "split; to restrict them, run pass 1 with normalize.split train and normalize.split_plan %s",
+                self.config.out_dir / "split.json",
+            )
+
+    def _about(self) -> dict[str, Any]:
+        # A run with failed samples is not complete: the next one tries them again.
+        fingerprint = None if self.result.failed else self.fingerprint
+        return {
+            "fingerprint": fingerprint,
+            "config": to_plain(self.config),
+            "split": self.plan.rule_fingerprint,
+        }
+
+    def _unchanged(self) -> PatchResult:
+        document = read_shards_json(self.config.out_dir)
+        self.result.split_path = write_plan(self.config, self.plan)
+        self.result.shards = [ShardRecord(**record) for record in document["shards"]]
+        self.result.candidates, self.result.kept = document["candidates"], document["kept"]
+        log.info("%s is up to date: %d shard(s)", self.config.out_dir, len(self.result.shards))
+        return self.result
+
+    def _score(self, table: PatchTable, settings: dict[int, ScoreSettings], workers: int) -> None:
+        with Progress("samples", len(self.samples)) as progress:
+
+            def report(sample: Sample, error: S2PipeError | None) -> None:
+                if error is not None:
+                    log.error("%s failed: %s", sample.name, error)
+                    self.result.failed.append(sample.name)
+                progress.step(sample.name)
+
+            score_all(table, self.samples, settings, workers, report)
+
+    def _choose(self, table: PatchTable) -> Groups:
+        """Drop what is not wanted, and say so; group the rest."""
+        config = self.config
+        apply_filters(table, config.quality)
+        wanted = int(table.kept.sum())
+        drop_by_ground(table)
+        lost = wanted - int(table.kept.sum())
+        if lost > _BORDER_WARNING * wanted:
+            log.warning(
+                "%d of %d good patches show ground of several splits and are dropped; larger split.cell_m (now %d), "
+                "smaller patches or a smaller stride lose fewer",
+                lost,
+                wanted,
+                config.split.cell_m,
+            )
+        if config.split.same_ground:
+            log.warning("split.same_ground: the same ground is in several splits, at different times")
+        if config.dedupe:
+            drop_duplicates(table, self.samples, config)
+        names = [f"{config.seed}/balance/{sample.name}" for sample in self.samples]
+        balance(table, names, sample_months(self.samples), sample_tiles(self.samples), config.balance)
+        if config.group == "cell":
+            return time_groups(table, self.samples, config.max_t)
+        return single_groups(table)
+
+    def _pack(self, table: PatchTable, groups: Groups) -> tuple[list[ShardPlan], Dataset]:
+        dataset = Dataset(self.config, self.samples, table, groups, self.plan.grid)
+        longest = max((int(n) for n in groups.starts[1:] - groups.starts[:-1]), default=1)
+        most = most_sample_bytes(dataset.members(longest), len(table.labels), longest)
+        order = shuffled(table, groups, self.samples, self.config)
+        plans = plan_shards(table, groups, order, self.config, most)
+        for name in SPLITS:
+            if getattr(self.config.split, name) > 0 and not any(plan.split == name for plan in plans):
+                log.warning("no patch is left for %s; see %s", name, self.config.out_dir / "summary.json")
+        return plans, dataset
+
+
+_RUN_ONLY_KEYS = ("index_json", "out_dir", "num_workers", "overwrite")
+
+
+def run_fingerprint(config: PatchConfig, plan: SplitPlan, facts: dict[str, Any]) -> str:
+    """Identify everything that the outputs depend on."""
+    effective = {key: value for key, value in to_plain(config).items() if key not in _RUN_ONLY_KEYS}
+    text = json.dumps([effective, plan.rule_fingerprint, facts], sort_keys=True)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def sample_months(samples: Sequence[Sample]) -> list[str]:
+    """Calendar month of each sample, ``2025-12``."""
+    return [sample.sensing_start_utc[:7] for sample in samples]
+
+
+def sample_tiles(samples: Sequence[Sample]) -> list[str]:
+    """Tile of each sample."""
+    return [sample.tile_id for sample in samples]

@@ -1,0 +1,88 @@
+"""``summary.json``: what was kept and what was dropped, so that the bias of a filter can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from s2pipe.patches.windows import REASONS, PatchTable
+from s2pipe.schema import STEP3_SUMMARY
+from s2pipe.split import SPLITS, SplitPlan
+
+_CLOUD_BINS = 10
+
+
+def summary_document(
+    table: PatchTable, tiles: Sequence[str], months: Sequence[str], plan: SplitPlan, failed: Sequence[str]
+) -> dict[str, Any]:
+    """Count candidates, kept and dropped.
+
+    Parameters
+    ----------
+    table : PatchTable
+        All candidates.
+    tiles, months : sequence of str
+        Tile and calendar month of each sample.
+    plan : SplitPlan
+        The split.
+    failed : sequence of str
+        Samples that could not be read.
+    """
+    kept = table.kept
+    reasons = np.bincount(table.reason, minlength=len(REASONS)).tolist()
+    return {
+        "schema": STEP3_SUMMARY,
+        "candidates": len(table),
+        "kept": int(kept.sum()),
+        "dropped": int((~kept).sum()),
+        "dropped_by_reason": {
+            str(name): count for name, count in zip(REASONS, reasons, strict=True) if name and count
+        },
+        "by_split": _by_name([*SPLITS, "none"], table.split % (len(SPLITS) + 1), kept),
+        "by_tile": _by_sample(tiles, table, kept),
+        "by_month": _by_sample(months, table, kept),
+        "by_class": _by_class(table, kept),
+        "by_cloud_cover": _by_cloud(table, kept),
+        "split": {
+            "by": plan.by,
+            "fingerprint": plan.rule_fingerprint,
+            "separates_ground": not plan.same_ground,
+        },
+        "unreadable": list(failed),
+    }
+
+
+def _by_name(names: Sequence[str], codes: np.ndarray, kept: np.ndarray) -> dict[str, dict[str, int]]:
+    """Kept and dropped by code; a code of -1 modulo the number of names is the last name."""
+    counts = np.bincount(codes.astype(np.int64) * 2 + kept, minlength=2 * len(names)).reshape(-1, 2).tolist()
+    return {
+        name: {"kept": yes, "dropped": no} for name, (no, yes) in zip(names, counts, strict=True) if no or yes
+    }
+
+
+def _by_sample(of_sample: Sequence[str], table: PatchTable, kept: np.ndarray) -> dict[str, dict[str, int]]:
+    names, codes = np.unique(np.array(of_sample, str), return_inverse=True)
+    return _by_name(names.tolist(), codes[table.scene], kept)
+
+
+def _by_class(table: PatchTable, kept: np.ndarray) -> dict[str, dict[str, int]]:
+    result = {}
+    for column, label in enumerate(table.labels):
+        counts = table.counts[:, column]
+        result[str(label)] = {
+            "kept_patches": int(np.count_nonzero(counts[kept])),
+            "dropped_patches": int(np.count_nonzero(counts[~kept])),
+            "kept_pixels": int(counts[kept].sum(dtype=np.int64)),
+            "dropped_pixels": int(counts[~kept].sum(dtype=np.int64)),
+        }
+    return result
+
+
+def _by_cloud(table: PatchTable, kept: np.ndarray) -> dict[str, dict[str, int]]:
+    """By tenths of cloudy valid pixels; patches without labels are in none."""
+    known = ~np.isnan(table.cloud)
+    tenth = np.minimum((table.cloud[known] * _CLOUD_BINS).astype(np.int64), _CLOUD_BINS - 1)
+    names = [f"{i / _CLOUD_BINS:g}-{(i + 1) / _CLOUD_BINS:g}" for i in range(_CLOUD_BINS)]
+    return _by_name(names, tenth, kept[known])

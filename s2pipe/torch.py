@@ -1,0 +1,168 @@
+"""PyTorch datasets over what Step 3 wrote, or straight over the samples of Step 2.
+
+Only this module imports PyTorch; ``import s2pipe`` does not.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2pipe.errors import DependencyError, MissingInputError
+
+try:
+    import torch
+    from torch.utils.data import IterableDataset, get_worker_info
+except ImportError as error:
+    raise DependencyError(
+        f"PyTorch cannot be imported: {error}\ns2pipe.torch needs it: see pytorch.org for the build of your machine, "
+        "or read the shards with webdataset, which does without."
+    ) from error
+
+from s2pipe.patches.cfg import PatchConfig
+from s2pipe.patches.windows import grid_windows
+from s2pipe.raster.grid import Window
+from s2pipe.raster.reader import StackReader
+from s2pipe.samples import Sample, load_samples
+
+Transform = Callable[[dict[str, Any]], Any]
+
+
+class PatchDataset(IterableDataset):  # type: ignore[type-arg]
+    """Samples as dictionaries: ``key``, ``x`` and, where there are any, ``y``, ``angles`` (tensors), ``json`` (dict).
+
+    Parameters
+    ----------
+    path : Path
+        ``shards.json`` of Step 3; or the index of Step 2, whose windows are then cut on the fly, unfiltered and
+        without a split: for looking around and for inference.
+    split : str
+        ``train``, ``val`` or ``test``; has no meaning for an index of Step 2.
+    shuffle : bool or int
+        Change the order of the shards (of the scenes) with every epoch, by this seed; the order inside a shard is
+        random already.
+    share : (int, int)
+        Rank and number of processes: this one takes every so many-th shard. ``shards.equal_counts`` and
+        ``multiple_of`` make all shares equal.
+    transform : callable, optional
+        Applied to every dictionary.
+    windows : (int, int)
+        For an index of Step 2: patch size and stride in pixels.
+
+    Notes
+    -----
+    The shards of a process are divided among the workers of its ``DataLoader``.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        split: str = "train",
+        *,
+        shuffle: bool | int = False,
+        share: tuple[int, int] = (0, 1),
+        transform: Transform | None = None,
+        windows: tuple[int, int] = (256, 256),
+    ) -> None:
+        self._path = Path(path)
+        document = json.loads(self._path.read_bytes())
+        self._shuffle, self._transform, self._share = shuffle, transform, share
+        self._epoch = 0
+        size, stride = windows
+        self._config = PatchConfig(self._path, self._path.parent, patch_size=size, stride=stride)
+        self._units: Sequence[Any]
+        if "shards" in document:
+            records = [record for record in document["shards"] if record["split"] == split]
+            self._units = [self._path.parent / record["path"] for record in records]
+            self._counts = [record["count"] for record in records]
+        else:
+            self._units = load_samples(self._path)
+            self._counts = [len(grid_windows(sample.grid, self._config)[0]) for sample in self._units]
+        if not self._units:
+            raise MissingInputError(
+                f"{self._path}: there is no shard of {split}", [], "See summary.json beside it."
+            )
+        self.about: dict[str, Any] = {
+            key: document[key] for key in document if key not in ("shards", "samples")
+        }
+        """Bands, unit, normalization, labels, class weights: what ``shards.json`` says of all samples."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch; without it every epoch has the first one's."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Number of samples of this process."""
+        rank, world = self._share
+        return sum(self._counts[place] for place in self._order()[rank::world])
+
+    def __iter__(self) -> Iterator[Any]:
+        rank, world = self._share
+        worker = get_worker_info()
+        first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        for place in self._order()[rank::world][first::step]:
+            unit = self._units[place]
+            read = _windows(unit, self._config) if isinstance(unit, Sample) else _samples(unit)
+            for item in read:
+                yield item if self._transform is None else self._transform(item)
+
+    def _order(self) -> list[int]:
+        order = list(range(len(self._units)))
+        if self._shuffle is not False:
+            random.Random(f"{int(self._shuffle)}/{self._epoch}").shuffle(order)
+        return order
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    # Loss functions want signed labels, and PyTorch has no uint16.
+    return torch.from_numpy(values.astype(np.int64) if values.dtype.kind == "u" else values)
+
+
+def _samples(path: Path) -> Iterator[dict[str, Any]]:
+    """Samples of a shard, one after the other."""
+    item: dict[str, Any] = {}
+    with tarfile.open(path, "r|") as archive:
+        for member in archive:
+            key, _, suffix = member.name.partition(".")
+            if item and item["key"] != key:
+                yield item
+                item = {}
+            stream = archive.extractfile(member)
+            assert stream is not None  # every member is a plain file
+            data = stream.read()
+            item["key"] = key
+            if suffix == "json":
+                item["json"] = json.loads(data)
+            else:
+                item[suffix.removesuffix(".npy")] = _tensor(np.load(io.BytesIO(data), allow_pickle=False))
+    if item:
+        yield item
+
+
+def _windows(sample: Sample, config: PatchConfig) -> Iterator[dict[str, Any]]:
+    """Windows of a sample of Step 2."""
+    paths = {"x": sample.x_path, "y": sample.y_path, "angles": sample.angles_path}
+    readers = {name: StackReader(str(path)) for name, path in paths.items() if path is not None}
+    bands = {"x": len(sample.x_bands), "y": 1, "angles": len(sample.angle_bands)}
+    size = config.patch_size
+    for row, col in zip(*(part.tolist() for part in grid_windows(sample.grid, config)), strict=True):
+        item: dict[str, Any] = {"key": f"{sample.name}_r{row:05d}_c{col:05d}"}
+        for name, reader in readers.items():
+            dtype = sample.labels.dtype if name == "y" and sample.labels is not None else "float32"
+            out = np.empty((bands[name], size, size), dtype)
+            reader.read(Window(row, col, size, size), out)
+            item[name] = _tensor(out[0] if name == "y" else out)
+        place = {
+            "tile_id": sample.tile_id,
+            "sensing_start_utc": sample.sensing_start_utc,
+            "row": row,
+            "col": col,
+        }
+        yield {**item, "json": place}

@@ -1,0 +1,148 @@
+"""Small Step-2 datasets, written directly: any grid, any date, pixels that tell where they are from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from osgeo import osr
+
+from s2pipe.raster.grid import Grid
+from s2pipe.raster.writer import TiffSpec, TiffWriter
+from s2pipe.schema import SAMPLE_META, STEP2_INDEX
+
+IGNORE = 255
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One sample to write."""
+
+    tile_id: str = "T33UWQ"
+    sensing: str = "2025-07-01T10:00:00Z"
+    epsg: int = 32633
+    ulx: float = 499980.0
+    uly: float = 5500020.0
+    shape_yx: tuple[int, int] = (300, 420)
+    pixel: float = 20.0
+    labels: bool = True
+    angles: bool = False
+    mapping: dict | None = None
+    bands: tuple[str, ...] = ("B02", "B03")
+    nodata_right: int = 0
+    """Columns without data at the right edge."""
+    mean: float = 0.0
+
+    @property
+    def grid(self) -> Grid:
+        spatial = osr.SpatialReference()
+        spatial.ImportFromEPSG(self.epsg)
+        transform = (self.ulx, self.pixel, 0.0, self.uly, 0.0, -self.pixel)
+        return Grid(spatial.ExportToWkt(), transform, self.shape_yx)
+
+    @property
+    def directory(self) -> str:
+        return f"processed/tile={self.tile_id}/sensing={self.sensing.replace(':', '')}"
+
+
+def pixels(scene: Scene, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Values of x.tif and y.tif."""
+    rng = np.random.default_rng(seed)
+    height, width = scene.shape_yx
+    x = rng.normal(size=(len(scene.bands) + 1, height, width)).astype(np.float32)
+    x[-1] = 1.0
+    if scene.nodata_right:
+        x[:, :, width - scene.nodata_right :] = 0.0
+    classes = np.array([4, 5, 6, 8, 9, IGNORE], np.uint8)
+    blocks = rng.integers(0, len(classes), (height // 16 + 1, width // 16 + 1))
+    y = classes[np.kron(blocks, np.ones((16, 16), np.int64))[:height, :width]]
+    return x, y
+
+
+def write_step2(root: Path, scenes: list[Scene]) -> Path:
+    """Write samples, their ``meta.json`` and the index; return the path of the latter."""
+    entries = [_write_scene(root, scene, number) for number, scene in enumerate(scenes)]
+    index = root / "meta" / "step2" / "index.json"
+    index.parent.mkdir(parents=True, exist_ok=True)
+    document = {"schema": STEP2_INDEX, "output": {"out_dir": str(root)}, "samples": entries}
+    index.write_text(json.dumps(document))
+    return index
+
+
+def _write(path: Path, grid: Grid, names: tuple[str, ...], data: np.ndarray, nodata: float | None) -> dict:
+    with TiffWriter(path, TiffSpec(grid, names, data.dtype.name, nodata)) as writer:
+        for window in grid.block_windows(256, grid.width):
+            writer.write(window, np.ascontiguousarray(data[:, window.row : window.row_end]))
+    return {
+        "dtype": data.dtype.name,
+        "band_names": list(names),
+        "nodata": nodata,
+        "shape": list(data.shape),
+        "grid": _grid(grid),
+    }
+
+
+def _grid(grid: Grid) -> dict:
+    return {
+        "crs_wkt": grid.crs_wkt,
+        "geotransform": list(grid.geotransform),
+        "shape_yx": list(grid.shape_yx),
+    }
+
+
+def _write_scene(root: Path, scene: Scene, number: int) -> dict:
+    directory = root / scene.directory
+    directory.mkdir(parents=True, exist_ok=True)
+    x, y = pixels(scene, number)
+    grid = scene.grid
+    files = {"x": ("x.tif", (*scene.bands, "valid"), x, None)}
+    if scene.labels:
+        files["y"] = ("y.tif", ("label",), y[np.newaxis], IGNORE)
+    if scene.angles:
+        files["angles"] = ("angles.tif", ("sun_zen_sin", "sun_zen_cos"), x[:2] * np.float32(0.5), None)
+    assets, paths = {}, {}
+    for kind, (name, bands, data, nodata) in files.items():
+        paths[kind] = f"{scene.directory}/{name}"
+        assets[kind] = {"path": paths[kind], **_write(directory / name, grid, bands, data, nodata)}
+    labels, counts = np.unique(y, return_counts=True)
+    stats = {"ignore_index": IGNORE, "counts": {str(k): int(n) for k, n in zip(labels, counts, strict=True)}}
+    mapping = None if scene.mapping is None else {str(k): v for k, v in scene.mapping.items()}
+    meta = {
+        "schema": SAMPLE_META,
+        "created_utc": "2026-01-01T00:00:00Z",
+        "key": {"tile_id": scene.tile_id, "sensing_start_utc": scene.sensing},
+        "paths": paths,
+        "files": list(paths.values()),
+        "assets": assets,
+        "grid": _grid(grid),
+        "source_products": {"l1c": None, "l2a": None},
+        "inputs": [],
+        "radiometry": {
+            "unit": "toa_reflectance",
+            "offset_by_band": dict.fromkeys(scene.bands, 0.0),
+            "quantification_by_band": dict.fromkeys(scene.bands, 1e4),
+        },
+        "resampling": {},
+        "normalization": {"mode": "apply_with_stats", "mean_by_band": dict.fromkeys(scene.bands, scene.mean)},
+        "valid_coverage": {"valid": 1.0},
+        "labels": {
+            "enabled": scene.labels,
+            "backend": "scl" if scene.labels else None,
+            "stats": stats if scene.labels else None,
+            "backend_stats": None,
+        },
+        "config": {"labels": {"mapping": mapping, "ignore_index": IGNORE}},
+        "fingerprint": f"sha256:{number}",
+        "versions": {},
+        "attribution": "Contains modified Copernicus Sentinel data 2025",
+    }
+    (directory / "meta.json").write_text(json.dumps(meta))
+    return {
+        "key": meta["key"],
+        "x_path": paths["x"],
+        "y_path": paths.get("y"),
+        "angles_path": paths.get("angles"),
+        "meta_path": f"{scene.directory}/meta.json",
+    }

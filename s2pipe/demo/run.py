@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,9 +15,12 @@ from s2pipe.demo.picture import draw_panels
 from s2pipe.download.local import index_products
 from s2pipe.errors import S2PipeError
 from s2pipe.files import write_bytes_atomic
+from s2pipe.patches.cfg import PatchConfig, QualityConfig, SplitConfig
+from s2pipe.patches.run import plan_patches, run_patches
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import PreprocessResult, run_preprocess
 
+log = logging.getLogger("s2pipe.demo")
 DEMO_BANDS: tuple[BandName, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
 _RGB = (3, 2, 1)
 
@@ -50,6 +55,9 @@ class DemoResult:
             "y.tif": "labels (SCL)",
             "stack.vrt": "declared resampling",
             "meta.json": "record of the sample",
+            "split.json": "split of the ground",
+            "shards.json": "list of the shards",
+            "patches.parquet": "database of all candidates",
             self.picture.name: "picture of the result",
         }
         rows = []
@@ -58,8 +66,9 @@ class DemoResult:
             rows.append((str(product.relative_to(self.out_dir)), size, "synthetic product"))
         for path in sorted(self.out_dir.rglob("*")):
             inside_product = "products" in path.relative_to(self.out_dir).parts
-            if path.is_file() and not inside_product and path.name in meanings:
-                rows.append((str(path.relative_to(self.out_dir)), path.stat().st_size, meanings[path.name]))
+            meaning = "shard of patches" if path.suffix == ".tar" else meanings.get(path.name)
+            if path.is_file() and not inside_product and meaning:
+                rows.append((str(path.relative_to(self.out_dir)), path.stat().st_size, meaning))
         return rows
 
 
@@ -97,11 +106,20 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
         l1c_bands=DEMO_BANDS,
         labels=LabelConfig(enabled=True),
     )
+    patches = PatchConfig(
+        index_json=normalised / "meta" / "step2" / "index.json",
+        out_dir=out_dir / "patches",
+        patch_size=64,
+        quality=QualityConfig(min_valid=0.5, max_cloud=0.4),
+        split=SplitConfig(cell_m=5000),
+    )
+    split = plan_patches(replace(patches, index_json=plain.index_json)).split_path
+    training = NormalizeConfig(
+        mode="compute_only", stats_path=stats, save_histograms=True, split="train", split_plan=split
+    )
     passes = {
         "plain reflectance": plain,
-        "pass 1: statistics": replace(
-            plain, normalize=NormalizeConfig(mode="compute_only", stats_path=stats, save_histograms=True)
-        ),
+        "pass 1: statistics": replace(plain, normalize=training),
         "pass 2: normalise": replace(
             plain, out_dir=normalised, normalize=NormalizeConfig(mode="apply_with_stats", stats_path=stats)
         ),
@@ -110,8 +128,17 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
         timed(part, lambda config=config: _complete(run_preprocess(config)))  # type: ignore[misc]
     scene = next((data / "processed").glob("tile=*/sensing=*")).relative_to(data)
     timed("picture", lambda: draw_panels(result.picture, data / scene, normalised / scene, _RGB))
+    if can_write_shards():
+        timed("patches", lambda: run_patches(patches))
+    else:
+        log.warning("no shards: they need `pip install 's2pipe[shards]'`")
     write_bytes_atomic(out_dir / "README.txt", _README.encode())
     return result
+
+
+def can_write_shards() -> bool:
+    """Tell whether the libraries of the extra ``shards`` are here."""
+    return importlib.util.find_spec("pyarrow") is not None
 
 
 def _complete(result: PreprocessResult) -> None:
@@ -124,6 +151,7 @@ Made by `s2pipe demo` from a seed: synthetic data, no real place.
 
 products/    an L1C and an L2A product as SAFE directories
 data/        their manifest (meta/step1), plain samples (processed), statistics (normalize)
-normalized/  the same samples, normalised
+normalized/  the same samples, normalised with statistics of the training ground
+patches/     the split of the ground, shards of patches, their database
 demo.png     input, validity, labels and normalised output side by side
 """

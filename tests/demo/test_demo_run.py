@@ -10,14 +10,17 @@ import pytest
 
 from s2pipe.cli import main
 from s2pipe.demo import ProductSpec
-from s2pipe.demo.run import run_demo
+from s2pipe.demo.run import can_write_shards, run_demo
 from s2pipe.raster.png import text_mask
 from tests.conftest import read_whole_band
 
 
 def test_a_demonstration_makes_samples_statistics_and_a_picture(tmp_path: Path) -> None:
-    result = run_demo(tmp_path, ProductSpec(side_m=3660, quality_masks=False, nodata_wedge=0.2))
+    result = run_demo(tmp_path, ProductSpec(side_m=10_980, quality_masks=False, nodata_wedge=0.1))
     made = {Path(path).name for path, _, _ in result.files()}
+    assert can_write_shards(), "the test environment has the extra `shards`"
+    assert {"split.json", "shards.json", "patches.parquet"} <= made
+    assert any(name.endswith(".tar") for name in made)
     assert {"x.tif", "y.tif", "stack.vrt", "meta.json", "stats.json", "histogram.npz", "demo.png"} <= made
     picture = np.stack([read_whole_band(result.picture, band, "uint8") for band in (1, 2, 3)])
     quarter = picture.shape[2] // 4

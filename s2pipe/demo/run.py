@@ -78,7 +78,7 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
     Parameters
     ----------
     out_dir : Path
-        Directory to fill; products that are there already are made anew only if they are incomplete.
+        Directory to fill; what an earlier demonstration left there is replaced.
     spec : ProductSpec, optional
         The scene; None for the default one of 22 km.
 
@@ -98,33 +98,8 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
     products = out_dir / "products"
     timed("make products", lambda: make_products(products, spec))
     timed("index and verify", lambda: index_products([products], data, verify=True))
-    stats = data / "normalize" / "stats.json"
-    plain = PreprocessConfig(
-        index_json=data / "meta" / "step1" / "index.json",
-        out_dir=data,
-        target_grid_ref="scl_20m",
-        l1c_bands=DEMO_BANDS,
-        labels=LabelConfig(enabled=True),
-    )
-    patches = PatchConfig(
-        index_json=normalised / "meta" / "step2" / "index.json",
-        out_dir=out_dir / "patches",
-        patch_size=64,
-        quality=QualityConfig(min_valid=0.5, max_cloud=0.4),
-        split=SplitConfig(cell_m=5000),
-    )
-    split = plan_patches(replace(patches, index_json=plain.index_json)).split_path
-    training = NormalizeConfig(
-        mode="compute_only", stats_path=stats, save_histograms=True, split="train", split_plan=split
-    )
-    passes = {
-        "plain reflectance": plain,
-        "pass 1: statistics": replace(plain, normalize=training),
-        "pass 2: normalise": replace(
-            plain, out_dir=normalised, normalize=NormalizeConfig(mode="apply_with_stats", stats_path=stats)
-        ),
-    }
-    for part, config in passes.items():
+    patches = _patch_config(out_dir)
+    for part, config in _passes(data, normalised, patches).items():
         timed(part, lambda config=config: _complete(run_preprocess(config)))  # type: ignore[misc]
     scene = next((data / "processed").glob("tile=*/sensing=*")).relative_to(data)
     timed("picture", lambda: draw_panels(result.picture, data / scene, normalised / scene, _RGB))
@@ -134,6 +109,38 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
         log.warning("no shards: they need `pip install 's2pipe[shards]'`")
     write_bytes_atomic(out_dir / "README.txt", _README.encode())
     return result
+
+
+def _patch_config(out_dir: Path) -> PatchConfig:
+    return PatchConfig(
+        index_json=out_dir / "normalized" / "meta" / "step2" / "index.json",
+        out_dir=out_dir / "patches",
+        patch_size=64,
+        quality=QualityConfig(min_valid=0.5, max_cloud=0.4),
+        split=SplitConfig(cell_m=5000),
+    )
+
+
+def _passes(data: Path, normalised: Path, patches: PatchConfig) -> dict[str, PreprocessConfig]:
+    """Configurations of Step 2 by what they are for; statistics are those of the training ground."""
+    stats = data / "normalize" / "stats.json"
+    plain = PreprocessConfig(
+        index_json=data / "meta" / "step1" / "index.json",
+        out_dir=data,
+        target_grid_ref="scl_20m",
+        l1c_bands=DEMO_BANDS,
+        labels=LabelConfig(enabled=True),
+    )
+    split = plan_patches(replace(patches, index_json=plain.index_json)).split_path
+    training = NormalizeConfig(
+        mode="compute_only", stats_path=stats, save_histograms=True, split="train", split_plan=split
+    )
+    applied = NormalizeConfig(mode="apply_with_stats", stats_path=stats)
+    return {
+        "plain reflectance": plain,
+        "pass 1: statistics": replace(plain, normalize=training),
+        "pass 2: normalise": replace(plain, out_dir=normalised, normalize=applied),
+    }
 
 
 def can_write_shards() -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
+from s2pipe.demo import ProductSpec
 
 if TYPE_CHECKING:
     from s2pipe.demo.run import DemoResult
@@ -16,7 +17,7 @@ Options = dataclasses.make_dataclass(
     "Options",
     [
         ("out", str, option("Directory to fill.", "--out", "-o", default="s2pipe-demo", metavar="DIR")),
-        ("seed", int, option("Seed of the landscape.", "--seed", default=0, metavar="N")),
+        ("seed", int, option("Seed of the landscape.", "--seed", default=ProductSpec.seed, metavar="N")),
         *OUTPUT_OPTIONS,
     ],
 )
@@ -25,7 +26,7 @@ Options = dataclasses.make_dataclass(
 def main(name: str, arguments: list[str]) -> int:
     """Run ``s2pipe demo``."""
     options = parse(name, "Make two small products and run the whole pipeline on them.", Options, arguments)
-    from s2pipe.demo import ProductSpec
+
     from s2pipe.demo.run import run_demo
 
     logging.getLogger("s2pipe.demo").info(

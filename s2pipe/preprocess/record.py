@@ -266,7 +266,8 @@ class RunLog:
         self.path = out_dir / "meta" / "step2" / "runs" / f"run={run_id}.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._run_id = run_id
-        self._stream: IO[str] = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
+        # Unbuffered: after a failed write nothing is left that closing the file would try to write again.
+        self._stream: IO[bytes] = open(self.path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
 
     def add(self, key: SceneKey, status: str, seconds: float = 0.0, error: str | None = None) -> None:
         """Add a scene: ``done``, ``up_to_date``, ``incomplete`` or ``failed``."""
@@ -280,8 +281,7 @@ class RunLog:
             "error": error,
         }
         with named_errors(self.path):
-            self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._stream.flush()
+            self._stream.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
 
     def close(self) -> None:
         """Close the file."""

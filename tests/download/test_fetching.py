@@ -400,16 +400,17 @@ def test_l1c_alone_asks_for_no_l2a(service, auth, configure):
 
 
 def test_an_interrupted_run_says_so_and_keeps_what_it_has(service, auth, configure):
-    import _thread
+    import os
+    import signal
     import time
 
-    service.rate, service.piece = 10_000, 512
+    service.rate, service.piece = 5_000, 256
 
     def interrupt() -> None:
         while not service.requests(B02):
             time.sleep(0.01)
         time.sleep(0.1)
-        _thread.interrupt_main()
+        os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):

@@ -405,6 +405,8 @@ def test_an_interrupted_run_says_so_and_keeps_what_it_has(service, auth, configu
     import time
 
     service.rate, service.piece = 5_000, 256
+    # A shell that runs the tests in the background has them ignore interrupts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt() -> None:
         while not service.requests(B02):
@@ -413,8 +415,11 @@ def test_an_interrupted_run_says_so_and_keeps_what_it_has(service, auth, configu
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        run_download(configure(concurrency=2), auth)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_download(configure(concurrency=2), auth)
+    finally:
+        signal.signal(signal.SIGINT, before)
     root = configure().download.out_dir
     (path,) = (root / "meta/step1/runs").glob("*/manifest.json")
     assert json.loads(path.read_text())["status"] == "interrupted"

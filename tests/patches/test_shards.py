@@ -532,7 +532,7 @@ def test_angles_that_are_stored_scaled_come_out_as_angles(tmp_path: Path) -> Non
         band.SetScale(1e-4)
         band.SetOffset(0.5)
         band.SetNoDataValue(-32768)
-        band.WriteArray(stored.astype(np.int16))
+        band.WriteRaster(0, 0, 420, 300, stored.astype(np.int16).tobytes(), buf_type=gdal.GDT_Int16)
     raster.FlushCache()
     del band, raster
     run_patches(config(index, tmp_path / "out", split=SplitConfig(1.0, 0.0, 0.0)))

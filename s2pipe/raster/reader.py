@@ -99,6 +99,31 @@ def _unreadable(label: str, reason: str) -> str:
     return f"{label}: no such file ({reason})"
 
 
+def _fill(source: Any, window: Window, out: np.ndarray, label: str, cure: str, **options: Any) -> None:
+    """Read a window of a GDAL band or dataset into ``out``, raising RasterError when it cannot be read."""
+    with quiet_gdal():
+        try:
+            # The bindings report a failed read into a buffer by returning None, without an exception.
+            done = source.ReadRaster(
+                window.col,
+                window.row,
+                window.width,
+                window.height,
+                buf_obj=out,
+                buf_type=gdal_type(out.dtype),
+                **options,
+            )
+            reason = "" if done is not None else gdal_module().GetLastErrorMsg()
+        except RuntimeError as error:
+            done, reason = None, str(error)
+    if done is None:
+        raise RasterError(
+            f"{label}: cannot read rows {window.row}..{window.row_end - 1}, columns "
+            f"{window.col}..{window.col_end - 1} ({' '.join(reason.split()) or 'no reason given'}); "
+            f"the file is damaged or incomplete, {cure}"
+        )
+
+
 class RasterReader:
     """One band of one raster, read by windows. Use each reader from one thread at a time.
 
@@ -142,28 +167,8 @@ class RasterReader:
         """
         if out.shape != window.shape_yx or not out.flags.c_contiguous:
             raise ValueError(f"out must be C-contiguous of shape {window.shape_yx}, got {out.shape}")
-        gdal = gdal_module()
-        gdal.SetThreadLocalConfigOption("GDAL_NUM_THREADS", self._threads)
-        with quiet_gdal():
-            try:
-                # The bindings report a failed read into a buffer by returning None, without an exception.
-                done = self._band.ReadRaster(
-                    window.col,
-                    window.row,
-                    window.width,
-                    window.height,
-                    buf_obj=out,
-                    buf_type=gdal_type(out.dtype),
-                )
-                reason = "" if done is not None else gdal.GetLastErrorMsg()
-            except RuntimeError as error:
-                done, reason = None, str(error)
-        if done is None:
-            raise RasterError(
-                f"{self._label}: cannot read rows {window.row}..{window.row_end - 1}, columns "
-                f"{window.col}..{window.col_end - 1} ({' '.join(reason.split()) or 'no reason given'}); "
-                "the file is damaged or incomplete, fetch it again"
-            )
+        gdal_module().SetThreadLocalConfigOption("GDAL_NUM_THREADS", self._threads)
+        _fill(self._band, window, out, self._label, "fetch it again")
 
     def close(self) -> None:
         """Release the dataset and its cached blocks."""
@@ -217,28 +222,10 @@ class StackReader:
             raise ValueError(
                 f"out must be C-contiguous, {len(self._bands)} bands of {window.shape_yx}, got {out.shape}"
             )
-        gdal = gdal_module()
-        gdal.SetThreadLocalConfigOption("GDAL_NUM_THREADS", "1")
-        with quiet_gdal():
-            try:
-                done = self._dataset.ReadRaster(
-                    window.col,
-                    window.row,
-                    window.width,
-                    window.height,
-                    band_list=self._bands,
-                    buf_obj=out,
-                    buf_type=gdal_type(out.dtype),
-                )
-                reason = "" if done is not None else gdal.GetLastErrorMsg()
-            except RuntimeError as error:
-                done, reason = None, str(error)
-        if done is None:
-            raise RasterError(
-                f"{self._path}: cannot read rows {window.row}..{window.row_end - 1}, columns "
-                f"{window.col}..{window.col_end - 1} ({reason or 'no reason given'}); "
-                "the file is damaged or incomplete, run the step that wrote it again"
-            )
+        gdal_module().SetThreadLocalConfigOption("GDAL_NUM_THREADS", "1")
+        _fill(
+            self._dataset, window, out, self._path, "run the step that wrote it again", band_list=self._bands
+        )
         for values, scaling in zip(out, self._scaled, strict=True):
             if scaling is not None and values.dtype.kind == "f":
                 scale, offset, nodata = scaling

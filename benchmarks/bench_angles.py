@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 
 from s2kernels import AngleEncoding, interpolate_directions
-from s2pipe.assets import Asset
-from s2pipe.bands import BY_NAME, JP2_TILE_PX
-from s2pipe.demo import ProductSpec
-from s2pipe.demo.geometry import swath_of
-from s2pipe.demo.gml import detector_footprint_gml
-from s2pipe.demo.tile_xml import tile_xml
-from s2pipe.preprocess.angles import _SceneAngles, placement, write_angles
+from s2pipe.dataset.assets import Asset
+from s2pipe.preprocess.angles.raster import _SceneAngles, placement, write_angles
 from s2pipe.preprocess.cfg import AngleAssetConfig
 from s2pipe.preprocess.plan import AngleInput, SceneFile
 from s2pipe.raster.gdalenv import crs_wkt
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.jp2 import write_jp2
-from s2pipe.safe.tile import read_tile_angles
+from s2pipe.sentinel2.bands import BY_NAME, JP2_TILE_PX
+from s2pipe.sentinel2.safe.tile import read_tile_angles
+from s2pipe.synthetic import ProductSpec
+from s2pipe.synthetic.metadata.gml import detector_footprint_gml
+from s2pipe.synthetic.metadata.tile_xml import tile_xml
+from s2pipe.synthetic.swath import swath_of
 
 SMALL = os.environ.get("S2PIPE_BENCH_SIZE") == "small"
 SIDE_M = 10_980 if SMALL else 109_800

@@ -31,7 +31,7 @@ PATHS = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
 @contextmanager
 def service(products: Path, rate: float | None) -> Iterator[dict[str, str]]:
     """Run the test service and yield the variables that point to it."""
-    command = [sys.executable, "-m", "tests.cdse", "--products", str(products)]
+    command = [sys.executable, "-m", "s2pipe.testing", "--products", str(products)]
     command += ["--rate", str(rate)] if rate else []
     environment = {**os.environ, "PYTHONPATH": PATHS}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -46,7 +46,7 @@ def service(products: Path, rate: float | None) -> Iterator[dict[str, str]]:
 def make(directory: Path, size: int, bands: tuple[str, ...] = BANDS) -> Path:
     """Make a product whose bands have ``size`` bytes each, and nothing else of any size."""
     sys.path[:0] = [str(ROOT), str(ROOT / "kernels")]
-    from tests.cdse.fake import L1C, make_safe, manifest_of
+    from s2pipe.testing.fake import L1C, make_safe, manifest_of
 
     root = make_safe(directory, L1C, size=1, bands=bands)
     block = os.urandom(1 << 20)
@@ -71,7 +71,7 @@ def token(variables: dict[str, str]) -> str:
 
 def curl_seconds(variables: dict[str, str], product: Path, out: Path) -> float:
     """Time of four curl at once."""
-    from tests.cdse import stored
+    from s2pipe.testing import stored
 
     key, header = stored(product).id, f"Authorization: Bearer {token(variables)}"
     images = [path.relative_to(product).as_posix() for path in product.rglob("IMG_DATA/*.jp2")]

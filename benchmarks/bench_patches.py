@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RUN = """
 import json, sys, time
 from pathlib import Path
-from s2pipe.config import from_plain
+from s2pipe.config.fields import from_plain
 from s2pipe.patches.cfg import PatchConfig
 from s2pipe.patches.run import run_patches
 start = time.perf_counter()
@@ -46,9 +46,9 @@ from patchdata import Scene, write_step2
 import numpy as np
 from s2pipe.patches.cfg import PatchConfig, SplitConfig, QualityConfig
 from s2pipe.patches.database import Places, write_database
-from s2pipe.patches.layout import plan_shards, shuffled, single_groups
-from s2pipe.patches.splits import candidates, drop_by_ground, grounds_of_samples, plan_split
-from s2pipe.samples import load_samples
+from s2pipe.patches.shards.layout import plan_shards, shuffled, single_groups
+from s2pipe.patches.candidates.assign import candidates, drop_by_ground, grounds_of_samples, plan_split
+from s2pipe.dataset.samples import load_samples
 out, wanted = Path(sys.argv[1]), int(sys.argv[2])
 first = load_samples(write_step2(out, [Scene(shape_yx=(64, 64))]))[0]
 samples = []
@@ -68,7 +68,7 @@ groups = single_groups(table)
 plans = plan_shards(table, groups, shuffled(table, groups, samples, config), config, 1000)
 planned = time.perf_counter() - start
 places = Places.none(len(table))
-from s2pipe.ground import CellGrid
+from s2pipe.ground.cells import CellGrid
 write_database(out / "patches.parquet", table, samples, CellGrid(20_000), 65, ([], places))
 total = time.perf_counter() - start
 # Not ru_maxrss, which a child takes over from the process that started it.

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import cores, description
-from s2pipe.bands import BAND_NAMES, TILE_SIDE_M
+from s2pipe.sentinel2.bands import BAND_NAMES, TILE_SIDE_M
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -179,7 +179,7 @@ def scene_after_scene(data: Path, workers: int) -> dict[str, float]:
 def _make(products: Path, side_m: int, bands: Sequence[str], scenes: int) -> None:
     if products.exists():
         return
-    from s2pipe.demo import ProductSpec, make_products
+    from s2pipe.synthetic import ProductSpec, make_products
 
     print(f"making {scenes} scene(s) of {side_m} m in {products} ...", flush=True)
     unfinished = products.with_name(products.name + ".unfinished")
@@ -194,7 +194,7 @@ def _make(products: Path, side_m: int, bands: Sequence[str], scenes: int) -> Non
 
 
 def _index(products: Path, dataset: Path) -> None:
-    from s2pipe.download.local import index_products
+    from s2pipe.indexing.run import index_products
 
     index_products([products], dataset)
 

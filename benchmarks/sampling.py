@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from s2pipe.manifest import load_index
+from s2pipe.dataset.step1_index import load_index
 from s2pipe.preprocess.cfg import NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.plan import make_plan
 from s2pipe.preprocess.run import run_preprocess
-from s2pipe.preprocess.stats_file import load_stats
+from s2pipe.preprocess.stats.stats_file import load_stats
 
 NAMES = ("clip_low_by_band", "clip_high_by_band", "mean_by_band", "std_by_band")
 

@@ -26,11 +26,11 @@ except ImportError as error:
         "or read the shards with webdataset, which does without."
     ) from error
 
+from s2pipe.dataset.samples import Sample, load_samples
+from s2pipe.patches.candidates.windows import grid_windows
 from s2pipe.patches.cfg import PatchConfig
-from s2pipe.patches.windows import grid_windows
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
-from s2pipe.samples import Sample, load_samples
 
 Transform = Callable[[dict[str, Any]], Any]
 

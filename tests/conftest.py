@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from s2pipe.demo import ProductSpec, make_products
-from s2pipe.download.local import index_products
+from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.cfg import PreprocessConfig
+from s2pipe.synthetic import ProductSpec, make_products
+from tests.paths import SHARED_DATA
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SMALL_SIDE_M = 7_320  # 732, 366 and 122 pixels: ragged against every tile size
 
 

@@ -9,22 +9,20 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.paths import ROOT
+
 FLOORS: dict[int, tuple[str, ...]] = {
-    0: ("errors", "bands", "roles", "files", "progress", "draws"),
-    1: (
-        "raster.grid", "raster.vrt", "assets", "manifest", "safe", "schema", "config", "options", "samples",
-        "download.cfg", "download.auth", "credentials", "preprocess.cfg", "patches.cfg", "ground",
-        "projection", "split", "groundmask",
-    ),
-    2: ("raster", "download.transport", "download.tokens", "download.retry"),
-    3: ("download", "preprocess", "patches", "demo", "opening"),
-    4: ("download.pipeline", "preprocess.run", "patches.run", "patches.reshard", "report.run", "steps", "demo.run",
+    0: ("errors", "runtime"),
+    1: ("raster.grid", "raster.vrt", "sentinel2", "config", "dataset", "ground", "download.cfg", "download.auth",
+        "preprocess.cfg", "patches.cfg"),
+    2: ("raster", "download.service"),
+    3: ("download", "indexing", "preprocess", "patches", "synthetic", "dataset.opening"),
+    4: ("download.pipeline", "indexing.run", "preprocess.run", "patches.run", "patches.reshard", "demo", "testing",
         "torch"),
     5: ("cli", "__main__"),
 }  # fmt: skip
 """Floor -> modules, or packages with all their modules that no longer name puts elsewhere."""
-STEPS = ("download", "preprocess", "patches", "report")
+STEPS = ("download", "indexing", "preprocess", "patches", "report")
 HEAVY = ("osgeo", "numba", "pandas", "numpy", "requests", "jsonschema", "tqdm", "yaml", "matplotlib")
 
 
@@ -101,7 +99,7 @@ def test_there_is_no_circle() -> None:
 def test_only_raster_modules_know_gdal_and_only_transport_knows_requests(module: str) -> None:
     names = {name.split(".")[0] for name in _imports(MODULES[module])}
     assert "osgeo" not in names or module.startswith("raster.")
-    assert "requests" not in names or module == "download.transport"
+    assert "requests" not in names or module == "download.service.transport"
 
 
 def test_kernels_know_nothing_of_s2pipe_or_gdal() -> None:

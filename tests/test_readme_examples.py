@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Dataset
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.paths import ROOT
 
 
 def _blocks(path: Path, language: str) -> Iterator[str]:

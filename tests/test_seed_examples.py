@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import Dataset, read_whole_band
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SEED = ROOT.parent / "shared" / "seed-readme.md"
 
 

@@ -17,19 +17,19 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "kernels")]
 
 from s2kernels import AngleEncoding, DirectionField, interpolate_directions  # noqa: E402
-from s2pipe.preprocess.angles import placement  # noqa: E402
-from s2pipe.preprocess.directions import (  # noqa: E402
+from s2pipe.preprocess.angles.directions import (  # noqa: E402
     band_directions,
     mean_over_detectors,
     node_outlines,
     sun_vectors,
 )
-from s2pipe.preprocess.footprints import MaskReader, OutlineReader  # noqa: E402
+from s2pipe.preprocess.angles.footprints import MaskReader, OutlineReader  # noqa: E402
+from s2pipe.preprocess.angles.raster import placement  # noqa: E402
 from s2pipe.raster.gdalenv import crs_wkt  # noqa: E402
 from s2pipe.raster.grid import Grid, Window  # noqa: E402
 from s2pipe.raster.reader import inspect_raster  # noqa: E402
-from s2pipe.safe.detectors import read_detector_outlines  # noqa: E402
-from s2pipe.safe.tile import ANGLE_STEP_M, TileAngles, read_tile_angles  # noqa: E402
+from s2pipe.sentinel2.safe.detectors import read_detector_outlines  # noqa: E402
+from s2pipe.sentinel2.safe.tile import ANGLE_STEP_M, TileAngles, read_tile_angles  # noqa: E402
 
 BAND = "B02"
 SHIFT_M = ANGLE_STEP_M / 2

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from s2pipe.config import FieldInfo, field_infos, schema_of, to_plain
-from s2pipe.steps import STEPS
+from s2pipe.config.fields import FieldInfo, field_infos, schema_of, to_plain
+from s2pipe.config.steps import STEPS
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 _HEAD = """# Configuration reference

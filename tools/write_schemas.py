@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from s2pipe.config import schema_of
-from s2pipe.steps import STEPS, Step
+from s2pipe.config.fields import schema_of
+from s2pipe.config.steps import STEPS, Step
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
-from s2pipe.demo import ProductSpec
+from s2pipe.synthetic import ProductSpec
 
 if TYPE_CHECKING:
     from s2pipe.demo.run import DemoResult

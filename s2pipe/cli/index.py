@@ -40,7 +40,7 @@ Options = dataclasses.make_dataclass(
 
 def main(name: str, arguments: list[str]) -> int:
     """Run ``s2pipe index``."""
-    from s2pipe.download.local import index_products
+    from s2pipe.indexing.run import index_products
 
     options = parse(name, "Link and index products that are already on disk.", Options, arguments)
     if not options.out:

@@ -8,9 +8,9 @@ from typing import Any
 
 from s2pipe.cli.common import option, parse, print_json
 from s2pipe.cli.step import step_document, step_options
+from s2pipe.config.options import merged, overrides
+from s2pipe.config.steps import STEPS, build_config
 from s2pipe.errors import UsageError
-from s2pipe.options import merged, overrides
-from s2pipe.steps import STEPS, build_config
 
 _EXTRA: list[tuple[str, Any, Any]] = [
     (

@@ -59,7 +59,7 @@ def main(name: str, arguments: list[str]) -> int:
     options = parse(f"{name} merge", SUMMARY, Options, arguments)
     if not options.out:
         raise UsageError("--out FILE is needed: the stats.json to write")
-    from s2pipe.preprocess.merge import histogram_paths, merge_to_stats
+    from s2pipe.preprocess.stats.merge import histogram_paths, merge_to_stats
 
     if options.no_clip and options.clip_percentiles:
         raise UsageError("--no-clip and --clip-percentiles exclude each other; give one of them")

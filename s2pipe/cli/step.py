@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
+from s2pipe.config.options import merged, options_class, overrides
+from s2pipe.config.steps import STEPS, Step, build_config, read_step_document
 from s2pipe.errors import UsageError
-from s2pipe.options import merged, options_class, overrides
-from s2pipe.steps import STEPS, Step, build_config, read_step_document
 
 
 def main(name: str, arguments: list[str]) -> int:

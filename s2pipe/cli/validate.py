@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
-from s2pipe.config import parse_json, read_document
+from s2pipe.config.fields import parse_json, read_document
+from s2pipe.config.schema import NORMALIZE_STATS, SCHEMA_IDS, STEP1_INDEX, document_faults
+from s2pipe.config.steps import STEPS, top_level_faults
+from s2pipe.dataset.step1_index import read_manifest
 from s2pipe.errors import DocumentError, Fault
-from s2pipe.manifest import read_manifest
-from s2pipe.schema import NORMALIZE_STATS, SCHEMA_IDS, STEP1_INDEX, document_faults
-from s2pipe.steps import STEPS, top_level_faults
 
 Options = dataclasses.make_dataclass(
     "Options",
@@ -73,7 +73,7 @@ def _faults_of(document: Any) -> list[Fault]:
             return [Fault("schema", f"{document['schema']!r} is not one of {', '.join(SCHEMA_IDS)}")]
         faults = document_faults(document, name)
         if not faults and document["schema"] == NORMALIZE_STATS:
-            from s2pipe.preprocess.stats_file import content_faults
+            from s2pipe.preprocess.stats.stats_file import content_faults
 
             faults = content_faults(document)
         return faults

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from s2pipe.bands import BandName
-from s2pipe.demo import ProductSpec, make_products
 from s2pipe.demo.picture import draw_panels
-from s2pipe.download.local import index_products
 from s2pipe.errors import S2PipeError
-from s2pipe.files import write_bytes_atomic
+from s2pipe.indexing.run import index_products
 from s2pipe.patches.cfg import PatchConfig, QualityConfig, SplitConfig
 from s2pipe.patches.run import plan_patches, run_patches
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import PreprocessResult, run_preprocess
+from s2pipe.runtime.files import write_bytes_atomic
+from s2pipe.sentinel2.bands import BandName
+from s2pipe.synthetic import ProductSpec, make_products
 
 log = logging.getLogger("s2pipe.demo")
 DEMO_BANDS: tuple[BandName, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")

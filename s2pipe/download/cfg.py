@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from s2pipe import roles
-from s2pipe.bands import BAND_NAMES, L2A_BANDS_BY_RESOLUTION, BandName
-from s2pipe.config import Rule
+from s2pipe.config.fields import Rule
 from s2pipe.errors import ConfigError, Fault
+from s2pipe.sentinel2 import roles
+from s2pipe.sentinel2.bands import BAND_NAMES, L2A_BANDS_BY_RESOLUTION, BandName
 
 _TILE = "^T?[0-9]{2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V]$"
 _PERCENT = Rule({"minimum": 0.0, "maximum": 100.0})

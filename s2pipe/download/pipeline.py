@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from s2pipe.assets import SceneKey
-from s2pipe.config import check_config
+from s2pipe.config.fields import check_config
+from s2pipe.config.schema import document_faults
+from s2pipe.dataset.assets import SceneKey
+from s2pipe.dataset.step1_index import Scene, load_index
 from s2pipe.download.auth import Auth, prompt_auth
-from s2pipe.download.catalogue import Catalogue, Hit, Search
 from s2pipe.download.cfg import (
     Endpoints,
     PipelineConfig,
@@ -26,20 +27,19 @@ from s2pipe.download.cfg import (
     rule_faults,
     tiles_of,
 )
-from s2pipe.download.fetch import FetchOptions
-from s2pipe.download.geometry import query_areas
-from s2pipe.download.plan import Planner, ScenePlan
-from s2pipe.download.recheck import recheck
+from s2pipe.download.files.fetch import FetchOptions
+from s2pipe.download.files.plan import Planner, ScenePlan
+from s2pipe.download.files.recheck import recheck
+from s2pipe.download.files.transfer import SceneJob, Transfer
 from s2pipe.download.record import IndexRecorder, RunRecord, without_other_products
-from s2pipe.download.select import Choice, Pair, choose
+from s2pipe.download.search.catalogue import Catalogue, Hit, Search
+from s2pipe.download.search.coverage import query_areas
+from s2pipe.download.search.select import Choice, Pair, choose
+from s2pipe.download.service.transport import Transport
 from s2pipe.download.tables import check_tables
-from s2pipe.download.transfer import SceneJob, Transfer
-from s2pipe.download.transport import Transport
 from s2pipe.errors import DiskFullError, S2PipeError
-from s2pipe.manifest import Scene, load_index
-from s2pipe.progress import ByteProgress, duration_text, size_text
-from s2pipe.safe import Level
-from s2pipe.schema import document_faults
+from s2pipe.runtime.progress import ByteProgress, duration_text, size_text
+from s2pipe.sentinel2.safe import Level
 
 log = logging.getLogger("s2pipe.download")
 

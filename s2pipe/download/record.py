@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from s2pipe import __version__
-from s2pipe.config import to_plain
+from s2pipe.config.fields import to_plain
+from s2pipe.config.schema import STEP1_RUN
+from s2pipe.dataset.step1_index import Scene, index_path, load_index, new_index, update_index
 from s2pipe.download.cfg import PipelineConfig
-from s2pipe.download.fetch import disk_error
-from s2pipe.download.select import Rejected
+from s2pipe.download.files.fetch import disk_error
+from s2pipe.download.files.transfer import SceneJob
+from s2pipe.download.search.select import Rejected
 from s2pipe.download.tables import write_tables
-from s2pipe.download.transfer import SceneJob
-from s2pipe.files import utc_now, write_json_atomic
-from s2pipe.manifest import Scene, index_path, load_index, new_index, update_index
-from s2pipe.schema import STEP1_RUN
+from s2pipe.runtime.files import utc_now, write_json_atomic
 
 _SHARE = 9.0
 """The index is written again when this many times its last writing time has passed: at most a tenth of the

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from s2pipe import roles
 from s2pipe.download.cfg import ManifestConfig
-from s2pipe.download.transfer import SceneJob
+from s2pipe.download.files.transfer import SceneJob
 from s2pipe.errors import DependencyError
-from s2pipe.files import atomic_path, write_bytes_atomic
+from s2pipe.runtime.files import atomic_path, write_bytes_atomic
+from s2pipe.sentinel2 import roles
 
 _COLUMNS = (
     "tile_id",

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from s2pipe.config import Rule
+from s2pipe.config.fields import Rule
 from s2pipe.errors import Fault
-from s2pipe.split import SplitBy, SplitName
+from s2pipe.ground.split import SplitBy, SplitName
 
 _FRACTION = Rule({"minimum": 0.0, "maximum": 1.0})
 _AT_LEAST_ONE = Rule({"minimum": 1})

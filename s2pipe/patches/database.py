@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from s2pipe.dataset.samples import Sample
 from s2pipe.errors import ConfigError, DependencyError, Fault, UsageError
-from s2pipe.files import atomic_path
-from s2pipe.ground import CellGrid, Rectangles
-from s2pipe.patches.layout import Groups, ShardPlan
-from s2pipe.patches.windows import REASONS, PatchTable, footprints, patch_ids
-from s2pipe.samples import Sample
-from s2pipe.split import SPLITS
+from s2pipe.ground.cells import CellGrid, Rectangles
+from s2pipe.ground.split import SPLITS
+from s2pipe.patches.candidates.windows import REASONS, PatchTable, footprints, patch_ids
+from s2pipe.patches.shards.layout import Groups, ShardPlan
+from s2pipe.runtime.files import atomic_path
 
 DATABASE_NAME = "patches.parquet"
 _ROWS_PER_GROUP = 65_536

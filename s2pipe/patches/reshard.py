@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from s2pipe.config import to_plain
-from s2pipe.draws import mix, text_seed
+from s2pipe.config.fields import to_plain
 from s2pipe.errors import ConfigError, Fault, ManifestError
-from s2pipe.files import atomic_path
-from s2pipe.patches.balance import balance
+from s2pipe.ground.split import SPLITS, load_plan, save_plan
+from s2pipe.patches.candidates.balance import balance
+from s2pipe.patches.candidates.windows import REASONS, PatchTable, reason_code
 from s2pipe.patches.cfg import PatchConfig
 from s2pipe.patches.database import DATABASE_NAME, Places, need, query_rows
-from s2pipe.patches.layout import Groups, Order, ShardPlan, plan_shards
-from s2pipe.patches.publish import Publication, read_shards_json
 from s2pipe.patches.run import PatchResult, check, core_count, only_one
-from s2pipe.patches.shards import SHARD_VERSION, ShardRecord, finish_shard, known_record, record_of
+from s2pipe.patches.shards.layout import Groups, Order, ShardPlan, plan_shards
+from s2pipe.patches.shards.publish import Publication, read_shards_json
+from s2pipe.patches.shards.tarball import archive_size
+from s2pipe.patches.shards.writer import SHARD_VERSION, ShardRecord, finish_shard, known_record, record_of
 from s2pipe.patches.summary import summary_document
-from s2pipe.patches.tarball import archive_size
-from s2pipe.patches.windows import REASONS, PatchTable, reason_code
-from s2pipe.split import SPLITS, load_plan, save_plan
+from s2pipe.runtime.draws import mix, text_seed
+from s2pipe.runtime.files import atomic_path
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from s2pipe.config import check_config, to_plain
+from s2pipe.config.fields import check_config, to_plain
+from s2pipe.config.schema import STEP1_INDEX, document_faults
+from s2pipe.dataset.samples import Sample, load_samples
+from s2pipe.dataset.step1_index import load_index
 from s2pipe.errors import S2PipeError
-from s2pipe.files import locked
-from s2pipe.manifest import load_index
-from s2pipe.patches.balance import balance
+from s2pipe.ground.split import SPLITS, SplitPlan
+from s2pipe.patches.candidates.assign import (
+    candidates,
+    drop_by_ground,
+    grounds_of_manifest,
+    grounds_of_samples,
+    resolve_plan,
+    write_plan,
+)
+from s2pipe.patches.candidates.balance import balance
+from s2pipe.patches.candidates.quality import ScoreSettings, apply_filters, score_all, score_settings
+from s2pipe.patches.candidates.twins import drop_duplicates
+from s2pipe.patches.candidates.windows import PatchTable
 from s2pipe.patches.cfg import PatchConfig, rule_faults
 from s2pipe.patches.database import DATABASE_NAME, Places, need, write_database
-from s2pipe.patches.dedupe import drop_duplicates
-from s2pipe.patches.describe import Dataset, shared_facts
-from s2pipe.patches.layout import (
+from s2pipe.patches.shards.documents import Dataset, shared_facts
+from s2pipe.patches.shards.layout import (
     Groups,
     ShardPlan,
     has_whole_tiles,
@@ -30,25 +42,13 @@ from s2pipe.patches.layout import (
     single_groups,
     time_groups,
 )
-from s2pipe.patches.publish import Publication, is_published, read_shards_json
-from s2pipe.patches.quality import ScoreSettings, apply_filters, score_all, score_settings
-from s2pipe.patches.shards import ShardRecord, ShardWriter
-from s2pipe.patches.splits import (
-    candidates,
-    drop_by_ground,
-    grounds_of_manifest,
-    grounds_of_samples,
-    resolve_plan,
-    write_plan,
-)
+from s2pipe.patches.shards.publish import Publication, is_published, read_shards_json
+from s2pipe.patches.shards.tarball import most_sample_bytes
+from s2pipe.patches.shards.writer import ShardRecord, ShardWriter
 from s2pipe.patches.summary import summary_document
-from s2pipe.patches.tarball import most_sample_bytes
-from s2pipe.patches.windows import PatchTable
-from s2pipe.progress import Progress
 from s2pipe.raster.gdalenv import gdal_module
-from s2pipe.samples import Sample, load_samples
-from s2pipe.schema import STEP1_INDEX, document_faults
-from s2pipe.split import SPLITS, SplitPlan
+from s2pipe.runtime.files import locked
+from s2pipe.runtime.progress import Progress
 
 log = logging.getLogger("s2pipe.patches")
 _CACHE_BYTES = {"shared": 64 << 20, "whole": 8 << 20}

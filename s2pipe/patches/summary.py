@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from s2pipe.patches.windows import REASONS, PatchTable
-from s2pipe.schema import STEP3_SUMMARY
-from s2pipe.split import SPLITS, SplitPlan
+from s2pipe.config.schema import STEP3_SUMMARY
+from s2pipe.ground.split import SPLITS, SplitPlan
+from s2pipe.patches.candidates.windows import REASONS, PatchTable
 
 _CLOUD_BINS = 10
 

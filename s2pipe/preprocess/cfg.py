@@ -9,9 +9,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from s2pipe.bands import BAND_NAMES, L2A_BANDS_BY_RESOLUTION, BandName
-from s2pipe.config import Rule
+from s2pipe.config.fields import Rule
 from s2pipe.errors import Fault
+from s2pipe.sentinel2.bands import BAND_NAMES, L2A_BANDS_BY_RESOLUTION, BandName
 
 ResampleMethod = Literal[
     "nearest", "bilinear", "cubic", "average", "mode", "max", "min", "med", "q1", "q3", "sum"

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from s2pipe.errors import LockedError
-from s2pipe.files import locked
 from s2pipe.preprocess.record import write_meta
+from s2pipe.runtime.files import locked
 
 log = logging.getLogger("s2pipe.preprocess")
 

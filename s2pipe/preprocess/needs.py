@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from s2pipe import roles
-from s2pipe.manifest import Index, Scene
+from s2pipe.dataset.step1_index import Index, Scene
 from s2pipe.preprocess.cfg import SCL_GRID, PreprocessConfig
-from s2pipe.preprocess.labels import LabelBackend, load_backend
+from s2pipe.preprocess.labels.backends import LabelBackend, load_backend
+from s2pipe.sentinel2 import roles
 
 
 def needed_roles(config: PreprocessConfig) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from s2pipe import roles
-from s2pipe.assets import Asset
+from s2pipe.dataset.assets import Asset
+from s2pipe.dataset.scene_list import match_scenes, read_scene_list
+from s2pipe.dataset.step1_index import Index, Scene, SceneKey
 from s2pipe.errors import (
     ConfigError,
     Fault,
@@ -20,10 +21,10 @@ from s2pipe.errors import (
     RasterError,
     S2PipeError,
 )
-from s2pipe.groundmask import GroundMask
-from s2pipe.manifest import Index, Scene, SceneKey
+from s2pipe.ground.mask import GroundMask
+from s2pipe.ground.split import SplitPlan
 from s2pipe.preprocess.cfg import PreprocessConfig
-from s2pipe.preprocess.labels import LabelInput, backend_checksum
+from s2pipe.preprocess.labels.backends import LabelInput, backend_checksum
 from s2pipe.preprocess.needs import (
     band_role,
     grid_role,
@@ -33,11 +34,10 @@ from s2pipe.preprocess.needs import (
     optional_roles,
     with_angles,
 )
-from s2pipe.preprocess.radiometry import SceneRadiometry, scene_radiometry
-from s2pipe.preprocess.scene_list import match_scenes, read_scene_list
+from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.raster.grid import Grid, RasterInfo
 from s2pipe.raster.reader import inspect_raster
-from s2pipe.split import SplitPlan
+from s2pipe.sentinel2 import roles
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from s2pipe.config import check_config
+from s2pipe.config.fields import check_config
+from s2pipe.config.schema import document_faults
+from s2pipe.dataset.step1_index import SceneKey, load_index
+from s2pipe.dataset.step2_index import check_index, then, update_index
 from s2pipe.errors import ConfigError, Fault, OutputError, S2PipeError
-from s2pipe.files import check_writable
-from s2pipe.groundmask import load_ground_split
-from s2pipe.manifest import SceneKey, load_index
-from s2pipe.preprocess.angles import write_angles
-from s2pipe.preprocess.cache import CacheDamagedError
+from s2pipe.ground.mask import load_ground_split
+from s2pipe.preprocess.angles.raster import write_angles
 from s2pipe.preprocess.cfg import PreprocessConfig, rule_faults
 from s2pipe.preprocess.describe import describe
 from s2pipe.preprocess.finish import UNFINISHED, finish_sample, sample_lock
-from s2pipe.preprocess.labels import write_labels
+from s2pipe.preprocess.labels.backends import write_labels
 from s2pipe.preprocess.needs import with_angles
+from s2pipe.preprocess.pixels.cache import CacheDamagedError
+from s2pipe.preprocess.pixels.stack_vrt import write_stack_vrt
 from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan, scene_directory
 from s2pipe.preprocess.record import (
     AssetRecord,
@@ -37,10 +39,8 @@ from s2pipe.preprocess.record import (
     sample_fingerprint,
     sample_meta,
 )
-from s2pipe.preprocess.sample_index import check_index, then, update_index
 from s2pipe.preprocess.scene import core_count, count_scene, mask_names, write_stack
-from s2pipe.preprocess.stack import write_stack_vrt
-from s2pipe.preprocess.stats import (
+from s2pipe.preprocess.stats.histogram import (
     HISTOGRAM_NAME,
     Histogram,
     load_histogram,
@@ -49,10 +49,10 @@ from s2pipe.preprocess.stats import (
     stats_document,
     write_stats,
 )
-from s2pipe.preprocess.stats_file import check_stats_match, load_stats
-from s2pipe.progress import Progress
+from s2pipe.preprocess.stats.stats_file import check_stats_match, load_stats
 from s2pipe.raster.gdalenv import jpeg2000_driver
-from s2pipe.schema import document_faults
+from s2pipe.runtime.files import check_writable
+from s2pipe.runtime.progress import Progress
 
 log = logging.getLogger("s2pipe.preprocess")
 

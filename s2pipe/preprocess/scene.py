@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from s2pipe.preprocess.blocks import Background, scene_windows
 from s2pipe.preprocess.cfg import PreprocessConfig
-from s2pipe.preprocess.dn import core_count, dn_windows
+from s2pipe.preprocess.pixels.blocks import Background, scene_windows
+from s2pipe.preprocess.pixels.dn import core_count, dn_windows
 from s2pipe.preprocess.plan import ScenePlan
-from s2pipe.preprocess.sample import PixelSampler, draw_from_blocks
-from s2pipe.preprocess.stats import Histogram, HistogramSettings, scene_record
+from s2pipe.preprocess.stats.histogram import Histogram, HistogramSettings, scene_record
+from s2pipe.preprocess.stats.pixel_draw import PixelSampler, draw_from_blocks
 from s2pipe.raster.writer import TiffSpec, TiffStorage, TiffWriter, copy_as_cog
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from s2pipe.errors import DependencyError, RasterError
-from s2pipe.files import atomic_path
 from s2pipe.raster.gdalenv import gdal_module
 from s2pipe.raster.grid import Grid
+from s2pipe.runtime.files import atomic_path
 
 _DRIVER = "JP2OpenJPEG"
 _GDAL_TYPES = {"uint8": "GDT_Byte", "uint16": "GDT_UInt16"}
@@ -37,7 +37,7 @@ def write_jp2(path: Path, grid: Grid, array_yx: np.ndarray, tile_px: int, nbits:
     array_yx : numpy.ndarray
         ``(y, x)``, uint8 or uint16. A memory map is read block by block.
     tile_px : int
-        Side of the square JPEG 2000 tiles in pixels (see ``s2pipe.bands.JP2_TILE_PX``).
+        Side of the square JPEG 2000 tiles in pixels (see ``s2pipe.sentinel2.bands.JP2_TILE_PX``).
     nbits : int, optional
         Significant bits a sample, 15 for Sentinel-2 bands; None for all bits of the type.
 

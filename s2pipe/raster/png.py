@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from s2pipe.errors import RasterError
-from s2pipe.files import atomic_path
 from s2pipe.raster.gdalenv import gdal_module
 from s2pipe.raster.reader import quiet_gdal
+from s2pipe.runtime.files import atomic_path
 
 # 5 x 7 capitals, a row a number of five bits, drawn for this module.
 _GLYPHS = {

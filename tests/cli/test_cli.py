@@ -12,8 +12,7 @@ import pytest
 
 from s2pipe.cli import COMMANDS, main
 from tests.conftest import Dataset
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
 
 
 def _run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 import requests
 
-from tests.cdse import Service, catalogue_only, stored
-from tests.cdse.fake import L1C, L2A, SQUARE, make_safe
+from s2pipe.testing import Service, catalogue_only, stored
+from s2pipe.testing.fake import L1C, L2A, SQUARE, make_safe
 
 MISSING = "is not installed; `make test-clients` installs it into an environment of its own"
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from s2pipe.cli import main
-from s2pipe.demo import ProductSpec
 from s2pipe.demo.run import can_write_shards, run_demo
 from s2pipe.raster.png import text_mask
+from s2pipe.synthetic import ProductSpec
 from tests.conftest import read_whole_band
 
 

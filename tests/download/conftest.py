@@ -20,8 +20,8 @@ from s2pipe.download.cfg import (
     RunControlConfig,
     SelectionConfig,
 )
-from tests.cdse import Service, StoredProduct, stored
-from tests.cdse.fake import L1C, L2A, SQUARE, make_safe
+from s2pipe.testing import Service, StoredProduct, stored
+from s2pipe.testing.fake import L1C, L2A, SQUARE, make_safe
 
 QUICK = RetryConfig(max_attempts=4, base_delay_s=0.01, max_delay_s=0.3)
 FEW = SelectionConfig(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from s2pipe.config.steps import STEPS, build_config
 from s2pipe.download.auth import (
     Auth,
     Credentials,
@@ -28,7 +29,6 @@ from s2pipe.download.cfg import (
     tiles_of,
 )
 from s2pipe.errors import AuthError, ConfigError
-from s2pipe.steps import STEPS, build_config
 
 GOOD = {
     "query": {"tile_id": "33UWQ", "date_from_utc": "2025-12-01", "date_to_utc": "2025-12-31"},

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from s2pipe.demo import ProductSpec, make_products
+from s2pipe.config.schema import document_faults
 from s2pipe.download.auth import password_auth
 from s2pipe.download.cfg import (
     DownloadConfig,
@@ -25,11 +25,11 @@ from s2pipe.download.cfg import (
 from s2pipe.download.pipeline import run_download
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
-from s2pipe.schema import document_faults
-from tests.cdse import Service, stored
-from tests.cdse.fake import SQUARE
+from s2pipe.synthetic import ProductSpec, make_products
+from s2pipe.testing import Service, stored
+from s2pipe.testing.fake import SQUARE
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 BANDS = ("B02", "B11")
 
 
@@ -160,7 +160,7 @@ def test_a_password_in_a_configuration_is_refused_and_not_repeated(products, con
 
 @pytest.mark.parametrize("name", ["download.json", "download.yaml"])
 def test_the_example_configurations_are_valid(name):
-    from s2pipe.steps import STEPS, build_config, read_step_document
+    from s2pipe.config.steps import STEPS, build_config, read_step_document
 
     path = ROOT / "configs" / name
     config = build_config(read_step_document(path, STEPS["download"]), STEPS["download"], name)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from s2pipe.dataset.step1_index import Index, load_index
 from s2pipe.download.auth import password_auth
 from s2pipe.download.pipeline import run_download
 from s2pipe.errors import AuthError, DiskFullError
-from s2pipe.files import hash_file
-from s2pipe.manifest import Index, load_index
-from tests.cdse import Fault, Service
-from tests.cdse.fake import L1C, make_safe
+from s2pipe.runtime.files import hash_file
+from s2pipe.testing import Fault, Service
+from s2pipe.testing.fake import L1C, make_safe
 
 B02 = "T33UWQ_20251210T100319_B02.jp2"
 PLACE = "raw/L1C/tile=T33UWQ/sensing=20251210T100319Z/files"
@@ -178,7 +178,7 @@ def test_a_wrong_checksum_is_fetched_once_more_then_put_aside_and_reported(servi
 
 
 def test_one_failed_scene_leaves_the_others_complete(service, auth, configure, tmp_path):
-    from tests.cdse import stored
+    from s2pipe.testing import stored
 
     other = L1C.replace("20251210T1", "20251215T1")
     service.add(
@@ -259,13 +259,15 @@ def test_a_full_disk_is_a_clear_error_and_keeps_what_is_there(service, auth, con
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
     planned = run_download(configure(dry_run=True), auth)
-    from s2pipe.download.fetch import FetchTask  # the name of the unfinished file follows from its content
+    from s2pipe.download.files.fetch import (
+        FetchTask,  # the name of the unfinished file follows from its content
+    )
 
     asset = planned.scenes[0].asset("l1c.band.B02")
     held = next(p for p in service.products.values() if p.name == L1C)
     path = f"{held.root}/{asset.product_path}"
     url = "/".join(f"Nodes({name})" for name in [L1C, *asset.product_path.split("/")])
-    from s2pipe.assets import Checksum
+    from s2pipe.dataset.assets import Checksum
 
     task = FetchTask(
         what="",
@@ -347,7 +349,7 @@ def test_a_size_that_no_disk_holds_stops_before_anything_is_fetched(service, aut
 
 
 def test_newer_products_replace_older_ones(service, auth, configure, tmp_path):
-    from tests.cdse import stored
+    from s2pipe.testing import stored
 
     run_download(configure(), auth)
     newer = L1C.replace("N0511", "N0512")
@@ -371,8 +373,8 @@ def test_the_service_tells_wrong_passwords(service: Service):
 
 
 def test_every_role_can_be_selected(service, auth, configure):
-    from s2pipe.bands import BAND_NAMES
     from s2pipe.download.cfg import SelectionConfig
+    from s2pipe.sentinel2.bands import BAND_NAMES
 
     everything = SelectionConfig(
         l1c_quality=True,

@@ -12,8 +12,8 @@ import pytest
 from s2pipe.download.auth import password_auth
 from s2pipe.download.pipeline import run_download
 from s2pipe.errors import S2PipeError, ServiceError, UntrustedServerError
-from tests.cdse import Fault, Service
-from tests.cdse.fake import L1C, manifest_of
+from s2pipe.testing import Fault, Service
+from s2pipe.testing.fake import L1C, manifest_of
 
 SEARCH = "catalogue/odata/v1/Products?"
 MANIFEST = f"Nodes({L1C})/Nodes(manifest.safe)"

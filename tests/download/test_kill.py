@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from s2pipe.files import hash_file
-from s2pipe.manifest import load_index
-from tests.cdse import Fault, Service, stored
-from tests.cdse.fake import L1C, L2A, make_safe
+from s2pipe.dataset.step1_index import load_index
+from s2pipe.runtime.files import hash_file
+from s2pipe.testing import Fault, Service, stored
+from s2pipe.testing.fake import L1C, L2A, make_safe
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CHUNK = 16 << 10
 _RANGE = re.compile(r"bytes=(\d+)-")
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import requests
 
-from s2pipe.download.catalogue import Catalogue, Search
 from s2pipe.download.cfg import QueryConfig
-from s2pipe.download.geometry import coverage_ratio, overlap_ratio, query_areas
 from s2pipe.download.pipeline import run_download
-from s2pipe.download.select import choose
+from s2pipe.download.search.catalogue import Catalogue, Search
+from s2pipe.download.search.coverage import coverage_ratio, overlap_ratio, query_areas
+from s2pipe.download.search.select import choose
 from s2pipe.errors import ConfigError, ServiceError
-from tests.cdse import Fault, Service, catalogue_only
-from tests.cdse.fake import SQUARE
+from s2pipe.testing import Fault, Service, catalogue_only
+from s2pipe.testing.fake import SQUARE
+from tests.paths import SHARED_DATA
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "cdse"
+DATA = SHARED_DATA / "cdse"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real responses are not in {DATA}")
 DECEMBER = (datetime(2025, 12, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from test_s2kernels_table import WINDOWS, compared
 
 from s2kernels import block_mean, double_bilinear
 from s2kernels.reference_resample import RESAMPLING
+from tests.kernels.test_s2kernels_table import WINDOWS, compared
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from osgeo import osr
 
+from s2pipe.config.schema import SAMPLE_META, STEP2_INDEX
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.writer import TiffSpec, TiffWriter
-from s2pipe.schema import SAMPLE_META, STEP2_INDEX
 
 IGNORE = 255
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from s2pipe.cli import main
-from s2pipe.demo import ProductSpec, make_products
-from s2pipe.download.local import index_products
+from s2pipe.ground.projection import utm_to_lonlat
+from s2pipe.ground.split import load_plan
+from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
-from s2pipe.projection import utm_to_lonlat
-from s2pipe.split import load_plan
+from s2pipe.synthetic import ProductSpec, make_products
 from tests.conftest import read_whole_band
+from tests.paths import ROOT
 
 pytest.importorskip("pyarrow")
 BANDS = ("B02", "B11")
@@ -180,9 +181,9 @@ def test_tiles_that_a_split_was_not_planned_with_are_refused(step1: Path, tmp_pa
 
 
 def test_example_configurations_are_valid_and_the_same() -> None:
-    root = Path(__file__).resolve().parents[2]
-    from s2pipe.config import read_document
-    from s2pipe.steps import STEPS, build_config
+    root = ROOT
+    from s2pipe.config.fields import read_document
+    from s2pipe.config.steps import STEPS, build_config
 
     documents = [
         read_document(root / "configs" / f"patches.{suffix}")["patches"] for suffix in ("json", "yaml")

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from patchdata import IGNORE, Scene, pixels, write_step2
-from test_shards import all_samples, array, check_counts, config, samples_of
 
 from s2pipe.errors import ConfigError, DependencyError, UsageError
+from s2pipe.patches.candidates.windows import footprints
 from s2pipe.patches.cfg import BalanceConfig, ShardConfig, SplitConfig
 from s2pipe.patches.database import ring
 from s2pipe.patches.run import run_patches
-from s2pipe.patches.windows import footprints
+from tests.patches.patchdata import IGNORE, Scene, pixels, write_step2
+from tests.patches.test_shards import all_samples, array, check_counts, config, samples_of
+from tests.paths import ROOT
 
 parquet = pytest.importorskip("pyarrow.parquet")
-EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "train_patches.py"
+EXAMPLE = ROOT / "docs" / "examples" / "train_patches.py"
 ALL_TRAIN = SplitConfig(1.0, 0.0, 0.0)
 
 

@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from patchdata import IGNORE, Scene, pixels, write_step2
 
+from s2pipe.config.schema import document_faults
 from s2pipe.errors import ConfigError, LockedError, ManifestError, MissingInputError
-from s2pipe.files import locked
+from s2pipe.ground.projection import lonlat_to_utm, utm_to_lonlat
+from s2pipe.patches.candidates.windows import window_starts
 from s2pipe.patches.cfg import BalanceConfig, PatchConfig, QualityConfig, ShardConfig, SplitConfig
 from s2pipe.patches.run import plan_patches, run_patches
-from s2pipe.patches.windows import window_starts
-from s2pipe.projection import lonlat_to_utm, utm_to_lonlat
-from s2pipe.schema import document_faults
+from s2pipe.runtime.files import locked
+from tests.patches.patchdata import IGNORE, Scene, pixels, write_step2
 
 pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -308,7 +308,7 @@ def test_bytes_do_not_depend_on_workers(step2: Path, tmp_path: Path) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from s2pipe.config import from_plain
+from s2pipe.config.fields import from_plain
 from s2pipe.patches.cfg import PatchConfig
 from s2pipe.patches.run import run_patches
 import json
@@ -318,7 +318,7 @@ run_patches(from_plain(PatchConfig, json.loads(sys.argv[1])))
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(step2: Path, tmp_path: Path) -> None:
-    from s2pipe.config import to_plain
+    from s2pipe.config.fields import to_plain
 
     options = {"patch_size": 20, "stride": 8, "shards": ShardConfig(max_count=150), "num_workers": 2}
     run_patches(config(step2, tmp_path / "whole", **options))

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from s2pipe.dataset.step1_index import load_index, save_index
 from s2pipe.errors import ConfigError, MetadataError, MissingInputError, StatsMismatchError
-from s2pipe.manifest import load_index, save_index
 from s2pipe.preprocess.cfg import AngleAssetConfig, LabelConfig, NormalizeConfig, PreprocessConfig
-from s2pipe.preprocess.radiometry import scene_radiometry
+from s2pipe.preprocess.pixels.radiometry import scene_radiometry
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.raster.reader import inspect_raster
 from tests.conftest import Dataset

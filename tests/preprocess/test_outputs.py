@@ -17,15 +17,15 @@ from typing import Any
 import pytest
 from osgeo import gdal
 
+from s2pipe.config.schema import document_faults
+from s2pipe.dataset.step2_index import then, update_index
 from s2pipe.errors import ConfigError, ManifestError, MetadataError, MissingInputError, OutputError
-from s2pipe.files import locked
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
-from s2pipe.preprocess.sample_index import then, update_index
-from s2pipe.schema import document_faults
+from s2pipe.runtime.files import locked
 from tests.conftest import Dataset, read_whole_band
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 KEY = "T33UWQ/2025-12-10T10:03:19Z"
 SAMPLE = Path("processed") / "tile=T33UWQ" / "sensing=2025-12-10T100319Z"
 SMALL: dict[str, Any] = {"l1c_bands": ("B11", "B05"), "target_grid_ref": "B11"}

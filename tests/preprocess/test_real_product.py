@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from s2pipe.download.local import index_products
+from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.cfg import NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
 from tests.conftest import read_whole_band

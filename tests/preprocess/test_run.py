@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from s2pipe.demo import ProductSpec, make_products
-from s2pipe.download.local import index_products
+from s2pipe.config.schema import document_faults
 from s2pipe.errors import ConfigError, ManifestError, MissingInputError, RasterError, StatsMismatchError
+from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
-from s2pipe.schema import document_faults
+from s2pipe.synthetic import ProductSpec, make_products
 from tests.conftest import SMALL_SIDE_M, Dataset, read_whole_band
 
 KEY = "T33UWQ/2025-12-10T10:03:19Z"

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s2pipe.preprocess.blocks import scene_windows
+from s2pipe.preprocess.pixels.blocks import scene_windows
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.writer import TILE_PX
 

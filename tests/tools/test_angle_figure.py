@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from s2pipe.demo import ProductSpec
-from s2pipe.demo.geometry import swath_of
-from s2pipe.demo.gml import detector_footprint_gml
-from s2pipe.demo.tile_xml import tile_xml
-
-ROOT = Path(__file__).resolve().parents[2]
+from s2pipe.synthetic import ProductSpec
+from s2pipe.synthetic.metadata.gml import detector_footprint_gml
+from s2pipe.synthetic.metadata.tile_xml import tile_xml
+from s2pipe.synthetic.swath import swath_of
+from tests.paths import ROOT
 
 
 def test_the_figure_is_small() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.paths import ROOT
+
 SCRIPT = ROOT / "tools" / "setup_venv.py"
 sys.path.insert(0, str(SCRIPT.parent))
 import setup_venv  # noqa: E402

@@ -1,0 +1,1 @@
+"""Configurations: dataclasses to schemas, files, command-line options and checks that report every fault."""

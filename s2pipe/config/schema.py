@@ -1,0 +1,154 @@
+"""JSON Schemas: where they are, and checks that report every fault with its path."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from s2pipe.errors import DocumentError, Fault, ManifestError
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+SCHEMA_IDS: dict[str, str] = {
+    "s2pipe.step1.index.v2": "step1_index",
+    "s2pipe.step1.run.v1": "step1_run",
+    "s2pipe.step2.index.v2": "step2_index",
+    "s2pipe.step2.run.v1": "step2_run",
+    "s2pipe.step2.sample_meta.v2": "sample_meta",
+    "s2pipe.normalize.stats.v1": "normalize_stats",
+    "s2pipe.step3.split.v1": "step3_split",
+    "s2pipe.step3.shards.v1": "step3_shards",
+    "s2pipe.step3.summary.v1": "step3_summary",
+}
+"""Schema id as documents carry it in ``schema`` -> name of its file in ``schemas/``."""
+
+STEP1_INDEX = "s2pipe.step1.index.v2"
+STEP1_RUN = "s2pipe.step1.run.v1"
+STEP2_INDEX = "s2pipe.step2.index.v2"
+STEP2_RUN = "s2pipe.step2.run.v1"
+SAMPLE_META = "s2pipe.step2.sample_meta.v2"
+NORMALIZE_STATS = "s2pipe.normalize.stats.v1"
+STEP3_SPLIT = "s2pipe.step3.split.v1"
+STEP3_SHARDS = "s2pipe.step3.shards.v1"
+STEP3_SUMMARY = "s2pipe.step3.summary.v1"
+
+_PACKAGE = Path(__file__).parent.parent
+_SCHEMA_DIRS = (_PACKAGE / "_schemas", _PACKAGE.parent / "schemas")
+
+
+@functools.cache
+def load_schema(name: str) -> dict[str, Any]:
+    """Load ``schemas/<name>.schema.json`` from the installed package or the source tree."""
+    for directory in _SCHEMA_DIRS:
+        path = directory / f"{name}.schema.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+    raise FileNotFoundError(
+        f"schema {name!r} is in none of {', '.join(map(str, _SCHEMA_DIRS))}; reinstall s2pipe"
+    )
+
+
+@functools.cache
+def _validator(name: str) -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(load_schema(name))
+
+
+def document_faults(document: Any, name: str) -> list[Fault]:
+    """Return every fault of a document against a named schema, in document order; NaN and infinity are faults."""
+    errors = sorted(
+        _validator(name).iter_errors(document), key=lambda error: [str(p) for p in error.absolute_path]
+    )
+    infinite = list(_not_finite(document, []))
+    known = {fault.path for fault in infinite}
+    return [
+        *infinite,
+        *(fault for error in errors for fault in _faults_of(error) if fault.path not in known),
+    ]
+
+
+def _not_finite(value: Any, path: list[str | int]) -> Iterator[Fault]:
+    """Faults of numbers that float64 cannot hold: NaN and infinity, from YAML or options, and huge integers."""
+    if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+        yield Fault(json_path(path), f"expected a finite number, got {_shown(value)}")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _not_finite(item, [*path, key])
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _not_finite(item, [*path, number])
+
+
+def validate_document(
+    document: Any, name: str, source: str, error_class: type[DocumentError] = ManifestError
+) -> None:
+    """Raise ``error_class`` with all faults when a document does not fit the schema ``name``."""
+    faults = document_faults(document, name)
+    if faults:
+        raise error_class(source, faults)
+
+
+def json_path(parts: Iterable[str | int]) -> str:
+    """Write a path as ``scenes[3].key.tile_id``."""
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _faults_of(error: ValidationError) -> list[Fault]:
+    path = list(error.absolute_path)
+    instance: Any = error.instance
+    schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
+    if error.validator == "additionalProperties" and isinstance(schema.get("properties"), Mapping):
+        known = list(schema["properties"])
+        unknown = [key for key in instance if key not in known]
+        return [Fault(json_path([*path, key]), _unknown_key(key, known)) for key in unknown]
+    if error.validator == "required":
+        missing = [key for key in schema["required"] if key not in instance]
+        wanted = [key for key in missing if f"'{key}'" in error.message]
+        return [Fault(json_path([*path, key]), "is missing, and has no default") for key in wanted]
+    return [Fault(json_path(path), _message(error, schema))]
+
+
+def _unknown_key(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+    return f"unknown key; {hint}"
+
+
+def _message(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    instance: Any = error.instance
+    got = _shown(instance)
+    if error.validator == "enum":
+        return f"{got} is not one of {', '.join('null' if v is None else str(v) for v in schema['enum'])}"
+    if error.validator == "const":
+        return f"{got} is not {schema['const']!r}"
+    if error.validator == "type":
+        wanted = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        return f"expected {' or '.join(wanted)}, got {got}"
+    if error.validator in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"):
+        sign = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+        return f"expected a number {sign[error.validator]} {error.validator_value}, got {got}"
+    if error.validator in ("minItems", "maxItems"):
+        word = "at least" if error.validator == "minItems" else "at most"
+        return f"expected {word} {error.validator_value} item(s), got {len(instance)}"
+    if error.validator == "pattern":
+        return f"{got} does not match the pattern {error.validator_value}"
+    if error.validator == "uniqueItems":
+        return f"an item is listed more than once in {got}"
+    if error.validator == "anyOf":
+        return f"{got} fits none of the allowed forms: {schema.get('description', error.validator_value)}"
+    return error.message
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,0 +1,138 @@
+"""The steps that have a configuration: their top-level key, dataclass, schema, rules and function.
+
+One table serves the command line, ``s2pipe validate``, the schema files and the documentation.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from s2pipe.config.credentials import credential_faults
+from s2pipe.config.fields import from_plain, read_document
+from s2pipe.config.schema import document_faults
+from s2pipe.errors import ConfigError, Fault
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the pipeline."""
+
+    name: str
+    """Top-level key of its configuration, and its command."""
+    summary: str
+    """One line for ``--help``."""
+    config: str
+    """``module:Class`` of its configuration."""
+    rules: str
+    """``module:function`` that returns the faults a schema cannot express."""
+    run: str
+    """``module:function`` that runs it."""
+    short_options: Mapping[str, str] = field(default_factory=dict)
+    """Second names of options by the path of their key: ``download.verify`` -> ``--verify``."""
+
+    @property
+    def schema(self) -> str:
+        """Name of its configuration's schema."""
+        return f"{self.name}_config"
+
+    @property
+    def config_class(self) -> type:
+        """Its configuration dataclass."""
+        return _load(self.config)
+
+    def run_config(self, config: Any) -> Any:
+        """Run the step."""
+        return _load(self.run)(config)
+
+    def faults(self, document: Any) -> list[Fault]:
+        """Faults of its configuration as a document, with paths from the top-level key."""
+        faults = credential_faults(document) or document_faults(document, self.schema)
+        if not faults:
+            faults = _load(self.rules)(from_plain(self.config_class, document))
+        return [Fault(f"{self.name}.{f.path}" if f.path else self.name, f.message) for f in faults]
+
+
+STEPS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        Step(
+            "download",
+            "search, pair, fetch and verify products of the Copernicus Data Space Ecosystem",
+            "s2pipe.download.cfg:PipelineConfig",
+            "s2pipe.download.cfg:rule_faults",
+            "s2pipe.download.pipeline:run_download",
+            {"download.verify": "--verify", "download.dry_run": "--dry-run"},
+        ),
+        Step(
+            "preprocess",
+            "resample, mask, calibrate and normalise the scenes of a manifest",
+            "s2pipe.preprocess.cfg:PreprocessConfig",
+            "s2pipe.preprocess.cfg:rule_faults",
+            "s2pipe.preprocess.run:run_preprocess",
+        ),
+        Step(
+            "patches",
+            "cut patches, split them by ground without leaks, and pack them into shards",
+            "s2pipe.patches.cfg:PatchConfig",
+            "s2pipe.patches.cfg:rule_faults",
+            "s2pipe.patches.run:run_patches",
+        ),
+    )
+}
+"""Steps by name, in the order of the pipeline."""
+
+
+def _load(target: str) -> Any:
+    module, name = target.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def read_step_document(path: Path, step: Step) -> dict[str, Any]:
+    """Read the part of a configuration file that belongs to one step.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, has unknown top-level keys, or lacks the step's.
+    """
+    document = read_document(path)
+    faults = top_level_faults(document)
+    if not faults and step.name not in document:
+        faults = [
+            Fault(step.name, f"is missing: expected the configuration of `s2pipe {step.name}` under this key")
+        ]
+    if not faults and not isinstance(document[step.name], dict):
+        faults = [Fault(step.name, f"expected an object, got {document[step.name]!r}")]
+    if faults:
+        raise ConfigError(str(path), faults)
+    return document[step.name]
+
+
+def top_level_faults(document: Any) -> list[Fault]:
+    """Faults of a configuration file's top level: it must be an object with one key a step."""
+    if not isinstance(document, dict):
+        return [
+            Fault("", f"expected an object with the keys {', '.join(STEPS)}, got {type(document).__name__}")
+        ]
+    known = (*STEPS, "$schema")
+    return [
+        Fault(key, f"unknown key; expected one of {', '.join(STEPS)}") for key in document if key not in known
+    ]
+
+
+def build_config(document: dict[str, Any], step: Step, source: str) -> Any:
+    """Check a step's document and make its configuration object.
+
+    Raises
+    ------
+    ConfigError
+        With every fault.
+    """
+    faults = step.faults(document)
+    if faults:
+        raise ConfigError(source, faults)
+    return from_plain(step.config_class, document)

@@ -1,0 +1,316 @@
+"""Scenes' keys, products and files: the records that the Step-1 index is made of.
+
+They keep the shape that earlier users' files have; keys that s2pipe does not know survive loading and saving.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from s2pipe.errors import MissingInputError, PathEscapeError
+from s2pipe.runtime.files import is_safe_relative, safe_join
+from s2pipe.sentinel2.safe.names import Level
+
+MAX_READ_BYTES = 64 << 20
+"""Largest file that :meth:`Asset.read_bytes` returns: it is for metadata, not for rasters."""
+
+
+@dataclass(frozen=True, order=True)
+class SceneKey:
+    """What identifies a scene."""
+
+    tile_id: str
+    """MGRS tile with its ``T``, ``T33UWQ``."""
+    sensing_start_utc: str
+    """Start of the datatake, ``2025-12-10T10:03:19Z``; fractions of a second are kept as found."""
+
+    @property
+    def sensing_dirname(self) -> str:
+        """``20251210T100319Z``, as directories below ``raw/`` carry it."""
+        return self.sensing_start_utc[:19].replace("-", "").replace(":", "") + "Z"
+
+    @property
+    def sensing_compact(self) -> str:
+        """``2025-12-10T100319Z``, as directories below ``processed/`` carry it."""
+        return self.sensing_start_utc.replace(":", "")
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Equal for two spellings of one scene (with and without fractions of a second)."""
+        return self.tile_id, self.sensing_dirname
+
+    def files_dir(self, level: Level) -> str:
+        """Directory of the scene's files of one level, relative to the dataset's root."""
+        return f"raw/{level}/tile={self.tile_id}/sensing={self.sensing_dirname}/files"
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> SceneKey:
+        """Make a key from its (valid) JSON form; a time zone written ``+00:00`` becomes ``Z``."""
+        start = document["sensing_start_utc"]
+        return cls(
+            document["tile_id"], start.removesuffix("+00:00") + "Z" if start.endswith("+00:00") else start
+        )
+
+    @staticmethod
+    def parse_identity(text: str) -> tuple[str, str] | None:
+        """Return the identity of a key written by hand, or None when it is none.
+
+        ``T33UWQ/2025-12-10T10:03:19Z`` is the form that s2pipe writes. A blank for the slash, ``+00:00`` for ``Z``,
+        fractions of a second, and times without dashes and colons are understood.
+        """
+        match = _KEY_TEXT.fullmatch(text.strip())
+        return None if match is None else (match["tile"], re.sub("[-:]", "", match["start"]) + "Z")
+
+    def __str__(self) -> str:
+        return f"{self.tile_id}/{self.sensing_start_utc}"
+
+
+_KEY_TEXT = re.compile(
+    r"(?P<tile>T\d{2}[A-Z]{3})(?:/|\s+)(?P<start>\d{4}-?\d\d-?\d\dT\d\d:?\d\d:?\d\d)(?:\.\d+)?(?:Z|\+00:?00)",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product of a scene."""
+
+    product_id: str | None = None
+    """Identifier in the catalogue; None for products found on disk."""
+    product_name: str | None = None
+    """Name with ``.SAFE``."""
+    baseline: str | None = None
+    """Processing baseline as names spell it, ``N0511``."""
+    rel_orbit: str | int | None = None
+    """Relative orbit as names spell it, ``R122``."""
+    cloud_cover: float | None = None
+    """Cloudy pixels, percent."""
+    geofootprint: Mapping[str, Any] | None = None
+    """Footprint as a GeoJSON geometry in degrees."""
+    coverage_ratio: float | None = None
+    """Part of the tile that the footprint covers, 0 to 1."""
+    scl_percentages: Mapping[str, float] | None = None
+    """L2A: percentages of the scene classification by element name (``VEGETATION_PERCENTAGE``)."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Keys that s2pipe does not know, kept."""
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Product:
+        """Make a product from its (valid) JSON form."""
+        known = {key: document.get(key) for key in PRODUCT_KEYS}
+        return cls(**known, extra=extra_keys(document, PRODUCT_KEYS))
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {**{key: getattr(self, key) for key in PRODUCT_KEYS}, **self.extra}
+
+
+PRODUCT_KEYS = (
+    "product_id",
+    "product_name",
+    "baseline",
+    "rel_orbit",
+    "cloud_cover",
+    "geofootprint",
+    "coverage_ratio",
+    "scl_percentages",
+)
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """A file's checksum."""
+
+    algorithm: str
+    """Name as SAFE manifests spell it: ``MD5``, ``SHA3-256``."""
+    value: str
+    """Lower-case hexadecimal digits."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file of a scene."""
+
+    role: str
+    """Role, see :mod:`s2pipe.sentinel2.roles`."""
+    path: str
+    """Path relative to the dataset's root, forward slashes; for a member, that of its archive."""
+    planned: bool = False
+    """Known to the product, but not on disk."""
+    present: bool = True
+    """On disk when the index was written."""
+    size: int | None = None
+    """Size in bytes (of the member, not of its archive); None when unknown."""
+    checksum: Checksum | None = None
+    """Checksum of the raw bytes; None when unknown."""
+    product_path: str | None = None
+    """Path inside the product; None when unknown."""
+    member: str | None = None
+    """Path inside the zip archive at ``path``; None for a plain file."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Keys that s2pipe does not know, kept."""
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Asset:
+        """Make an asset from its (valid) JSON form; back slashes of Windows become slashes."""
+        checksum = document.get("checksum")
+        return cls(
+            role=document["role"],
+            path=document["path"].replace("\\", "/"),
+            planned=bool(document.get("planned")),
+            present=document.get("present") is not False,
+            size=document.get("size"),
+            checksum=Checksum(checksum["algorithm"], checksum["value"].lower()) if checksum else None,
+            product_path=document.get("product_path"),
+            member=document.get("member"),
+            extra=extra_keys(document, _ASSET_KEYS),
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON form; unknown size, checksum and paths inside the product are left out."""
+        document: dict[str, Any] = {
+            "role": self.role,
+            "path": self.path,
+            "planned": self.planned,
+            "present": self.present,
+        }
+        if self.size is not None:
+            document["size"] = self.size
+        if self.checksum is not None:
+            document["checksum"] = {"algorithm": self.checksum.algorithm, "value": self.checksum.value}
+        if self.product_path is not None:
+            document["product_path"] = self.product_path
+        if self.member is not None:
+            document["member"] = self.member
+        return {**document, **self.extra}
+
+    def resolve(self, root: Path, *, allow_absolute: bool = False) -> Path:
+        """Return where the file (or the archive that holds it) lies.
+
+        Raises
+        ------
+        PathEscapeError
+            The path leaves ``root``, or is absolute and ``allow_absolute`` is false.
+        """
+        if _is_absolute(self.path):
+            if allow_absolute and ".." not in Path(self.path).parts and "\0" not in self.path:
+                return Path(self.path)
+            raise PathEscapeError(
+                f"{self.role}: {self.path!r} is outside the dataset {root}: expected a path relative to it; "
+                "correct the index, or allow absolute paths for this run"
+            )
+        return safe_join(root, self.path)
+
+    def gdal_path(self, root: Path, *, allow_absolute: bool = False) -> str:
+        """Return the name under which GDAL opens the file, ``/vsizip/{archive}/member`` for a member."""
+        path = self.resolve(root, allow_absolute=allow_absolute)
+        # Braces: GDAL then takes any file name as an archive, and the member's path as it stands.
+        return str(path) if self.member is None else f"/vsizip/{{{path}}}/{self._safe_member(path)}"
+
+    def is_available(self, root: Path, *, allow_absolute: bool = False) -> bool:
+        """Tell whether the file is on disk now (a member: whether its archive holds it)."""
+        path = self.resolve(root, allow_absolute=allow_absolute)
+        if not path.is_file():
+            return False
+        return self.member is None or self._safe_member(path) in _zip_members(*_stamp(path))
+
+    def read_bytes(self, root: Path, *, allow_absolute: bool = False) -> bytes:
+        """Read a small file (metadata), plain or from its archive.
+
+        Raises
+        ------
+        MissingInputError
+            The file is absent, unreadable or larger than ``MAX_READ_BYTES``.
+        """
+        path = self.resolve(root, allow_absolute=allow_absolute)
+        try:
+            if self.member is None:
+                with open(path, "rb") as stream:
+                    data = stream.read(MAX_READ_BYTES + 1)
+            else:
+                with zipfile.ZipFile(path) as archive, archive.open(self._safe_member(path)) as member:
+                    data = member.read(MAX_READ_BYTES + 1)
+        except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise self._unreadable(path, str(error)) from error
+        if len(data) > MAX_READ_BYTES:
+            raise self._unreadable(path, f"larger than the {MAX_READ_BYTES} bytes that metadata may have")
+        return data
+
+    def display(self, root: Path) -> str:
+        """Name the file in messages."""
+        path = self.path if _is_absolute(self.path) else str(root / self.path)
+        return path if self.member is None else f"{path}!{self.member}"
+
+    def _unreadable(self, path: Path, reason: str) -> MissingInputError:
+        name = str(path) if self.member is None else f"{path}!{self.member}"
+        hint = "restore the file, or run the step that fetches or indexes the product again"
+        return MissingInputError(f"{self.role} cannot be read:", [f"{name}: {reason}"], hint)
+
+    def _safe_member(self, path: Path) -> str:
+        if self.member is None or not is_safe_relative(self.member):
+            raise PathEscapeError(
+                f"{self.role}: member {self.member!r} leaves the archive {path}: expected a relative path "
+                "without '..'; correct the index"
+            )
+        return self.member
+
+
+_ASSET_KEYS = ("role", "path", "planned", "present", "size", "checksum", "product_path", "member")
+
+
+@dataclass(frozen=True)
+class AssetGroup:
+    """The files of one product of a scene."""
+
+    root_dir: str = ""
+    """Directory of the files relative to the dataset's root; for information."""
+    items: tuple[Asset, ...] = ()
+    """The files, at most one a role."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Keys that s2pipe does not know, kept."""
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> AssetGroup:
+        """Make a group from its (valid) JSON form."""
+        items = tuple(Asset.from_document(item) for item in document["items"])
+        return cls(document.get("root_dir") or "", items, extra_keys(document, ("root_dir", "items")))
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        items = [item.to_document() for item in self.items]
+        return {"root_dir": self.root_dir, "items": items, **self.extra}
+
+    def asset(self, role: str) -> Asset | None:
+        """Return the file with a role, or None."""
+        return next((item for item in self.items if item.role == role), None)
+
+
+def extra_keys(document: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key not in known}
+
+
+def _is_absolute(path: str) -> bool:
+    windows = PureWindowsPath(path)
+    return path.startswith("/") or bool(windows.drive and windows.root)
+
+
+def _stamp(path: Path) -> tuple[Path, int, int]:
+    """What an archive's list of members is remembered by."""
+    status = path.stat()
+    return path, status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=64)
+def _zip_members(path: Path, _mtime_ns: int, _size: int) -> frozenset[str]:
+    """Names of an archive's members; none when it is no archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return frozenset(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return frozenset()

@@ -1,0 +1,210 @@
+"""The samples that Step 2 wrote: its index and their ``meta.json``, as later steps read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from s2pipe.config.schema import STEP2_INDEX, validate_document
+from s2pipe.errors import Fault, ManifestError, MissingInputError
+from s2pipe.raster.grid import Grid
+from s2pipe.runtime.files import safe_join
+from s2pipe.sentinel2.bands import SCL_CLASSES
+
+SCL_CLOUD_CLASSES = (8, 9, 10)
+"""SCL classes that are cloud: medium and high probability, thin cirrus."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the values of ``y.tif`` are."""
+
+    dtype: str
+    """NumPy name of the pixel type."""
+    ignore_index: int
+    """Label of pixels that have none."""
+    found: tuple[int, ...]
+    """Labels of this sample's pixels, ignore_index among them where it occurs."""
+    mapping: Mapping[int, int] | None
+    """SCL class -> label; None where labels are the SCL classes."""
+
+    def cloud_labels(self) -> tuple[int, ...] | None:
+        """Labels that SCL's clouds became; None when other classes share one of them."""
+        if self.mapping is None:
+            return SCL_CLOUD_CLASSES
+        clouds = {self.mapping[scl] for scl in SCL_CLOUD_CLASSES if scl in self.mapping}
+        others = {label for scl, label in self.mapping.items() if scl not in SCL_CLOUD_CLASSES}
+        return None if clouds & others else tuple(sorted(clouds))
+
+    def names(self) -> dict[str, str]:
+        """Names of the SCL classes, where labels are those."""
+        return {} if self.mapping is not None else {str(label): name for label, name in SCL_CLASSES.items()}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample of Step 2."""
+
+    tile_id: str
+    """MGRS tile with its ``T``."""
+    sensing_start_utc: str
+    """Start of the datatake."""
+    grid: Grid
+    """Grid of ``x.tif`` and ``y.tif``."""
+    x_path: Path
+    """``x.tif``."""
+    y_path: Path | None
+    """``y.tif``; None without labels."""
+    angles_path: Path | None
+    """Angle raster; None without angles."""
+    x_bands: tuple[str, ...]
+    """Bands and mask channels of ``x.tif``."""
+    angle_bands: tuple[str, ...]
+    """Channels of the angle raster."""
+    labels: Labels | None
+    """Meaning of ``y.tif``; None without labels."""
+    meta: Mapping[str, Any]
+    """Content of ``meta.json``."""
+
+    @property
+    def name(self) -> str:
+        """``T33UWQ_20251210T100319Z``: unique in an index, without dots."""
+        compact = self.sensing_start_utc[:19].replace("-", "").replace(":", "")
+        return f"{self.tile_id}_{compact}Z"
+
+    @property
+    def mask_channels(self) -> tuple[int, ...]:
+        """Positions of the mask channels in ``x.tif``."""
+        return tuple(i for i, name in enumerate(self.x_bands) if name == "valid" or name.startswith("valid_"))
+
+
+def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
+    """Load a Step-2 index and the ``meta.json`` of its samples.
+
+    Parameters
+    ----------
+    path : Path
+        The index. Below ``<root>/meta/step2`` the root is that of the path; elsewhere it is the document's
+        ``output.out_dir``.
+    limit : int, optional
+        Take only this many samples, in the order of tile and time.
+
+    Returns
+    -------
+    list of Sample
+        In the order of tile and time.
+
+    Raises
+    ------
+    ManifestError
+        The index or a ``meta.json`` is missing or invalid.
+    MissingInputError
+        There is no sample, or a file is not on disk; every gap is listed.
+    """
+    document = _read(path, "no such file; run `s2pipe preprocess` first, or correct index_json")
+    if isinstance(document, dict) and document.get("schema") != STEP2_INDEX:
+        found = document.get("schema", "no schema")
+        raise ManifestError(str(path), [Fault("schema", f"expected {STEP2_INDEX}, got {found}")])
+    validate_document(document, "step2_index", str(path))
+    root = _root_of(path, (document.get("output") or {}).get("out_dir"))
+    entries = sorted(
+        document["samples"], key=lambda entry: (entry["key"]["tile_id"], entry["key"]["sensing_start_utc"])
+    )
+    if not entries:
+        raise MissingInputError(f"{path}: the index lists no sample", [], "Run `s2pipe preprocess` first.")
+    samples = [load_sample(safe_join(root, entry["meta_path"]), root, entry) for entry in entries[:limit]]
+    gaps = [
+        f"{sample.name}: {item} is not on disk"
+        for sample in samples
+        for item in (sample.x_path, sample.y_path, sample.angles_path)
+        if item is not None and not item.is_file()
+    ]
+    if gaps:
+        raise MissingInputError(f"{path}: rasters are missing:", gaps, "Run `s2pipe preprocess` again.")
+    return samples
+
+
+def load_sample(meta_path: Path, root: Path, entry: Mapping[str, Any]) -> Sample:
+    """Load one sample from its ``meta.json`` and its entry in the index (or the ``paths`` of the former)."""
+    meta = _read(meta_path, "no such file; run `s2pipe preprocess` again")
+    validate_document(meta, "sample_meta", str(meta_path))
+    assets, grid = meta["assets"], meta["grid"]
+    y_path, angles_path = entry.get("y_path"), entry.get("angles_path")
+    return Sample(
+        tile_id=meta["key"]["tile_id"],
+        sensing_start_utc=meta["key"]["sensing_start_utc"],
+        grid=Grid(grid["crs_wkt"], tuple(grid["geotransform"]), tuple(grid["shape_yx"])),
+        x_path=safe_join(root, entry["x_path"]),
+        y_path=None if y_path is None else safe_join(root, y_path),
+        angles_path=None if angles_path is None else safe_join(root, angles_path),
+        x_bands=tuple(assets["x"]["band_names"]),
+        angle_bands=() if angles_path is None else tuple(assets["angles"]["band_names"]),
+        labels=None if y_path is None else _labels(meta),
+        meta=meta,
+    )
+
+
+def _labels(meta: Mapping[str, Any]) -> Labels:
+    config = meta["config"].get("labels", {})
+    stats = meta["labels"]["stats"] or {}
+    mapping = config.get("mapping")
+    return Labels(
+        dtype=meta["assets"]["y"]["dtype"],
+        ignore_index=int(stats.get("ignore_index", config.get("ignore_index", 255))),
+        found=tuple(sorted(map(int, stats.get("counts", {})))),
+        mapping=None if mapping is None else {int(scl): int(label) for scl, label in mapping.items()},
+    )
+
+
+def common(samples: Sequence[Sample], what: str, values: Sequence[Any]) -> Any:
+    """Return the value that all samples share.
+
+    Raises
+    ------
+    ManifestError
+        They differ; samples of one dataset must be made with one configuration.
+    """
+    for sample, value in zip(samples, values, strict=True):
+        if value != values[0]:
+            raise ManifestError(
+                sample.name,
+                [
+                    Fault(
+                        what,
+                        f"{value!r} differs from {values[0]!r} of {samples[0].name}; run `s2pipe preprocess` for all "
+                        "scenes with one configuration",
+                    )
+                ],
+            )
+    return values[0]
+
+
+def _read(path: Path, missing: str) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        message = missing
+    except (OSError, ValueError) as error:
+        message = f"cannot be read as JSON: {error}"
+    raise ManifestError(str(path), [Fault("", message)])
+
+
+def _root_of(path: Path, out_dir: str | None) -> Path:
+    """Root of the dataset: the directory that holds ``meta/step2`` wins over what the document says."""
+    absolute = path.absolute()
+    if absolute.parent.name == "step2" and absolute.parent.parent.name == "meta":
+        return absolute.parent.parent.parent
+    if not out_dir:
+        raise ManifestError(
+            str(path),
+            [
+                Fault(
+                    "output.out_dir",
+                    "is needed: the file is not in <root>/meta/step2, so the root is unknown",
+                )
+            ],
+        )
+    return Path(out_dir).absolute()

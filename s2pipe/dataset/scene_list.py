@@ -1,0 +1,44 @@
+"""Lists of scenes as configurations and files name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from s2pipe.dataset.step1_index import SceneKey
+from s2pipe.errors import ConfigError, Fault
+
+
+def read_scene_list(scenes: Sequence[str] | Path) -> list[str]:
+    """Return scene keys given as a list, or as a text file with one a line (``#`` starts a comment).
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or is no UTF-8 text.
+    """
+    if not isinstance(scenes, Path):
+        return list(scenes)
+    try:
+        lines = scenes.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            str(scenes), [Fault("preprocess.normalize.scenes", f"the list of scenes cannot be read: {error}")]
+        ) from error
+    return [text for line in lines if (text := line.split("#", 1)[0].strip())]
+
+
+def match_scenes(
+    texts: Iterable[str], keys: Iterable[SceneKey]
+) -> tuple[frozenset[tuple[str, str]], list[str]]:
+    """Match keys as text with scenes; spelling and fractions of a second do not count.
+
+    Returns
+    -------
+    (frozenset, list of str)
+        Identities of the scenes that are named, and the texts that name none.
+    """
+    known = {key.identity for key in keys}
+    by_text = {text: SceneKey.parse_identity(text) for text in texts}
+    found = frozenset(identity for identity in by_text.values() if identity is not None) & known
+    return found, [text for text, identity in by_text.items() if identity not in found]

@@ -1,0 +1,123 @@
+"""The Step-2 index: which samples a dataset holds, always as their ``meta.json`` on disk say."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from s2pipe.config.schema import STEP2_INDEX, validate_document
+from s2pipe.dataset.step1_index import SceneKey
+from s2pipe.errors import Fault, ManifestError, S2PipeError
+from s2pipe.runtime.files import is_safe_relative, locked, utc_now, write_json_atomic
+
+log = logging.getLogger("s2pipe.preprocess")
+
+
+def check_index(out_dir: Path) -> None:
+    """Check that the index can be updated later: it is absent or valid, and its lock works.
+
+    Raises
+    ------
+    ManifestError
+        The index is damaged.
+    LockedError
+        The file system has no locks.
+    """
+    path = _index_path(out_dir)
+    if path.exists():
+        _entries(path)
+    with locked(_lock_path(path)):
+        pass
+
+
+def update_index(out_dir: Path, done: Collection[Path], failed: Mapping[Path, str | None]) -> Path:
+    """Write ``meta/step2/index.json`` anew, under its lock, from the samples on disk.
+
+    Parameters
+    ----------
+    out_dir : Path
+        Output directory.
+    done : collection of Path
+        Directories of samples, relative to it, that join those that the index lists already.
+    failed : mapping
+        Directories of scenes that failed, and the fingerprint that their samples should have: one with another is not
+        listed, since it is of another configuration or of other inputs. None: nothing that is there is listed.
+    """
+    path = _index_path(out_dir)
+    with locked(_lock_path(path)):
+        listed = {Path(entry["meta_path"]).parent for entry in _entries(path)}
+        samples = {}
+        for directory in (*sorted(listed.difference(done)), *sorted(set(done))):
+            entry = _entry_on_disk(out_dir, directory)
+            if entry is None or (directory in failed and entry["fingerprint"] != failed[directory]):
+                continue
+            samples[SceneKey.from_document(entry["key"]).identity] = entry
+        document = {
+            "schema": STEP2_INDEX,
+            "created_utc": utc_now(),
+            "output": {"out_dir": out_dir.as_posix(), "layout": "processed/tile=<TILE>/sensing=<SENSING>/"},
+            "samples": [samples[key] for key in sorted(samples)],
+        }
+        write_json_atomic(path, document)
+    return path
+
+
+@contextmanager
+def then(update: Callable[[], None]) -> Iterator[None]:
+    """Update the index after the block, however that ends; the block's own error is never hidden by another."""
+    try:
+        yield
+    except BaseException:
+        try:
+            update()
+        except (S2PipeError, OSError) as error:
+            log.error("the index of samples was not updated: %s", error)
+        raise
+    update()
+
+
+def _index_path(out_dir: Path) -> Path:
+    return out_dir / "meta" / "step2" / "index.json"
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ManifestError(
+            str(path), [Fault("", f"cannot be read as JSON: {error}; move it away")]
+        ) from error
+    validate_document(document, "step2_index", str(path))
+    return document["samples"]
+
+
+def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:
+    """Make a sample's entry from its ``meta.json``; None when that, or a file that it names, is not there."""
+    if not is_safe_relative(directory.as_posix()):
+        return None
+    try:
+        meta = json.loads((out_dir / directory / "meta.json").read_text(encoding="utf-8"))
+        paths = meta["paths"]
+        entry = {
+            "key": dict(meta["key"]),
+            "x_path": paths["x"],
+            "y_path": paths.get("y"),
+            "angles_path": paths.get("angles"),
+            "stack_path": paths.get("stack"),
+            "meta_path": (directory / "meta.json").as_posix(),
+            "fingerprint": meta["fingerprint"],
+        }
+        there = all((out_dir / path).is_file() for path in paths.values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return entry if there else None

@@ -1,0 +1,1 @@
+"""The files of products: listed, planned, fetched, verified."""

@@ -1,0 +1,332 @@
+"""Scenes to files: which file of which product goes where, what is there already, what is to be fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from s2pipe.dataset.assets import Asset, AssetGroup, Checksum, Product, SceneKey
+from s2pipe.dataset.step1_index import Index, Scene
+from s2pipe.download.cfg import PipelineConfig
+from s2pipe.download.files.fetch import FetchTask, disk_error
+from s2pipe.download.files.nodes import (
+    MANIFEST,
+    MAX_FILE_BYTES,
+    MAX_MANIFEST_BYTES,
+    RemoteFile,
+    manifest_files,
+    node_url,
+    walk,
+)
+from s2pipe.download.search.catalogue import Hit
+from s2pipe.download.search.select import Pair
+from s2pipe.download.service.transport import Transport
+from s2pipe.errors import (
+    AuthError,
+    DiskFullError,
+    MetadataError,
+    PathEscapeError,
+    ProductError,
+    S2PipeError,
+    ServiceError,
+    UntrustedServerError,
+)
+from s2pipe.runtime.files import write_bytes_atomic
+from s2pipe.sentinel2 import roles
+from s2pipe.sentinel2.safe import role_of
+
+log = logging.getLogger("s2pipe.download")
+
+_ORDER = {role: number for number, role in enumerate(roles.ALL_ROLES)}
+_OPTIONAL = ("l1c.detector_footprint.", "l1c.quality.", "l1c.classification", "l2a.cloud_", "l2a.snow_")
+"""Masks that products of some baselines lack."""
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """What one scene needs."""
+
+    pair: Pair
+    """Its products."""
+    scene: Scene
+    """Its index entry as it is now: files that are there are present, the others planned."""
+    tasks: dict[str, FetchTask] = field(default_factory=dict)
+    """Files to fetch, by role."""
+    ready: dict[str, Path] = field(default_factory=dict)
+    """Files of which a copy is here already (manifest.safe), by role."""
+    warnings: tuple[str, ...] = ()
+    """Roles that the products lack."""
+    error: str | None = None
+    """Why the scene cannot be fetched; None when it can."""
+    estimated: int | None = None
+    """Bytes of whole products whose single files are not known (dry runs); None when all are."""
+
+    @property
+    def key(self) -> SceneKey:
+        """Tile and sensing start."""
+        return self.pair.key
+
+    @property
+    def bytes_missing(self) -> int:
+        """Bytes to fetch, as far as sizes are known."""
+        return (self.estimated or 0) + sum(task.size or 0 for task in self.tasks.values())
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes of all its files, as far as sizes are known."""
+        return (self.estimated or 0) + sum(asset.size or 0 for asset in self.scene.assets)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of one product."""
+
+    files: list[RemoteFile] | None
+    """None when only the size of the whole product is known."""
+    manifest: Path | None
+    """Kept copy of manifest.safe; None when there is none."""
+
+
+class Planner:
+    """Plans scenes, several at a time.
+
+    Parameters
+    ----------
+    config : PipelineConfig
+        Selection and way of finding files out.
+    transport : Transport
+        The service.
+    root : Path
+        Root of the dataset.
+    index : Index or None
+        What the dataset holds already.
+    """
+
+    def __init__(self, config: PipelineConfig, transport: Transport, root: Path, index: Index | None) -> None:
+        self._config = config
+        self._transport = transport
+        self._host = transport.endpoints.download
+        self._root = root
+        self._index = index
+
+    def needs_login(self, pair: Pair) -> bool:
+        """Tell whether planning a scene asks the download host, and so needs a token."""
+        if self._config.download.dry_run:
+            return False
+        if self._config.nodes_index.mode == "walk" or not self._config.nodes_index.cache:
+            return True
+        if self._config.download.overwrite:
+            return True
+        return any(hit and not self._manifest_path(hit).exists() for hit in (pair.l1c, pair.l2a))
+
+    def plan(self, pair: Pair) -> ScenePlan:
+        """Plan one scene; an error of its products is recorded in the plan.
+
+        Raises
+        ------
+        AuthError, DiskFullError
+            Nothing more can be fetched.
+        """
+        bare = Scene(
+            pair.key, product_of(pair.l1c, pair.halves), None if pair.l2a is None else product_of(pair.l2a)
+        )
+        try:
+            return self._plan(pair, bare)
+        except (AuthError, DiskFullError):
+            raise
+        except S2PipeError as error:
+            return ScenePlan(pair, bare, error=str(error))
+
+    def _plan(self, pair: Pair, bare: Scene) -> ScenePlan:
+        tasks: dict[str, FetchTask] = {}
+        ready: dict[str, Path] = {}
+        warnings: list[str] = []
+        estimated, scene = 0, bare
+        selection = self._config.selection
+        for hit, wanted in ((pair.l1c, selection.roles_l1c()), (pair.l2a, selection.roles_l2a())):
+            if hit is None:
+                continue
+            found = self._files(hit)
+            if found.files is None:
+                estimated += hit.size
+                continue
+            group = self._group(hit, wanted, found, warnings)
+            for asset in group.items:
+                if asset.present:
+                    continue
+                if found.manifest is not None and asset.product_path == MANIFEST:
+                    ready[asset.role] = found.manifest
+                tasks[asset.role] = self._task(hit, asset)
+            if hit.name.level == "L1C":
+                scene = replace(scene, files_l1c=group)
+            else:
+                scene = replace(scene, files_l2a=group)
+        return ScenePlan(pair, scene, tasks, ready, tuple(warnings), None, estimated or None)
+
+    def _group(self, hit: Hit, wanted: Sequence[str], found: _Files, warnings: list[str]) -> AssetGroup:
+        root_dir = hit.key.files_dir(hit.name.level)
+        assets = {}
+        for file in found.files or ():
+            role = role_of(file.path, hit.name.level)
+            if role is None or role not in wanted:
+                continue
+            if role in assets:
+                raise ProductError(f"{hit.name}: two files have the role {role}; the product is damaged")
+            asset = Asset(
+                role=role,
+                path=f"{root_dir}/{file.path.rpartition('/')[2]}",
+                planned=True,
+                present=False,
+                size=file.size,
+                checksum=file.checksum,
+                product_path=file.path,
+            )
+            assets[role] = self._as_it_is(hit, asset)
+        missing = [role for role in wanted if role not in assets]
+        fatal = [role for role in missing if not role.startswith(_OPTIONAL)]
+        if fatal:
+            raise ProductError(
+                f"{hit.name}: has no file for {', '.join(fatal)}; select other files or products"
+            )
+        if missing:
+            warnings.append(f"{hit.name}: has no {', '.join(missing)}, as products of its baseline")
+        return AssetGroup(root_dir, tuple(sorted(assets.values(), key=lambda asset: _ORDER[asset.role])))
+
+    def _as_it_is(self, hit: Hit, asset: Asset) -> Asset:
+        """Mark an asset as present when the dataset holds it: as the index says, or as its checksum does."""
+        if self._config.download.overwrite:
+            return asset
+        known = self._known(hit, asset.role)
+        if known is not None and _agree(known, asset) and self._is_intact(known):
+            checksum = asset.checksum or known.checksum
+            return replace(
+                known, planned=False, present=True, checksum=checksum, size=asset.size or known.size
+            )
+        if asset.checksum is not None and self._task(hit, asset).is_at_target():
+            return replace(asset, planned=False, present=True)
+        return asset
+
+    def _known(self, hit: Hit, role: str) -> Asset | None:
+        scene = self._index.scene(hit.key) if self._index is not None else None
+        if scene is None:
+            return None
+        product, group = (
+            (scene.l1c, scene.files_l1c) if hit.name.level == "L1C" else (scene.l2a, scene.files_l2a)
+        )
+        if product is None or group is None or product.product_name != hit.name.safe_name:
+            return None
+        asset = group.asset(role)
+        return asset if asset is not None and asset.present else None
+
+    def _is_intact(self, known: Asset) -> bool:
+        """A file that the index calls present must still be there with its size."""
+        try:
+            if not known.is_available(self._root):
+                return False
+            if known.member is not None or known.size is None:
+                return True
+            return known.resolve(self._root).stat().st_size == known.size
+        except (OSError, PathEscapeError):
+            return False
+
+    def _task(self, hit: Hit, asset: Asset) -> FetchTask:
+        path = asset.product_path or ""
+        return FetchTask(
+            what=f"{hit.name}: {path.rpartition('/')[2]}",
+            url=node_url(self._host, hit.product_id, hit.name.safe_name, path),
+            target=asset.resolve(self._root),
+            quarantine=self._root / "meta/step1/quarantine" / hit.name.stem / path.rpartition("/")[2],
+            size=asset.size,
+            checksum=asset.checksum,
+            limit=hit.size or MAX_FILE_BYTES,
+        )
+
+    def _files(self, hit: Hit) -> _Files:
+        """The files of a product: from manifest.safe, kept or fetched, else by walking its directories."""
+        mode = self._config.nodes_index.mode
+        is_dry = self._config.download.dry_run
+        if mode != "walk":
+            kept = self._kept_manifest(hit)
+            if kept is not None:
+                return kept
+            if not is_dry:
+                try:
+                    return self._fetched_manifest(hit)
+                except UntrustedServerError:
+                    raise
+                except (ServiceError, MetadataError, ProductError) as error:
+                    if mode == "manifest":
+                        raise
+                    log.warning("%s; listing the product's directories instead", error)
+        try:
+            if mode == "manifest":
+                return _Files(None, None)
+            # Listings are open to all, and so need no token in a dry run.
+            get_json = partial(self._transport.get_json, with_token=not is_dry)
+            return _Files(walk(get_json, self._host, hit.product_id, hit.name.safe_name), None)
+        except UntrustedServerError:
+            raise
+        except (ServiceError, AuthError) as error:
+            if not is_dry:
+                raise
+            log.warning("%s; its size is that of the whole product", error)
+            return _Files(None, None)
+
+    def _manifest_path(self, hit: Hit) -> Path:
+        return self._root / "meta/step1/products" / f"{hit.name.stem}.manifest.safe"
+
+    def _kept_manifest(self, hit: Hit) -> _Files | None:
+        if not self._config.nodes_index.cache or self._config.download.overwrite:
+            return None
+        path = self._manifest_path(hit)
+        try:
+            return _Files(_listed(hit, path.read_bytes()), path)
+        except (OSError, S2PipeError):
+            return None
+
+    def _fetched_manifest(self, hit: Hit) -> _Files:
+        what = f"{hit.name}: {MANIFEST}"
+        url = node_url(self._host, hit.product_id, hit.name.safe_name, MANIFEST)
+        data = self._transport.get_bytes(url, what, MAX_MANIFEST_BYTES)
+        files = _listed(hit, data)
+        if not self._config.nodes_index.cache:
+            return _Files(files, None)
+        path = self._manifest_path(hit)
+        try:
+            write_bytes_atomic(path, data)
+        except OSError as error:
+            raise disk_error(path, error) from error
+        return _Files(files, path)
+
+
+def _listed(hit: Hit, data: bytes) -> list[RemoteFile]:
+    """The manifest's files and itself, which it does not list."""
+    files = manifest_files(data, f"{hit.name}: {MANIFEST}")
+    own = RemoteFile(MANIFEST, len(data), Checksum("SHA3-256", hashlib.sha3_256(data).hexdigest()))
+    return [*(file for file in files if file.path != MANIFEST), own]
+
+
+def _agree(known: Asset, asset: Asset) -> bool:
+    """Whether the index and the service mean the same bytes."""
+    ours, theirs = known.checksum, asset.checksum
+    if ours is not None and theirs is not None and ours.algorithm == theirs.algorithm:
+        return ours == theirs
+    return asset.size is None or known.size is None or known.size == asset.size
+
+
+def product_of(hit: Hit, halves: Sequence[str] = ()) -> Product:
+    """Return the index entry of a product that a search found."""
+    return Product(
+        product_id=hit.product_id,
+        product_name=hit.name.safe_name,
+        baseline=hit.name.baseline_code,
+        rel_orbit=hit.name.orbit_code,
+        cloud_cover=hit.cloud_cover,
+        geofootprint=hit.footprint,
+        coverage_ratio=hit.coverage,
+        extra={"other_halves": list(halves)} if halves else {},
+    )

@@ -1,0 +1,89 @@
+"""``--verify``: every file that the index calls present, against its recorded size and checksum."""
+
+from __future__ import annotations
+
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from s2pipe.dataset.assets import Asset, AssetGroup
+from s2pipe.dataset.step1_index import Index, Scene, SceneKey, rewrite_index
+from s2pipe.dataset.verification import check_asset
+from s2pipe.errors import PathEscapeError
+
+log = logging.getLogger("s2pipe.download")
+
+
+def recheck(index: Index, path: Path, root: Path, *, is_dry: bool) -> tuple[Index, list[str]]:
+    """Check the files of a dataset; set damaged ones aside, so that they are fetched anew.
+
+    Parameters
+    ----------
+    index : Index
+        What the dataset holds.
+    path : Path
+        Where its index lies; it no longer calls damaged files present afterwards.
+    root : Path
+        Root of the dataset.
+    is_dry : bool
+        Report only, and change nothing.
+
+    Returns
+    -------
+    tuple of Index and list of str
+        The index as it is now, and the paths of damaged or absent files.
+    """
+    present = [(scene.key, asset) for scene in index.scenes for asset in scene.assets if asset.present]
+    # Hashing releases the GIL, so threads suffice.
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        faults = list(pool.map(lambda item: check_asset(item[1], index), present))
+    damaged: dict[tuple[SceneKey, str], str] = {}
+    for (key, asset), fault in zip(present, faults, strict=True):
+        if fault is not None:
+            log.warning("damaged: %s", fault)
+            damaged[key, asset.role] = asset.path
+            if not is_dry:
+                _set_aside(asset, root, key)
+    log.info("verified %d file(s): %d damaged or absent", len(present), len(damaged))
+    if damaged and is_dry:
+        index = _without(index, set(damaged))
+    elif damaged:
+        index = rewrite_index(path, lambda now: _without(now, set(damaged)))
+    return index, list(damaged.values())
+
+
+def _set_aside(asset: Asset, root: Path, key: SceneKey) -> None:
+    """Move a damaged file to quarantine; links and archives are the user's own and stay."""
+    try:
+        source = asset.resolve(root)
+    except PathEscapeError:
+        return
+    if asset.member is not None or source.is_symlink() or not source.is_file():
+        return
+    target = root / "meta/step1/quarantine" / f"{key.tile_id}_{key.sensing_dirname}" / source.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(source, target)
+    log.warning("%s was moved to %s", source, target)
+
+
+def _without(index: Index, damaged: set[tuple[SceneKey, str]]) -> Index:
+    def cleaned(scene: Scene, group: AssetGroup | None) -> AssetGroup | None:
+        if group is None:
+            return None
+        items = (
+            replace(item, present=False, planned=True) if (scene.key, item.role) in damaged else item
+            for item in group.items
+        )
+        return replace(group, items=tuple(items))
+
+    scenes = (
+        replace(
+            scene,
+            files_l1c=cleaned(scene, scene.files_l1c),
+            files_l2a=cleaned(scene, scene.files_l2a),
+        )
+        for scene in index.scenes
+    )
+    return replace(index, scenes=tuple(scenes))

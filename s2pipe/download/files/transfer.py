@@ -1,0 +1,256 @@
+"""Carrying a plan out: files of all scenes by a few workers, each scene recorded as it grows."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from s2pipe.dataset.assets import AssetGroup
+from s2pipe.dataset.step1_index import Scene
+from s2pipe.download.files.fetch import FetchOptions, disk_error, fetch
+from s2pipe.download.files.plan import ScenePlan
+from s2pipe.download.service.retry import Stopped
+from s2pipe.errors import AuthError, DiskFullError, LockedError, S2PipeError
+from s2pipe.runtime.files import locked, write_bytes_atomic
+from s2pipe.runtime.progress import ByteProgress
+from s2pipe.sentinel2.safe import read_product_info
+
+log = logging.getLogger("s2pipe.download")
+
+_LOCK_POLL_S = 0.2
+
+
+@dataclass
+class SceneJob:
+    """One scene on its way."""
+
+    plan: ScenePlan
+    """What it needs."""
+    here: set[str] = field(default_factory=set)
+    """Roles fetched by this run."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """Why a role could not be fetched."""
+    tracebacks: dict[str, str] = field(default_factory=dict)
+    """Where it happened, for faults of the program itself."""
+    started: float | None = None
+    """Monotonic time of its first file."""
+    seconds: float = 0.0
+    """How long it took."""
+
+    @property
+    def status(self) -> str:
+        """``done``, ``up_to_date``, ``failed``, ``planned``, or ``unfinished`` when the run was stopped."""
+        if self.plan.error is not None or self.faults:
+            return "failed"
+        if not self.plan.tasks:
+            return "planned" if self.plan.estimated else "up_to_date"
+        if len(self.here) == len(self.plan.tasks):
+            return "done"
+        return "planned" if self.started is None else "unfinished"
+
+    @property
+    def error(self) -> str | None:
+        """Everything that went wrong."""
+        faults = ([self.plan.error] if self.plan.error else []) + list(self.faults.values())
+        return "\n".join(faults) or None
+
+    def scene(self) -> Scene:
+        """Return the scene's index entry as it is now."""
+        scene, here = self.plan.scene, frozenset(self.here)
+        return replace(
+            scene,
+            files_l1c=_grown(scene.files_l1c, here),
+            files_l2a=_grown(scene.files_l2a, here),
+        )
+
+
+def _grown(group: AssetGroup | None, here: frozenset[str]) -> AssetGroup | None:
+    if group is None:
+        return None
+    items = (replace(a, planned=False, present=True) if a.role in here else a for a in group.items)
+    return replace(group, items=tuple(items))
+
+
+class Transfer:
+    """Fetches the files of planned scenes.
+
+    Parameters
+    ----------
+    options : FetchOptions
+        How files are fetched.
+    progress : ByteProgress
+        Told of finished files.
+    root : Path
+        Root of the dataset.
+    stop : threading.Event
+        Ends all workers when set.
+    record : callable
+        Told of a scene when it grew, and whether it is finished.
+    """
+
+    def __init__(
+        self,
+        options: FetchOptions,
+        progress: ByteProgress,
+        root: Path,
+        stop: threading.Event,
+        record: Callable[[SceneJob, bool], None],
+    ) -> None:
+        self._options = options
+        self._progress = progress
+        self._root = root
+        self._stop = stop
+        self._record = record
+        self._fatal: BaseException | None = None
+        self._lock = threading.Lock()
+
+    def run(self, jobs: Sequence[SceneJob], workers: int) -> None:
+        """Fetch all files of all scenes; a file that fails fails its scene only.
+
+        Raises
+        ------
+        AuthError, DiskFullError
+            Nothing more can be fetched; what is there stays and is recorded.
+        """
+        work = [_Work(job, self._root, self._stop) for job in jobs if job.plan.tasks]
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="download")
+        try:
+            for item in work:
+                for role in item.job.plan.tasks:
+                    pool.submit(self._one, item, role)
+            pool.shutdown(wait=True)
+        except (
+            BaseException
+        ):  # Ctrl-C: workers end at their next piece, then the caller records what there is
+            self._stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        finally:
+            for item in work:
+                item.release()
+        if self._fatal is not None:
+            raise self._fatal
+
+    def _one(self, work: _Work, role: str) -> None:
+        job = work.job
+        try:
+            if self._stop.is_set():
+                return
+            with work.held():
+                self._put(job.plan, role)
+                work.arrived(role)
+            self._progress.file_done()
+            self._record(job, False)
+        except Stopped:
+            pass
+        except (AuthError, DiskFullError) as error:
+            self._end(error)
+        except S2PipeError as error:
+            log.error("%s", error)
+            job.faults[role] = str(error)
+        except Exception as error:  # the boundary of a file: recorded with its traceback, others go on
+            log.error("%s: %s: %s", job.plan.tasks[role].what, type(error).__name__, error)
+            job.faults[role] = f"{job.plan.tasks[role].what}: {type(error).__name__}: {error}"
+            job.tracebacks[role] = traceback.format_exc()
+        finally:
+            if work.left():
+                self._finish(work)
+
+    def _put(self, plan: ScenePlan, role: str) -> None:
+        task = plan.tasks[role]
+        copy = plan.ready.get(role)
+        if copy is None:
+            fetch(task, self._options)
+            return
+        if not task.is_at_target():
+            try:
+                write_bytes_atomic(task.target, copy.read_bytes())
+            except OSError as error:
+                raise disk_error(task.target, error) from error
+        self._options.count(task.size or 0)
+
+    def _finish(self, work: _Work) -> None:
+        job = work.job
+        try:
+            if job.started is not None:
+                job.seconds = time.monotonic() - job.started
+            if job.status == "done":
+                _read_metadata(job, self._root)
+            log.info("%s %s", job.plan.key, job.status)
+            self._record(job, True)
+        except (S2PipeError, OSError) as error:
+            self._end(error)
+        finally:
+            work.release()
+
+    def _end(self, error: BaseException) -> None:
+        with self._lock:
+            if self._fatal is None:
+                self._fatal = error
+        self._stop.set()
+
+
+class _Work:
+    """A scene's files among the workers, under a lock that keeps other processes from the same scene."""
+
+    def __init__(self, job: SceneJob, root: Path, stop: threading.Event) -> None:
+        self.job = job
+        key = job.plan.key
+        self._path = root / "meta/step1/locks" / f"{key.tile_id}_{key.sensing_dirname}.lock"
+        self._stop = stop
+        self._mutex = threading.Lock()
+        self._stack = ExitStack()
+        self._is_held = False
+        self._left = len(job.plan.tasks)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait until no other process works on the scene."""
+        with self._mutex:
+            while not self._is_held:
+                if self._stop.is_set():
+                    raise Stopped
+                try:
+                    self._stack.enter_context(locked(self._path, wait=False))
+                    self._is_held = True
+                    self.job.started = time.monotonic()
+                except LockedError:
+                    self._stop.wait(_LOCK_POLL_S)
+        yield
+
+    def arrived(self, role: str) -> None:
+        with self._mutex:
+            self.job.here.add(role)
+
+    def left(self) -> bool:
+        """Count one file less, and tell whether it was the last."""
+        with self._mutex:
+            self._left -= 1
+            return self._left == 0
+
+    def release(self) -> None:
+        with self._mutex:
+            self._is_held = False
+            self._stack.close()
+
+
+def _read_metadata(job: SceneJob, root: Path) -> None:
+    """Complete the L2A product's entry with what only its own metadata tell."""
+    scene = job.plan.scene
+    asset = None if scene.files_l2a is None else scene.files_l2a.asset("l2a.product_metadata")
+    if asset is None or scene.l2a is None:
+        return
+    try:
+        info = read_product_info(asset.resolve(root), str(asset.resolve(root)))
+    except (S2PipeError, OSError) as error:
+        log.warning("%s", error)
+        return
+    product = replace(scene.l2a, scl_percentages=info.scl_percentages)
+    job.plan = replace(job.plan, scene=replace(scene, l2a=product))

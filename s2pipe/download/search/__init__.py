@@ -1,0 +1,1 @@
+"""Searching the catalogue, and choosing products and pairs with reasons."""

@@ -1,0 +1,191 @@
+"""Choosing among what a search found: pure decisions, each with its reason. Nothing here asks the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from s2pipe.dataset.assets import SceneKey
+from s2pipe.download.cfg import QueryConfig
+from s2pipe.download.search.catalogue import Hit
+from s2pipe.download.search.coverage import overlap_ratio
+from s2pipe.sentinel2.safe import THIRD_PARTY_BASELINE
+
+_APART = 0.5
+"""Products of two datastrips that share less than this of the smaller one are halves of one acquisition."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The products of one scene."""
+
+    key: SceneKey
+    """Tile and sensing start."""
+    l1c: Hit
+    """The L1C product."""
+    l2a: Hit | None
+    """Its L2A twin; None when none was wanted."""
+    halves: tuple[str, ...] = ()
+    """Names of products that cover the rest of the tile, from another datastrip; they are not part of the scene."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A product that was found, but is not fetched."""
+
+    name: str
+    """Its name."""
+    reason: str
+    """Why not."""
+    is_notable: bool = False
+    """Whether a user would miss it: half of an acquisition, or an L1C product without its twin."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is fetched and what is not."""
+
+    pairs: tuple[Pair, ...]
+    """Scenes in the order of their keys."""
+    rejected: tuple[Rejected, ...]
+    """Everything else that was found."""
+
+
+def choose(l1c: Iterable[Hit], l2a: Iterable[Hit], query: QueryConfig, *, with_l2a: bool) -> Choice:
+    """Pair products by tile and sensing start; the newest version of each counts.
+
+    Parameters
+    ----------
+    l1c, l2a : iterable of Hit
+        What the searches found; L1C versions outside the cloud range belong to it, or an old version inside
+        the range could win over the newest outside.
+    query : QueryConfig
+        Cloud range and least coverage.
+    with_l2a : bool
+        Whether scenes need an L2A product.
+    """
+    pairs: list[Pair] = []
+    rejected: list[Rejected] = []
+    twins = {key: list(group) for key, group in _by_key(l2a)}
+    for key, group in _by_key(l1c):
+        best, others = _newest(list(group), rejected)
+        if best is None:
+            continue
+        reason = _unsuitable(best, query)
+        if reason is not None:
+            rejected.append(Rejected(str(best.name), reason))
+            rejected += [
+                Rejected(str(half.name), f"is half of {best.name}, which {reason}") for half in others
+            ]
+            continue
+        twin = None
+        if with_l2a:
+            twin = _twin(best, others, twins.pop(key, []), rejected)
+            if twin is None:
+                reason = "has no L2A product of its tile and sensing time that can be fetched"
+                rejected.append(Rejected(str(best.name), reason, True))
+                continue
+        for half in others:
+            reason = (
+                f"covers another part of the tile than {best.name}, from another datastrip; a scene has room for "
+                "one, the larger"
+            )
+            rejected.append(Rejected(str(half.name), reason, True))
+        pairs.append(Pair(key, best, twin, tuple(str(half.name) for half in others)))
+    return Choice(tuple(sorted(pairs, key=lambda pair: pair.key)), tuple(rejected))
+
+
+def _by_key(hits: Iterable[Hit]) -> list[tuple[SceneKey, list[Hit]]]:
+    unique = {hit.name.stem: hit for hit in hits}
+    ordered = sorted(unique.values(), key=lambda hit: (hit.key, hit.name.stem))
+    return [(key, list(group)) for key, group in groupby(ordered, key=lambda hit: hit.key)]
+
+
+def _unsuitable(hit: Hit, query: QueryConfig) -> str | None:
+    low, high = query.cloud_min, query.cloud_max
+    if low is not None or high is not None:
+        cloud = hit.cloud_cover
+        if cloud is None:
+            return "states no cloud cover"
+        if (low is not None and cloud < low) or (high is not None and cloud > high):
+            return f"has {cloud:.2f} % clouds, outside {low if low is not None else 0} to {high or 100} %"
+    if query.min_coverage_ratio > 0:
+        if hit.coverage is None:
+            return "states no footprint, so its coverage of the tile is unknown"
+        if hit.coverage < query.min_coverage_ratio:
+            return f"covers {hit.coverage:.4f} of the tile, less than {query.min_coverage_ratio}"
+    return None
+
+
+def _newest(versions: Sequence[Hit], rejected: list[Rejected]) -> tuple[Hit | None, list[Hit]]:
+    """Return the version that counts and the halves beside it; others are rejected."""
+    online = [hit for hit in versions if hit.online]
+    for hit in versions:
+        if not hit.online:
+            rejected.append(Rejected(str(hit.name), "is offline: the service does not hold it ready", True))
+    if not online:
+        return None, []
+    *older, best = sorted(online, key=_age)
+    halves = [hit for hit in older if _are_halves(hit, best)]
+    superseded = [hit for hit in older if hit not in halves]
+    kept: list[Hit] = []
+    for half in sorted(halves, key=_age, reverse=True):
+        newer = next((other for other in kept if not _are_halves(half, other)), None)
+        if newer is None:
+            kept.append(half)
+        else:
+            rejected.append(Rejected(str(half.name), f"is superseded by {newer.name}"))
+    rejected += [Rejected(str(hit.name), _why_not(hit, best)) for hit in superseded]
+    largest = max([best, *kept], key=lambda hit: (hit.coverage or 0.0, hit is best))
+    return largest, [hit for hit in [best, *kept] if hit is not largest]
+
+
+def _age(hit: Hit) -> tuple[bool, str, str]:
+    return hit.name.age_key
+
+
+def _are_halves(first: Hit, second: Hit) -> bool:
+    """Tell whether two products of one tile and time complement each other instead of being two versions."""
+    if None in (first.strip_start, second.strip_start) or first.strip_start == second.strip_start:
+        return False
+    shared = overlap_ratio(first.footprint, second.footprint)
+    if shared is None:
+        return first.name.baseline == second.name.baseline
+    return shared < _APART
+
+
+def _why_not(hit: Hit, best: Hit) -> str:
+    if hit.name.baseline == THIRD_PARTY_BASELINE:
+        return f"is a third party's product (N9999); {best.name} is preferred"
+    return f"is superseded by {best.name}"
+
+
+def _twin(l1c: Hit, halves: Sequence[Hit], found: Sequence[Hit], rejected: list[Rejected]) -> Hit | None:
+    """The newest L2A product of the same part of the tile as the L1C product."""
+    best, others = _newest(found, rejected)
+    candidates = [hit for hit in (best, *others) if hit is not None]
+    if not candidates:
+        return None
+    chosen = candidates[0]
+    if len(candidates) > 1 or halves:
+        same = [hit for hit in candidates if _same_part(l1c, hit)]
+        if not same:
+            rejected += [
+                Rejected(str(hit.name), f"covers another part of the tile than {l1c.name}", True)
+                for hit in candidates
+            ]
+            return None
+        chosen = same[0]
+    for hit in candidates:
+        if hit is not chosen:
+            reason = f"covers another part of the tile than {chosen.name}, from another datastrip"
+            rejected.append(Rejected(str(hit.name), reason, True))
+    return chosen
+
+
+def _same_part(l1c: Hit, l2a: Hit) -> bool:
+    if l1c.strip_start is not None and l1c.strip_start == l2a.strip_start:
+        return True
+    shared = overlap_ratio(l1c.footprint, l2a.footprint)
+    return shared is not None and shared >= _APART

@@ -1,0 +1,1 @@
+"""The data service over HTTP: requests, retries, tokens. Nothing else imports requests."""

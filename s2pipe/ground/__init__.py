@@ -1,0 +1,1 @@
+"""Places on the ground: projections, the global grid of cells, and which cell is in which split."""

@@ -1,0 +1,311 @@
+"""The split of a dataset: which ground, and with ``by: time`` which days, train, validate and test.
+
+A split is a rule written to a file before any pixel is read, so that statistics (Step 2) and patches (Step 3)
+obey the same one. Ground is divided, never patches: where ground of two splits meets, a patch that shows both
+belongs to neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from s2pipe.config.schema import STEP3_SPLIT, validate_document
+from s2pipe.errors import ConfigError, Fault, ManifestError, S2PipeError
+from s2pipe.ground.cells import Boxes, CellGrid, Rectangles, bulge_m
+from s2pipe.ground.projection import lonlat_to_utm
+from s2pipe.runtime.draws import mix, text_seed, unit
+from s2pipe.runtime.files import json_bytes, write_json_atomic
+
+SplitName = Literal["train", "val", "test"]
+SplitBy = Literal["cell", "tile", "time", "file", "random"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+"""Names by code."""
+BORDER, OTHER_TIME, UNASSIGNED = -1, -2, -3
+"""Codes of what is in no split: it shows ground of several, its time is another split's, its ground has none."""
+_UNSEEN = -9
+
+
+@dataclass(frozen=True)
+class TileGround:
+    """The ground of one tile."""
+
+    tile_id: str
+    """MGRS tile with its ``T``."""
+    split: str
+    """Its split."""
+    epsg: int
+    """EPSG code of its UTM zone."""
+    bounds: tuple[float, float, float, float]
+    """Left, bottom, right and top of its rasters in metres."""
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """A split that can be asked about any ground and any time."""
+
+    by: SplitBy
+    """What is divided: ground cells, tiles, cells and days together (time), listed names (file), patches
+    (random)."""
+    fractions: tuple[float, float, float]
+    """Shares of train, val and test."""
+    seed: int = 0
+    """Seed of the draw."""
+    cell_m: int = 20_000
+    """Side of the ground cells in metres."""
+    buffer_m: float = 0.0
+    """Least distance between patches of different splits, metres."""
+    same_ground: bool = False
+    """With by: time, the same ground may be in several splits, at different times."""
+    val_from: str | None = None
+    """With by: time, first day (YYYY-MM-DD) that is not train; None when all are."""
+    test_from: str | None = None
+    """With by: time, first day that is test; None when none is."""
+    cells: Mapping[str, str] = field(default_factory=dict)
+    """Cell id -> split: all that there are with a list of cells; those seen so far, for the record, otherwise."""
+    tiles: tuple[TileGround, ...] = ()
+    """The tiles, where tiles are divided."""
+
+    @property
+    def divides_tiles(self) -> bool:
+        """True when whole tiles are given to splits, be it by draw or by a list."""
+        return self.by == "tile" or (self.by == "file" and bool(self.tiles))
+
+    @cached_property
+    def grid(self) -> CellGrid:
+        """The grid of ground cells."""
+        return CellGrid(self.cell_m)
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "schema": STEP3_SPLIT,
+            "by": self.by,
+            **dict(zip(SPLITS, self.fractions, strict=True)),
+            "seed": self.seed,
+            "cell_m": self.cell_m,
+            "buffer_m": self.buffer_m,
+            "same_ground": self.same_ground,
+            "val_from": self.val_from,
+            "test_from": self.test_from,
+            "tiles": [{**vars(tile), "bounds": list(tile.bounds)} for tile in self.tiles],
+            "cells": dict(self.cells),
+        }
+
+    @cached_property
+    def rule_fingerprint(self) -> str:
+        """Identify the rule; the record of cells seen so far does not count where it decides nothing."""
+        document = self.to_document()
+        if self.by != "file":
+            del document["cells"]
+        return "sha256:" + hashlib.sha256(json_bytes(document)).hexdigest()
+
+    def draw(self, numbers: np.ndarray, seed_text: str) -> np.ndarray:
+        """Draw a split for every number (uint64) by the fractions: int8 codes."""
+        drawn = unit(mix(numbers.astype(np.uint64) ^ np.uint64(text_seed(f"{self.seed}/{seed_text}"))))
+        edges = np.cumsum(self.fractions)[:2]
+        last = max(code for code, share in enumerate(self.fractions) if share > 0)
+        return np.minimum(np.searchsorted(edges, drawn, side="right"), last).astype(np.int8)
+
+    def cell_codes(self, cells: np.ndarray) -> np.ndarray:
+        """Return the split of each ground cell, int8."""
+        if self.by != "file":
+            return self.draw(cells, f"cell/{self.cell_m}")
+        known, codes = self._listed
+        if not len(known):
+            return np.full(cells.shape, UNASSIGNED, np.int8)
+        place = np.minimum(np.searchsorted(known, cells), len(known) - 1)
+        return np.where(known[place] == cells, codes[place], UNASSIGNED).astype(np.int8)
+
+    @cached_property
+    def _listed(self) -> tuple[np.ndarray, np.ndarray]:
+        numbers = {self.grid.number(cell): SPLITS.index(name) for cell, name in self.cells.items()}  # type: ignore[arg-type]
+        known = np.array(sorted(numbers), np.int64)
+        return known, np.array([numbers[number] for number in known.tolist()], np.int8)
+
+    def tile_code(self, tile_id: str) -> int:
+        """Return the split of a tile."""
+        if self.by == "tile":
+            return int(self.draw(np.array([text_seed(tile_id)], np.uint64), "tile")[0])
+        found = next((tile.split for tile in self.tiles if tile.tile_id == tile_id), None)
+        return UNASSIGNED if found is None else SPLITS.index(found)  # type: ignore[arg-type]
+
+    def day_code(self, sensing_start_utc: str) -> int:
+        """Return the split of a day, with by: time."""
+        day = sensing_start_utc[:10]
+        late = self.val_from is not None and day >= self.val_from
+        return int(late) + int(late and self.test_from is not None and day >= self.test_from)
+
+    def codes(
+        self, tile_id: str, sensing_start_utc: str, rectangles: Rectangles, *, with_buffer: bool = True
+    ) -> np.ndarray:
+        """Return the split of each rectangle of a scene: int8, negative where it is in none.
+
+        A rectangle is in a split only if all the ground that it touches is. The test errs on the safe side: within
+        centimetres of other ground, or for sides that bend on the way to another zone, it says BORDER.
+
+        Parameters
+        ----------
+        tile_id, sensing_start_utc : str
+            Key of the scene.
+        rectangles : Rectangles
+            Ground in the scene.
+        with_buffer : bool
+            Keep buffer_m away from ground of other splits.
+        """
+        buffer_m = self.buffer_m if with_buffer else 0.0
+        if self.by == "random":
+            raise S2PipeError(
+                "a random split divides patches, not ground, and cannot be asked about other ground; use split.by: cell"
+            )
+        if self.divides_tiles:
+            return self._codes_by_tile(tile_id, rectangles.grown(buffer_m))
+        if self.by == "time" and self.same_ground:
+            return np.full(len(rectangles), self.day_code(sensing_start_utc), np.int8)
+        codes = self._codes_by_cell(rectangles.grown(buffer_m / 2))
+        if self.by == "time":
+            codes[(codes >= 0) & (codes != self.day_code(sensing_start_utc))] = OTHER_TIME
+        return codes
+
+    def _codes_by_cell(self, rectangles: Rectangles) -> np.ndarray:
+        result = np.full(len(rectangles), _UNSEEN, np.int8)
+        for chosen, cells in self.grid.touched(rectangles.boxes()):
+            codes, seen = self.cell_codes(cells), result[chosen]
+            result[chosen] = np.where(seen == _UNSEEN, codes, np.where(seen == codes, seen, BORDER))
+        return result
+
+    def _codes_by_tile(self, tile_id: str, rectangles: Rectangles) -> np.ndarray:
+        """Where tiles overlap, ground belongs to test before val and to val before train."""
+        own = self.tile_code(tile_id)
+        result = np.full(len(rectangles), own, np.int8)
+        if own >= 0:
+            for tile in self.tiles:
+                if SPLITS.index(tile.split) > own:  # type: ignore[arg-type]
+                    result[overlaps(rectangles, tile.epsg, tile.bounds)] = BORDER
+        return result
+
+    def check_knows(self, tile_ids: Sequence[str], source: str) -> None:
+        """Refuse tiles that a split by tiles was not planned with: their ground could be in several splits.
+
+        Raises
+        ------
+        ConfigError
+            Naming the tiles.
+        """
+        if self.by != "tile":
+            return
+        unknown = sorted(set(tile_ids) - {tile.tile_id for tile in self.tiles})
+        if unknown:
+            message = (
+                f"was planned without {', '.join(unknown)}; plan again (s2pipe patches --plan) with all tiles"
+            )
+            raise ConfigError(source, [Fault("tiles", message)])
+
+
+def overlaps(rectangles: Rectangles, epsg: int, bounds: Sequence[float]) -> np.ndarray:
+    """Tell which rectangles overlap one of another zone, or may do so by a hair: bool (n)."""
+    left, bottom, right, top = bounds
+    if not len(rectangles):
+        return np.zeros(0, bool)
+    if rectangles.epsg == epsg:
+        return (
+            (rectangles.left < right)
+            & (rectangles.right > left)
+            & (rectangles.bottom < top)
+            & (rectangles.top > bottom)
+        )
+    hull = Rectangles(
+        rectangles.epsg,
+        rectangles.left.min(keepdims=True),
+        rectangles.bottom.min(keepdims=True),
+        rectangles.right.max(keepdims=True),
+        rectangles.top.max(keepdims=True),
+    )
+    other = Rectangles(epsg, *(np.array([float(value)]) for value in bounds))
+    if not _boxes_meet(hull.boxes(), other.boxes()):
+        return np.zeros(len(rectangles), bool)
+    lon, lat = rectangles.boundary()
+    x, y = lonlat_to_utm(lon, lat, epsg)
+    # Sides may bend in both zones.
+    margin = 2 * bulge_m(rectangles.right - rectangles.left, rectangles.top - rectangles.bottom, lat)
+    return (
+        (x.min(axis=0) - margin < right)
+        & (x.max(axis=0) + margin > left)
+        & (y.min(axis=0) - margin < top)
+        & (y.max(axis=0) + margin > bottom)
+    )
+
+
+def _boxes_meet(one: Boxes, other: Boxes) -> bool:
+    """Whether two boxes touch, on whichever turn their longitudes were counted."""
+    if one.south[0] > other.north[0] or other.south[0] > one.north[0]:
+        return False
+    turns = (-360.0, 0.0, 360.0)
+    return any(one.west[0] <= other.east[0] + turn and other.west[0] + turn <= one.east[0] for turn in turns)
+
+
+def save_plan(path: Path, plan: SplitPlan) -> None:
+    """Write a split (``split.json``) atomically."""
+    write_json_atomic(path, plan.to_document())
+
+
+def load_plan(path: Path) -> SplitPlan:
+    """Read a split written by ``s2pipe patches --plan``.
+
+    Raises
+    ------
+    ConfigError
+        The file does not exist.
+    ManifestError
+        It is no split, or what it says of a cell or tile is not what its own rule gives.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ConfigError(
+            str(path), [Fault("", "no such split; write it with `s2pipe patches --plan`")]
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ManifestError(str(path), [Fault("", f"cannot be read as JSON: {error}")]) from error
+    validate_document(document, "step3_split", str(path))
+    plan = plan_of(document)
+    faults = _edited(plan)
+    if faults:
+        raise ManifestError(str(path), faults)
+    return plan
+
+
+def plan_of(document: Mapping[str, Any]) -> SplitPlan:
+    """Make a split from its (valid) JSON form."""
+    tiles = tuple(TileGround(**{**tile, "bounds": tuple(tile["bounds"])}) for tile in document["tiles"])
+    names = ("by", "seed", "cell_m", "buffer_m", "same_ground", "val_from", "test_from", "cells")
+    fractions = tuple(float(document[name]) for name in SPLITS)
+    return SplitPlan(fractions=fractions, tiles=tiles, **{name: document[name] for name in names})  # type: ignore[arg-type]
+
+
+def _edited(plan: SplitPlan) -> list[Fault]:
+    """Cells and tiles whose recorded split is not the drawn one: edits that would have no effect."""
+    if plan.by in ("file", "random"):
+        return []
+    cure = "to choose by hand, list names in a file and use split.by: file"
+    faults = [
+        Fault(f"tiles.{tile.tile_id}", f"is {tile.split}, but was drawn as another; {cure}")
+        for tile in plan.tiles
+        if SPLITS[plan.tile_code(tile.tile_id)] != tile.split
+    ]
+    if plan.cells:
+        numbers = np.array([plan.grid.number(cell) for cell in plan.cells], np.int64)
+        drawn = plan.cell_codes(numbers)
+        faults += [
+            Fault(f"cells.{cell}", f"is {name}, but was drawn as {SPLITS[code]}; {cure}")
+            for (cell, name), code in zip(plan.cells.items(), drawn.tolist(), strict=True)
+            if SPLITS[code] != name
+        ]
+    return faults

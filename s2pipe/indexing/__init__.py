@@ -1,0 +1,1 @@
+"""Products that are already on disk: found, linked into the dataset's layout, verified, indexed."""

@@ -1,0 +1,258 @@
+"""Products that are already on disk: linked into the dataset's layout and indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from s2pipe.dataset.step1_index import (
+    Asset,
+    AssetGroup,
+    Checksum,
+    Index,
+    Product,
+    Scene,
+    SceneKey,
+    index_path,
+    load_index,
+    new_index,
+    update_index,
+)
+from s2pipe.dataset.verification import Check, run_checks, verify_index
+from s2pipe.errors import ProductError
+from s2pipe.indexing.discover import LEVELS, Found, PassedOver, choose, collect, find, recognise, some
+from s2pipe.indexing.links import conflict, link
+from s2pipe.runtime.files import is_safe_relative, locked
+from s2pipe.sentinel2 import roles
+from s2pipe.sentinel2.safe import MANIFEST, ManifestEntry, read_safe_manifest, role_of
+from s2pipe.sentinel2.safe.container import SafeContainer
+
+__all__ = ["IndexResult", "PassedOver", "index_products", "verify_index"]
+
+_ROLE_ORDER = {role: number for number, role in enumerate(roles.ALL_ROLES)}
+
+
+@dataclass(frozen=True)
+class IndexResult:
+    """What :func:`index_products` did."""
+
+    index: Index
+    """The index as it is on disk now."""
+    index_path: Path
+    """Where it is."""
+    changed: bool
+    """Whether the file was written; false when it said all this before."""
+    scenes: tuple[SceneKey, ...]
+    """The scenes of the products given now."""
+    passed_over: tuple[PassedOver, ...]
+    """Products left out: superseded duplicates and directories that are no product."""
+    warnings: tuple[str, ...]
+    """What is odd but not wrong: absent files, sizes that differ, renamed or replaced products."""
+    verified_files: int
+    """Number of files whose size and checksum were checked; 0 without ``verify``."""
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A product with its files and where they are to be linked."""
+
+    found: Found
+    group: AssetGroup
+    links: tuple[tuple[Path, str], ...]
+    warnings: tuple[str, ...]
+
+
+def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: bool = False) -> IndexResult:
+    """Index products on disk, linking their files into a dataset.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        SAFE directories, zip archives of them, or directories that hold such products.
+    out_dir : path
+        Root of the dataset; an index that is there is extended.
+    verify : bool
+        Check size and checksum of every file against its product's ``manifest.safe`` first.
+
+    Returns
+    -------
+    IndexResult
+        The index and everything worth telling.
+
+    Raises
+    ------
+    ProductError
+        A path is no product, or a file in the dataset is in the way; all faults are listed, and nothing was
+        written.
+    MetadataError, PathEscapeError
+        The only fault is a product's metadata, or a path that leaves its product.
+    ChecksumError
+        ``verify``: files differ from ``manifest.safe``; all are listed, and nothing was written.
+    """
+    root = Path(out_dir)
+    candidates, passed_over = find(paths)
+    found, superseded = choose(collect(recognise, candidates))
+    plans = collect(_plan, found)
+    verified = run_checks([check for plan in plans for check in _checks(plan)], MANIFEST) if verify else 0
+    path = index_path(root)
+    old = load_index(path) if path.exists() else None
+    links = [(source, root / target) for plan in plans for source, target in plan.links]
+    _refuse_conflicts(links, root)
+    new = new_index(root, _scenes(plans))
+    with locked(path.with_name(".files.lock")):
+        for source, target in links:
+            link(source, target)
+        index, changed = update_index(path, new)
+        replaced = [] if old is None else _drop_replaced(old, new)
+    notes = [note for plan in plans for note in (*plan.found.warnings, *plan.warnings)]
+    return IndexResult(
+        index=index,
+        index_path=path,
+        changed=changed,
+        scenes=tuple(scene.key for scene in new.scenes),
+        passed_over=(*passed_over, *superseded),
+        warnings=(*notes, *replaced),
+        verified_files=verified,
+    )
+
+
+def _plan(found: Found) -> _Planned:
+    """Give each file of a product its role and its place in the dataset."""
+    container, level = found.container, found.name.level
+    entries = _manifest_entries(container)
+    listed = entries or {}
+    root_dir = found.key.files_dir(level)
+    archive = f"{root_dir}/{found.name.stem}.zip"
+    assets: dict[str, Asset] = {}
+    links: list[tuple[Path, str]] = [(container.path.resolve(), archive)] if container.is_zip else []
+    for product_path in sorted({*container.sizes, *listed}):
+        role = role_of(product_path, level)
+        if role is None:
+            continue
+        if role in assets:
+            raise ProductError(
+                f"{container.path}: two files have the role {role}: {assets[role].product_path} and "
+                f"{product_path}; expected one granule a product; fetch the product again"
+            )
+        target = archive if container.is_zip else f"{root_dir}/{product_path.rpartition('/')[2]}"
+        assets[role] = _asset(role, target, product_path, found, listed.get(product_path))
+        if assets[role].present and not container.is_zip:
+            links.append(((container.path / product_path).resolve(), target))
+    items = tuple(sorted(assets.values(), key=lambda item: _ROLE_ORDER[item.role]))
+    warnings = _warnings(container, items, entries is not None)
+    return _Planned(found, AssetGroup(root_dir, items), tuple(links), tuple(warnings))
+
+
+def _manifest_entries(container: SafeContainer) -> dict[str, ManifestEntry] | None:
+    if MANIFEST not in container.sizes:
+        return None
+    entries = read_safe_manifest(container.read(MANIFEST), container.display(MANIFEST))
+    return {entry.product_path: entry for entry in entries}
+
+
+def _asset(role: str, target: str, product_path: str, found: Found, entry: ManifestEntry | None) -> Asset:
+    present = product_path in found.container.sizes
+    checksum = None
+    if entry is not None and entry.checksum_algorithm is not None and entry.checksum_value is not None:
+        checksum = Checksum(entry.checksum_algorithm, entry.checksum_value)
+    return Asset(
+        role=role,
+        path=target,
+        planned=not present,
+        present=present,
+        size=found.container.sizes[product_path] if entry is None else entry.size,
+        checksum=checksum,
+        product_path=product_path,
+        member=found.container.member(product_path),
+    )
+
+
+def _warnings(container: SafeContainer, items: tuple[Asset, ...], has_manifest: bool) -> list[str]:
+    warnings = []
+    if not has_manifest:
+        warnings.append(f"{container.path}: has no {MANIFEST}: its files cannot be verified")
+    absent = [item.role for item in items if not item.present]
+    if absent:
+        warnings.append(f"{container.path}: {len(absent)} file(s) of {MANIFEST} are absent: {some(absent)}")
+    for item in items:
+        size = container.sizes.get(item.product_path or "")
+        if item.present and size != item.size:
+            where = container.display(item.product_path or "")
+            warnings.append(f"{where}: has {size} bytes, but {MANIFEST} says {item.size}; fetch it again")
+    return warnings
+
+
+def _checks(plan: _Planned) -> list[Check]:
+    container = plan.found.container
+    return [
+        Check(
+            container.display(path),
+            container.sizes[path],
+            item.size,
+            item.checksum,
+            partial(container.hash, path),
+        )
+        for item in plan.group.items
+        if (path := item.product_path) is not None and item.present
+    ]
+
+
+def _scenes(plans: list[_Planned]) -> list[Scene]:
+    scenes: dict[SceneKey, Scene] = {}
+    for plan in plans:
+        scene = scenes.get(plan.found.key, Scene(plan.found.key))
+        product = _product(plan.found)
+        if plan.found.name.level == "L1C":
+            scene = replace(scene, l1c=product, files_l1c=plan.group)
+        else:
+            scene = replace(scene, l2a=product, files_l2a=plan.group)
+        scenes[plan.found.key] = scene
+    return list(scenes.values())
+
+
+def _product(found: Found) -> Product:
+    info = found.info
+    return Product(
+        product_name=found.name.safe_name,
+        baseline=found.name.baseline_code,
+        rel_orbit=found.name.orbit_code,
+        cloud_cover=info.cloud_cover if info else None,
+        geofootprint=info.geofootprint if info else None,
+        scl_percentages=info.scl_percentages if info else None,
+    )
+
+
+def _refuse_conflicts(links: list[tuple[Path, Path]], root: Path) -> None:
+    conflicts = [text for source, target in links if (text := conflict(source, target)) is not None]
+    if conflicts:
+        raise ProductError(
+            "\n".join(
+                [
+                    f"{root}: real files of this dataset are in the way of links:",
+                    *(f"  {text}" for text in conflicts),
+                    "remove them, or index into another directory",
+                ]
+            )
+        )
+
+
+def _drop_replaced(old: Index, new: Index) -> list[str]:
+    """Remove the links of products that others replaced, and say so; real files stay."""
+    notes = []
+    for scene in new.scenes:
+        before = old.scene(scene.key)
+        for level in LEVELS if before is not None else ():
+            was, now = (getattr(s, level.lower()) for s in (before, scene))
+            if was is None or now is None or was.product_name == now.product_name:
+                continue
+            notes.append(f"{scene.key}: {now.product_name} replaces {was.product_name}")
+            groups = [getattr(s, f"files_{level.lower()}") for s in (before, scene)]
+            was_there, is_there = (
+                {item.path for item in group.items} if group else set() for group in groups
+            )
+            for path in was_there - is_there:
+                if is_safe_relative(path) and (new.root / path).is_symlink():
+                    (new.root / path).unlink()
+    return notes

@@ -1,0 +1,1 @@
+"""Candidate patches: windows, their split, scores, filters, limits."""

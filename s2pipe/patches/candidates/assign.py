@@ -1,0 +1,317 @@
+"""Which split every candidate belongs to: planning the split, and asking it about windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2pipe.config.fields import read_document
+from s2pipe.config.schema import STEP3_SPLIT
+from s2pipe.dataset.samples import Sample
+from s2pipe.dataset.step1_index import Index, Scene
+from s2pipe.errors import ConfigError, Fault, ManifestError, MissingInputError
+from s2pipe.ground.cells import CellGrid, Rectangles
+from s2pipe.ground.projection import utm_epsg
+from s2pipe.ground.split import (
+    BORDER,
+    OTHER_TIME,
+    SPLITS,
+    SplitPlan,
+    TileGround,
+    load_plan,
+    overlaps,
+    save_plan,
+)
+from s2pipe.patches.candidates.windows import PatchTable, footprints, grid_windows, make_table
+from s2pipe.patches.cfg import PatchConfig, SplitConfig
+from s2pipe.raster.grid import Grid
+from s2pipe.raster.reader import inspect_raster
+from s2pipe.runtime.draws import mix, text_seed
+
+SPLIT_NAME = "split.json"
+"""File name of the split in the output directory."""
+
+
+@dataclass(frozen=True)
+class SceneGround:
+    """Where and when a scene is."""
+
+    tile_id: str
+    """MGRS tile."""
+    sensing_start_utc: str
+    """Start of the datatake."""
+    epsg: int
+    """UTM zone."""
+    bounds: tuple[float, float, float, float]
+    """Left, bottom, right, top of its rasters in metres."""
+
+    @classmethod
+    def of(cls, tile_id: str, sensing_start_utc: str, grid: Grid) -> SceneGround:
+        """Take the ground from a scene's grid."""
+        return cls(tile_id, sensing_start_utc, utm_epsg(grid.crs_wkt), grid.bounds)
+
+
+def grounds_of_samples(samples: Sequence[Sample]) -> list[SceneGround]:
+    """Ground of the samples of Step 2; no raster is opened."""
+    return [SceneGround.of(s.tile_id, s.sensing_start_utc, s.grid) for s in samples]
+
+
+def grounds_of_manifest(index: Index) -> list[SceneGround]:
+    """Ground of the scenes of a Step-1 manifest, from the header of one raster each.
+
+    Raises
+    ------
+    MissingInputError
+        A scene has no raster on disk; every one is listed.
+    """
+    grounds, gaps = [], []
+    for scene in index.scenes:
+        path = _any_raster(index, scene)
+        if path is None:
+            gaps.append(f"{scene.key}: no L1C band or scene classification on disk")
+        else:
+            grid = inspect_raster(path).grid
+            grounds.append(SceneGround.of(scene.key.tile_id, scene.key.sensing_start_utc, grid))
+    if gaps or not grounds:
+        raise MissingInputError(
+            f"{index.root}: a split needs the ground of every scene:",
+            gaps or ["no scene"],
+            "Download or index the products first.",
+        )
+    return grounds
+
+
+def _any_raster(index: Index, scene: Scene) -> str | None:
+    """The first band that is on disk: all of a tile cover the same ground."""
+    for asset in sorted(scene.assets, key=lambda item: item.role):
+        if asset.role.startswith(("l1c.band.", "l2a.scl")) and index.is_available(asset):
+            return index.gdal_path(asset)
+    return None
+
+
+def plan_split(config: SplitConfig, grounds: Sequence[SceneGround]) -> SplitPlan:
+    """Make the split of a dataset from where and when its scenes are.
+
+    Raises
+    ------
+    ConfigError
+        The file of ``by: file`` cannot be read.
+    """
+    plan = SplitPlan(
+        config.by,
+        (config.train, config.val, config.test),
+        config.seed,
+        config.cell_m,
+        config.buffer_m,
+        config.same_ground,
+    )
+    if config.by == "file":
+        assert config.file is not None  # the rules of the configuration say so
+        return _plan_from_file(config.file, plan, grounds)
+    if config.by == "time":
+        plan = replace(plan, **_cut_days(plan, sorted({g.sensing_start_utc[:10] for g in grounds})))
+    if config.by == "tile":
+        return replace(plan, tiles=_tiles(plan, grounds))
+    if config.by == "random" or config.same_ground:
+        return plan
+    cells = _cells_seen(plan.grid, grounds)
+    names = [SPLITS[code] for code in plan.cell_codes(cells).tolist()]
+    return replace(plan, cells=dict(zip(plan.grid.ids(cells), names, strict=True)))
+
+
+def _cut_days(plan: SplitPlan, days: list[str]) -> dict[str, Any]:
+    """First days of validation and test when days are shared out in order of time."""
+    shares = np.cumsum(plan.fractions)[:2]
+    codes = np.searchsorted(shares, (np.arange(len(days)) + 0.5) / len(days), side="right")
+    first = [next((day for day, c in zip(days, codes, strict=True) if c >= code), None) for code in (1, 2)]
+    return {"val_from": first[0], "test_from": first[1]}
+
+
+def _tiles(plan: SplitPlan, grounds: Sequence[SceneGround]) -> tuple[TileGround, ...]:
+    seen = sorted({(g.tile_id, g.epsg, g.bounds) for g in grounds})
+    coded = [(plan.tile_code(tile_id), tile_id, epsg, bounds) for tile_id, epsg, bounds in seen]
+    return tuple(TileGround(t, SPLITS[code], epsg, bounds) for code, t, epsg, bounds in coded if code >= 0)
+
+
+def _cells_seen(grid: CellGrid, grounds: Sequence[SceneGround]) -> np.ndarray:
+    cells = [np.empty(0, np.int64)]
+    for epsg, bounds in sorted({(g.epsg, g.bounds) for g in grounds}):
+        rectangle = Rectangles(epsg, *(np.array([value]) for value in bounds))
+        cells += [found for _, found in grid.touched(rectangle.boxes())]
+    return np.unique(np.concatenate(cells))
+
+
+def _plan_from_file(path: Path, plan: SplitPlan, grounds: Sequence[SceneGround]) -> SplitPlan:
+    document = read_document(path)
+    if isinstance(document, dict) and document.get("schema") == STEP3_SPLIT:
+        return load_plan(path)
+    listed = {k: v for k, v in document.items() if k != "$schema"} if isinstance(document, dict) else {}
+    if len(listed) != 1 or next(iter(listed)) not in ("cells", "tiles"):
+        raise ConfigError(
+            str(path), [Fault("", "expected a split.json, or one key: cells or tiles, with {name: split}")]
+        )
+    kind, names = next(iter(listed.items()))
+    names = names if isinstance(names, dict) else {}
+    faults = [
+        Fault(f"{kind}.{name}", f"{split!r} is not one of {', '.join(SPLITS)}")
+        for name, split in names.items()
+        if split not in SPLITS
+    ]
+    if faults or not names:
+        raise ConfigError(str(path), faults or [Fault(kind, "lists nothing; expected {name: split}")])
+    if kind == "cells":
+        for name in names:
+            plan.grid.number(name)
+        return replace(plan, cells={name: names[name] for name in sorted(names)})
+    plan = replace(plan, tiles=tuple(TileGround(t, names[t], 0, (0.0,) * 4) for t in sorted(names)))
+    return replace(plan, tiles=_tiles(plan, grounds))
+
+
+def resolve_plan(config: PatchConfig, grounds: Sequence[SceneGround]) -> SplitPlan:
+    """Return the split to use: the one in the output directory if it was planned before, else a new one.
+
+    Raises
+    ------
+    ConfigError
+        A split is there that was planned with other settings: statistics may rest on it.
+    """
+    path = config.out_dir / SPLIT_NAME
+    plan = plan_split(config.split, grounds)
+    if path.exists() and not config.overwrite:
+        old = load_plan(path)
+        names = ("by", "fractions", "seed", "cell_m", "buffer_m", "same_ground")
+        differing = [n for n in names if getattr(old, n) != getattr(plan, n)]
+        if plan.by == "file" and (old.cells, old.tiles) != (plan.cells, plan.tiles):
+            differing.append("file")
+        if differing:
+            raise ConfigError(
+                str(path),
+                [
+                    Fault(
+                        name,
+                        f"was planned as {getattr(old, name, '...')}, the configuration says otherwise",
+                    )
+                    for name in differing
+                ]
+                + [
+                    Fault(
+                        "", "plan again (--plan --overwrite) and compute the statistics again, or change it"
+                    )
+                ],
+            )
+        plan = old
+    plan.check_knows([g.tile_id for g in grounds], str(path))
+    return plan
+
+
+def write_plan(config: PatchConfig, plan: SplitPlan) -> Path:
+    """Write the split beside the shards."""
+    path = config.out_dir / SPLIT_NAME
+    if not path.exists() or config.overwrite:
+        save_plan(path, plan)
+    return path
+
+
+def candidates(samples: Sequence[Sample], config: PatchConfig, plan: SplitPlan) -> PatchTable:
+    """Enumerate the windows of all samples, with the cell and the split of each.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        In the order of tile and time.
+    config : PatchConfig
+        Size, stride, edges.
+    plan : SplitPlan
+        The split.
+    """
+    if plan.by == "random":
+        refuse_overlaps(samples)
+    known: dict[Any, Any] = {}
+
+    def once(key: Any, make: Any) -> Any:
+        # Dates of a tile share their grid: its windows are worked out once.
+        if key not in known:
+            known[key] = make()
+        return known[key]
+
+    windows, cells, codes = [], [], []
+    for sample in samples:
+        row, col = once(sample.grid, lambda s=sample: grid_windows(s.grid, config))
+        ground = footprints(sample.grid, row, col, config.patch_size)
+        cell = once(("cells", sample.grid), lambda g=ground: plan.grid.cells(*g.centres()))
+        windows.append((row, col))
+        cells.append(cell)
+        day = plan.day_code(sample.sensing_start_utc) if plan.by == "time" else 0
+        codes.append(
+            once(
+                (sample.tile_id, sample.grid, day),
+                lambda s=sample, g=ground, r=row, c=col: _codes(plan, s, g, (r, c)),
+            )
+        )
+    table = make_table(windows, cells, _labels(samples))
+    code = np.concatenate([np.empty(0, np.int8), *codes])
+    table.ground[:] = code
+    table.split[:] = np.where(code >= 0, code, _centre_codes(plan, samples, table))
+    return table
+
+
+def drop_by_ground(table: PatchTable) -> None:
+    """Drop the patches that are in no split."""
+    table.drop(table.ground == BORDER, "split_border")
+    table.drop(table.ground == OTHER_TIME, "split_time")
+    table.drop(table.ground < OTHER_TIME, "no_split")
+
+
+def _codes(
+    plan: SplitPlan, sample: Sample, ground: Rectangles, window: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    if plan.by != "random":
+        return plan.codes(sample.tile_id, sample.sensing_start_utc, ground)
+    row, col = (part.astype(np.uint64) for part in window)
+    numbers = mix(((row << np.uint64(32)) | col) ^ np.uint64(text_seed(sample.tile_id)))
+    return plan.draw(numbers, "random")
+
+
+def _centre_codes(plan: SplitPlan, samples: Sequence[Sample], table: PatchTable) -> np.ndarray:
+    """Split of a dropped patch, for the record: that of its centre's cell, or of its tile."""
+    if plan.divides_tiles:
+        tiles = np.array([plan.tile_code(sample.tile_id) for sample in samples], np.int8)
+        return np.maximum(tiles[table.scene], -1)
+    if plan.by in ("cell", "file") or (plan.by == "time" and not plan.same_ground):
+        return np.maximum(plan.cell_codes(table.cell), -1)
+    return np.full(len(table), -1, np.int8)
+
+
+def _labels(samples: Sequence[Sample]) -> list[int]:
+    found = {label for s in samples if s.labels for label in s.labels.found if label != s.labels.ignore_index}
+    return sorted(found)
+
+
+def refuse_overlaps(samples: Sequence[Sample]) -> None:
+    """Refuse a random split where scenes of different grids show the same ground.
+
+    Raises
+    ------
+    ManifestError
+        Naming two such scenes.
+    """
+    first = {sample.grid: sample for sample in reversed(samples)}
+    seen = [(sample, SceneGround.of("", "", sample.grid)) for sample in first.values()]
+    for place, (sample, ground) in enumerate(seen):
+        rectangle = Rectangles(ground.epsg, *(np.array([value]) for value in ground.bounds))
+        for other, other_ground in seen[:place]:
+            if overlaps(rectangle, other_ground.epsg, other_ground.bounds)[0]:
+                raise ManifestError(
+                    sample.name,
+                    [
+                        Fault(
+                            "split.by",
+                            f"a random split would put ground that {other.name} shows as well into training and test; "
+                            "use by: cell",
+                        )
+                    ],
+                )

@@ -1,0 +1,164 @@
+"""What travels with the pixels: the JSON of a sample, and what all samples of a dataset share."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from s2pipe.dataset.samples import Sample, common
+from s2pipe.errors import ConfigError, Fault, ManifestError
+from s2pipe.ground.cells import CellGrid
+from s2pipe.ground.projection import utm_epsg
+from s2pipe.ground.split import SPLITS
+from s2pipe.patches.candidates.windows import PatchTable, patch_ids
+from s2pipe.patches.cfg import PatchConfig
+from s2pipe.patches.shards.layout import Groups
+from s2pipe.patches.shards.tarball import ArrayMember
+from s2pipe.raster.grid import Window
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything that the shards are made from."""
+
+    config: PatchConfig
+    """The configuration."""
+    samples: Sequence[Sample]
+    """Samples of Step 2."""
+    table: PatchTable
+    """Patches."""
+    groups: Groups
+    """Samples of the shards as lists of patches."""
+    cells: CellGrid
+    """Grid of the cell numbers."""
+
+    def members(self, dates: int) -> list[ArrayMember]:
+        """Arrays of a sample with this many dates."""
+        sample, config = self.samples[0], self.config
+        side = (config.patch_size, config.patch_size)
+        time = () if config.group == "none" else (config.max_t or dates,)
+        members = [ArrayMember("x.npy", config.shards.dtype, (*time, len(sample.x_bands), *side))]
+        if sample.labels is not None:
+            members.append(ArrayMember("y.npy", sample.labels.dtype, (*time, *side)))
+        if sample.angles_path is not None:
+            shape = (*time, len(sample.angle_bands), *side)
+            members.append(ArrayMember("angles.npy", config.shards.dtype, shape))
+        return members
+
+    def key(self, group: int) -> str:
+        """Name of a sample of the shards, without dots."""
+        first = self.groups.members(group)[:1]
+        if self.config.group == "none":
+            return patch_ids(self.table, self.samples, first)[0]
+        sample, row, col = self._place(int(first[0]))
+        return f"{sample.tile_id}_r{row:05d}_c{col:05d}"
+
+    def document(self, group: int) -> dict[str, Any]:
+        """Content of a sample's JSON."""
+        members = self.groups.members(group)
+        sample, row, col = self._place(int(members[0]))
+        size = self.config.patch_size
+        place = {
+            "tile_id": sample.tile_id,
+            "row": row,
+            "col": col,
+            "size": size,
+            "crs": f"EPSG:{utm_epsg(sample.grid.crs_wkt)}",
+            "transform": list(sample.grid.window_geotransform(Window(row, col, size, size))),
+            "cell_id": self.cells.ids(self.table.cell[members[:1]])[0],
+            "split": SPLITS[int(self.table.split[members[0]])],
+        }
+        if self.config.group == "none":
+            return {"patch_id": self.key(group), **self._scores(int(members[0])), **place}
+        return {
+            "patch_id": self.key(group),
+            **place,
+            "length": len(members),
+            "dates": [self._scores(patch) for patch in members.tolist()],
+        }
+
+    def json(self, group: int) -> bytes:
+        """A sample's JSON as stored."""
+        return json.dumps(self.document(group), separators=(",", ":"), allow_nan=False).encode()
+
+    def _place(self, patch: int) -> tuple[Sample, int, int]:
+        table = self.table
+        return self.samples[int(table.scene[patch])], int(table.row[patch]), int(table.col[patch])
+
+    def _scores(self, patch: int) -> dict[str, Any]:
+        table = self.table
+        scores: dict[str, Any] = {
+            "sensing_start_utc": self.samples[int(table.scene[patch])].sensing_start_utc,
+            "valid_fraction": _plain(table.valid[patch]),
+            "ignore_fraction": _plain(table.ignore[patch]),
+            "cloud_fraction": _plain(table.cloud[patch]),
+        }
+        if self.config.group == "none":
+            found = np.flatnonzero(table.counts[patch]).tolist()
+            scores["class_counts"] = {
+                str(table.labels[column]): int(table.counts[patch, column]) for column in found
+            }
+        return scores
+
+
+def _plain(value: float) -> float | None:
+    """A fraction as JSON has it; None where there is none."""
+    return None if math.isnan(value) else float(value)
+
+
+def _check_angle_grids(samples: Sequence[Sample]) -> None:
+    """Refuse angles on another grid than the bands': their windows would show other ground."""
+    faults = [
+        Fault(
+            "assets.angles.shape",
+            f"{sample.name} has angles of {shape} pixels, bands of {list(sample.grid.shape_yx)}; run Step 2 with "
+            "angles.grid target or vrt",
+        )
+        for sample in samples
+        if sample.angles_path is not None
+        and (shape := list(sample.meta["assets"]["angles"]["shape"][1:])) != list(sample.grid.shape_yx)
+    ]
+    if faults:
+        raise ManifestError("angles", faults)
+
+
+def shared_facts(samples: Sequence[Sample], config: PatchConfig) -> dict[str, Any]:
+    """What all samples have in common, as ``shards.json`` carries it.
+
+    Raises
+    ------
+    ManifestError
+        The samples were made with different configurations.
+    ConfigError
+        The values cannot be stored as float16.
+    """
+    normalization = common(samples, "normalization", [s.meta["normalization"] for s in samples])
+    unit = common(samples, "radiometry.unit", [s.meta["radiometry"]["unit"] for s in samples])
+    bands = common(samples, "assets.x.band_names", [list(s.x_bands) for s in samples])
+    angles = common(samples, "assets.angles.band_names", [list(s.angle_bands) for s in samples])
+    pixel = common(samples, "grid", [list(s.grid.pixel_size) for s in samples])
+    labels = samples[0].labels
+    _check_angle_grids(samples)
+    common(samples, "labels", [s.labels and (s.labels.dtype, s.labels.ignore_index) for s in samples])
+    common(samples, "labels.mapping", [s.labels and s.labels.mapping for s in samples])
+    normalized = normalization["mode"] == "apply_with_stats"
+    if config.shards.dtype == "float16" and unit == "dn" and not normalized:
+        message = "float16 cannot hold DN exactly; use float32, or reflectance (to_toa_reflectance)"
+        raise ConfigError("PatchConfig", [Fault("patches.shards.dtype", message)])
+    return {
+        "bands": bands,
+        "unit": "standard deviations" if normalized else unit,
+        "pixel_size_m": pixel,
+        "normalization": normalization,
+        "angle_bands": angles,
+        "labels": None
+        if labels is None
+        else {"dtype": labels.dtype, "ignore_index": labels.ignore_index, "class_names": labels.names()},
+        "attribution": sorted({s.meta["attribution"] for s in samples}),
+        "sources": {s.name: s.meta["fingerprint"] for s in samples},
+    }

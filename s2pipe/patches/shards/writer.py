@@ -1,0 +1,340 @@
+"""Writing shards: windows are read straight into the place that they have in their archive, in parallel.
+
+A shard appears by rename when it is complete. What is known of it is kept in ``.progress`` until ``shards.json`` is
+written, so that a run that was interrupted goes on with the next shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2pipe.dataset.samples import Sample
+from s2pipe.errors import RasterError
+from s2pipe.patches.candidates.windows import PatchTable
+from s2pipe.patches.shards.documents import Dataset
+from s2pipe.patches.shards.layout import Groups, ShardPlan
+from s2pipe.patches.shards.tarball import SampleBuffer, archive_size, sample_size
+from s2pipe.raster.grid import Window
+from s2pipe.raster.reader import StackReader
+from s2pipe.runtime.files import write_json_atomic
+
+PROGRESS = ".progress"
+"""Directory of what is known of finished shards while a run goes on."""
+SHARD_VERSION = 1
+"""Raised when the same inputs and configuration would give other bytes than before."""
+_OPEN_SAMPLES = 32
+"""Samples of Step 2 that a thread keeps open: a chunk is of one scene, but a time stack of many."""
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """What is known of a finished shard."""
+
+    path: str
+    """Path relative to the output directory."""
+    split: str
+    """Its split."""
+    count: int
+    """Samples."""
+    bytes: int
+    """Size of the file."""
+    sha256: str
+    """Checksum of the file."""
+    class_histogram: dict[str, int]
+    """Pixels by label."""
+    fingerprint: str
+    """Identifies everything that its bytes depend on."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The samples of a shard: where each begins, and its JSON."""
+
+    plan: ShardPlan
+    """The shard."""
+    documents: list[bytes]
+    """JSON of each sample."""
+    offsets: np.ndarray
+    """First byte of each sample, and the end of the last, int64."""
+
+    @classmethod
+    def of(cls, dataset: Dataset, plan: ShardPlan) -> Contents:
+        """Work out where the samples of a shard lie."""
+        groups = plan.groups.tolist()
+        documents = [dataset.json(group) for group in groups]
+        lengths = np.diff(dataset.groups.starts)[plan.groups].tolist()
+        members = {dates: dataset.members(dates) for dates in set(lengths)}
+        sizes = [sample_size(members[n], len(d)) for n, d in zip(lengths, documents, strict=True)]
+        return cls(plan, documents, np.cumsum([0, *sizes], dtype=np.int64))
+
+    def fingerprint(self, dataset: Dataset) -> str:
+        """Identify everything that the bytes of the shard depend on."""
+        digest = hashlib.sha256(
+            f"{SHARD_VERSION}/{dataset.config.shards.dtype}/{dataset.config.max_t}".encode()
+        )
+        for group, document in zip(self.plan.groups.tolist(), self.documents, strict=True):
+            digest.update(document)
+            for scene in dataset.table.scene[dataset.groups.members(group)].tolist():
+                digest.update(dataset.samples[scene].meta["fingerprint"].encode())
+        return "sha256:" + digest.hexdigest()
+
+
+class ShardWriter:
+    """Writes the shards of a dataset.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to write.
+    workers : int
+        Threads; the bytes do not depend on it.
+    known : mapping
+        Finished shards of an earlier run by path.
+    """
+
+    def __init__(self, dataset: Dataset, workers: int, known: dict[str, ShardRecord]) -> None:
+        self._dataset = dataset
+        self._out_dir = dataset.config.out_dir
+        self._workers = workers
+        self._known = known
+        self._local = threading.local()
+        self.written = 0
+        """Shards written now, as opposed to found complete."""
+        self.offsets: dict[str, np.ndarray] = {}
+        """First byte of each sample of each shard, and the end of its last."""
+
+    def write(self, plans: Sequence[ShardPlan], report: Callable[[ShardRecord], None]) -> list[ShardRecord]:
+        """Write those shards that are not there yet, in order; return what is known of all.
+
+        Parameters
+        ----------
+        plans : sequence of ShardPlan
+            The shards.
+        report : callable
+            Told of each finished shard.
+        """
+        records: list[ShardRecord] = []
+        # Two shards at a time: the next one is read while the last chunks and the checksum of this one are done.
+        running: deque[_Running] = deque()
+        with ThreadPoolExecutor(self._workers, "s2pipe-shard") as pool:
+            try:
+                for plan in plans:
+                    running.append(self._start(plan, pool))
+                    while len(running) > 2:
+                        records.append(running.popleft().wait())
+                        report(records[-1])
+                while running:
+                    records.append(running.popleft().wait())
+                    report(records[-1])
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        return records
+
+    def _start(self, plan: ShardPlan, pool: ThreadPoolExecutor) -> _Running:
+        dataset = self._dataset
+        contents = Contents.of(dataset, plan)
+        self.offsets[plan.path] = contents.offsets
+        fingerprint = contents.fingerprint(dataset)
+        size = archive_size(int(contents.offsets[-1]))
+        record = record_of(plan, dataset.table, dataset.groups, (size, fingerprint))
+        known = known_record(self._out_dir, self._known, record)
+        if known is not None:
+            return _Running(known, [], None)
+        self.written += 1
+        path = self._out_dir / plan.path
+        part = path.with_name(f".{path.name}.part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb") as stream:
+            stream.truncate(size)
+        chunks = self._chunks(plan)
+        futures = [pool.submit(self._write_chunk, part, contents, chunk) for chunk in chunks]
+        # Queued behind the chunks; whoever comes to it waits for those still being written.
+        return _Running(record, futures, pool.submit(self._finish, part, record, futures))
+
+    def _chunks(self, plan: ShardPlan) -> list[np.ndarray]:
+        """Places in the shard, put together so that neighbouring windows are read one after the other."""
+        dataset, table = self._dataset, self._dataset.table
+        first = dataset.groups.first[plan.groups]
+        order = np.lexsort((table.col[first], table.row[first], table.scene[first]))
+        if dataset.config.group == "cell":
+            return np.array_split(order, len(order))
+        edges = np.flatnonzero(np.diff(table.scene[first][order])) + 1
+        return [
+            part[start : start + 32] for part in np.split(order, edges) for start in range(0, len(part), 32)
+        ]
+
+    def _write_chunk(self, part: Path, contents: Contents, places: np.ndarray) -> None:
+        dataset = self._dataset
+        with open(part, "r+b", buffering=0) as stream:
+            buffer: SampleBuffer | None = None
+            for place in places.tolist():
+                group = int(contents.plan.groups[place])
+                patches = dataset.groups.members(group)
+                members = dataset.members(len(patches))
+                document = contents.documents[place]
+                if buffer is None or not buffer.fits(members, len(document)):
+                    buffer = SampleBuffer(members, len(document))
+                self._fill(buffer, patches)
+                stream.seek(int(contents.offsets[place]))
+                _write_all(stream, buffer.finish(dataset.key(group), document))
+
+    def _fill(self, buffer: SampleBuffer, patches: np.ndarray) -> None:
+        table, stacked = self._dataset.table, self._dataset.config.group == "cell"
+        for time, patch in enumerate(patches.tolist()):
+            sample = self._dataset.samples[int(table.scene[patch])]
+            window = (int(table.row[patch]), int(table.col[patch]))
+            readers = self._readers(sample)
+            for suffix, array in buffer.arrays.items():
+                _read(readers[suffix], window, array[time] if stacked else array, _fill_value(sample, suffix))
+        if stacked:
+            for suffix, array in buffer.arrays.items():
+                array[len(patches) :] = _fill_value(self._dataset.samples[0], suffix)
+
+    def _readers(self, sample: Sample) -> dict[str, StackReader]:
+        """Rasters of a sample, opened by each thread for itself; the least recently used are closed."""
+        opened: OrderedDict[str, dict[str, StackReader]] | None = getattr(self._local, "opened", None)
+        if opened is None:
+            opened = self._local.opened = OrderedDict()
+        if sample.name not in opened:
+            paths = {"x.npy": sample.x_path, "y.npy": sample.y_path, "angles.npy": sample.angles_path}
+            opened[sample.name] = {
+                suffix: _open(path, sample) for suffix, path in paths.items() if path is not None
+            }
+            if len(opened) > _OPEN_SAMPLES:
+                for reader in opened.popitem(last=False)[1].values():
+                    reader.close()
+        opened.move_to_end(sample.name)
+        return opened[sample.name]
+
+    def _finish(self, part: Path, record: ShardRecord, futures: list[Future[None]]) -> ShardRecord:
+        for future in futures:
+            future.result()
+        return finish_shard(self._out_dir, part, record)
+
+
+def record_of(
+    plan: ShardPlan, table: PatchTable, groups: Groups, size_fingerprint: tuple[int, str]
+) -> ShardRecord:
+    """What is known of a shard before it is written: all but the checksum."""
+    patches = np.concatenate([groups.members(group) for group in plan.groups.tolist()])
+    totals = table.counts[patches].sum(axis=0, dtype=np.int64).tolist()
+    histogram = {str(label): total for label, total in zip(table.labels, totals, strict=True)}
+    size, fingerprint = size_fingerprint
+    return ShardRecord(plan.path, plan.split, len(plan.groups), size, "", histogram, fingerprint)
+
+
+def known_record(out_dir: Path, known: Mapping[str, ShardRecord], record: ShardRecord) -> ShardRecord | None:
+    """Return the finished shard of an earlier run that is the same, or forget what is known of its file."""
+    found = known.get(record.path)
+    if (
+        found is not None
+        and found.fingerprint == record.fingerprint
+        and _has_size(out_dir / found.path, found.bytes)
+    ):
+        return found
+    # From now on the file may hold something else than what was recorded of it.
+    progress_path(out_dir, record.path).unlink(missing_ok=True)
+    return None
+
+
+def finish_shard(out_dir: Path, part: Path, record: ShardRecord) -> ShardRecord:
+    """Give a written shard its checksum and its name, and record it."""
+    with open(part, "rb", buffering=0) as stream:
+        record = replace(record, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
+    os.replace(part, out_dir / record.path)
+    write_json_atomic(progress_path(out_dir, record.path), vars(record))
+    return record
+
+
+@dataclass(frozen=True)
+class _Running:
+    record: ShardRecord
+    chunks: list[Future[None]]
+    end: Future[ShardRecord] | None
+
+    def wait(self) -> ShardRecord:
+        """Wait for the shard, raising the first error of a chunk."""
+        for chunk in self.chunks:
+            chunk.result()
+        return self.record if self.end is None else self.end.result()
+
+
+def _open(path: Path, sample: Sample) -> StackReader:
+    reader = StackReader(str(path))
+    if reader.shape_yx != sample.grid.shape_yx:
+        raise RasterError(
+            f"{path}: has {reader.shape_yx} pixels where x.tif has {sample.grid.shape_yx}; patches need all rasters on "
+            "the target grid (for angles: angles.grid target)"
+        )
+    return reader
+
+
+def _fill_value(sample: Sample, suffix: str) -> int:
+    """Value of pixels outside the raster, and of dates that there are not."""
+    return sample.labels.ignore_index if suffix == "y.npy" and sample.labels is not None else 0
+
+
+def _read(reader: StackReader, window: tuple[int, int], out: np.ndarray, fill: int) -> None:
+    """Read a window into ``out``, (y, x) or (band, y, x), filling up what lies outside the raster."""
+    bands = out[np.newaxis] if out.ndim == 2 else out
+    row, col = window
+    height = min(bands.shape[1], reader.shape_yx[0] - row)
+    width = min(bands.shape[2], reader.shape_yx[1] - col)
+    inside = Window(row, col, height, width)
+    if (height, width) == bands.shape[1:] and bands.dtype != np.float16:
+        reader.read(inside, bands)
+        return
+    read = np.empty((bands.shape[0], height, width), np.float32 if bands.dtype.kind == "f" else bands.dtype)
+    reader.read(inside, read)
+    bands[:, height:] = fill
+    bands[:, :, width:] = fill
+    bands[:, :height, :width] = read
+
+
+def _write_all(stream: Any, data: memoryview) -> None:
+    """Write everything: an unbuffered file may take less than it is given."""
+    while len(data):
+        data = data[stream.write(data) :]
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def progress_path(out_dir: Path, shard: str) -> Path:
+    """Where a finished shard is recorded while the run goes on."""
+    return out_dir / PROGRESS / (shard.replace("/", "-") + ".json")
+
+
+def known_shards(out_dir: Path) -> dict[str, ShardRecord]:
+    """Shards that earlier runs have finished: from ``shards.json``, and from ``.progress``, which is newer."""
+    found: dict[str, ShardRecord] = {}
+    documents: list[Any] = []
+    for path in (out_dir / "shards.json", *sorted((out_dir / PROGRESS).glob("*.json"))):
+        try:
+            document = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+        documents += document.get("shards", []) if path.name == "shards.json" else [document]
+    for document in documents:
+        try:
+            record = ShardRecord(**document)
+        except TypeError:
+            continue
+        found[record.path] = record
+    return found

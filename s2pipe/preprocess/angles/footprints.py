@@ -1,0 +1,197 @@
+"""Which detector saw a pixel: windows of detector ids on the target grid, from rasters or from polygons."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from s2pipe.errors import RasterError
+from s2pipe.raster.grid import Grid, RasterInfo, Window
+from s2pipe.raster.reader import RasterReader
+from s2pipe.raster.transform import same_crs
+from s2pipe.raster.vrt import WarpSpec, warped_vrt
+from s2pipe.sentinel2.safe.detectors import DetectorOutline
+
+_DENSE_M = 500.0
+"""Longest piece of an outline that is taken for straight after it was projected to another CRS."""
+
+
+class MaskReader:
+    """Detector ids from a raster: every target pixel takes the id of the mask's pixel that holds its centre.
+
+    Parameters
+    ----------
+    mask : RasterInfo
+        The mask: detector ids, 0 where none.
+    target : Grid
+        Target grid.
+    """
+
+    cost = 2
+    """Relative cost of reading."""
+
+    def __init__(self, mask: RasterInfo, target: Grid) -> None:
+        if not mask.grid.crs_wkt:
+            raise RasterError(
+                f"{mask.path}: the detector footprint has no coordinate reference system; fetch the file again"
+            )
+        self._direct = mask.grid == target
+        self._picks: tuple[np.ndarray, np.ndarray] | None = None
+        text = mask.path
+        if not self._direct and same_crs(mask.grid.crs_wkt, target.crs_wkt):
+            self._picks = _centres_in(mask.grid, target)
+        elif not self._direct:
+            spec = WarpSpec("nearest", dtype="Byte", source_nodata=None, max_error=0.0)
+            text = warped_vrt(mask, target, spec)
+        self._reader = RasterReader(text, mask.path)
+
+    def read(self, window: Window, out: np.ndarray) -> None:
+        """Fill ``out`` with detector ids."""
+        if self._picks is None:
+            self._reader.read(window, out)
+            return
+        rows, cols = self._picks[0][window.row : window.row_end], self._picks[1][window.col : window.col_end]
+        out[...] = 0
+        inside_rows, inside_cols = np.flatnonzero(rows >= 0), np.flatnonzero(cols >= 0)
+        if not (len(inside_rows) and len(inside_cols)):
+            return
+        rows, cols = rows[inside_rows], cols[inside_cols]
+        top, left = int(rows[0]), int(cols[0])
+        part = Window(top, left, int(rows[-1]) - top + 1, int(cols[-1]) - left + 1)
+        source = np.empty(part.shape_yx, np.uint8)
+        self._reader.read(part, source)
+        picked = source[rows - top].take(cols - left, axis=1)
+        first_row, first_col = int(inside_rows[0]), int(inside_cols[0])
+        out[first_row : first_row + len(rows), first_col : first_col + len(cols)] = picked
+
+    def close(self) -> None:
+        """Release the dataset."""
+        self._reader.close()
+
+
+def _centres_in(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Source row of every target row, source column of every target column; -1 outside."""
+    picks = []
+    for axis, (corner, step) in enumerate(((3, 5), (0, 1))):
+        first, size = target.geotransform[corner], target.geotransform[step]
+        centres = first + (np.arange(target.shape_yx[axis]) + 0.5) * size
+        index = np.floor((centres - source.geotransform[corner]) / source.geotransform[step]).astype(np.int64)
+        picks.append(np.where((index >= 0) & (index < source.shape_yx[axis]), index, -1))
+    return picks[0], picks[1]
+
+
+class OutlineReader:
+    """Detector ids from polygons: exact for pixel centres, row by row.
+
+    Where footprints of two detectors overlap, the seam runs through the middle of the overlap, as it does in
+    the raster masks of later products.
+
+    Parameters
+    ----------
+    outlines : sequence of DetectorOutline
+        Polygons in the CRS of the tile.
+    target : Grid
+        Target grid.
+    project : callable, optional
+        Turns points of the tile's CRS into the target's; None when both are the same.
+    """
+
+    cost = 1
+    """Relative cost of reading."""
+
+    def __init__(
+        self,
+        outlines: Sequence[DetectorOutline],
+        target: Grid,
+        project: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        crossings = [np.empty((0, 3))]
+        for outline in outlines:
+            for ring in outline.rings:
+                points = ring if project is None else project(_densified(ring))
+                if not np.isfinite(points).all():
+                    raise RasterError(
+                        f"footprints of detector {outline.detector} cannot be brought into the target grid's CRS; "
+                        "choose a target grid nearer to the tile's own UTM zone"
+                    )
+                crossings.append(_crossings(_in_pixels(points, target), target.height, outline.detector))
+        self._spans = _spans(np.concatenate(crossings))
+        self._first = np.searchsorted(self._spans[:, 0], np.arange(target.height + 1))
+
+    def read(self, window: Window, out: np.ndarray) -> None:
+        """Fill ``out`` with detector ids."""
+        out[...] = 0
+        spans = self._spans[self._first[window.row] : self._first[window.row_end]]
+        for row, begin, end, detector in spans.tolist():
+            left, right = max(begin - window.col, 0), min(end - window.col, window.width)
+            if left < right:
+                out[row - window.row, left:right] = detector
+
+
+def _densified(ring: np.ndarray) -> np.ndarray:
+    pieces = []
+    for start, end in itertools.pairwise(ring):
+        count = max(1, int(np.ceil(np.hypot(*(end - start)) / _DENSE_M)))
+        pieces.append(start + (end - start) * (np.arange(count) / count)[:, np.newaxis])
+    return np.concatenate([*pieces, ring[-1:]])
+
+
+def _in_pixels(points: np.ndarray, grid: Grid) -> np.ndarray:
+    """Columns and rows, in which the centre of pixel 0 is 0.5."""
+    x0, dx, _, y0, _, dy = grid.geotransform
+    return (points - np.array((x0, y0))) / np.array((dx, dy))
+
+
+def _crossings(ring: np.ndarray, height: int, detector: int) -> np.ndarray:
+    """Where a ring crosses the middles of rows: (row, detector, column), unsorted."""
+    (x0, y0), (x1, y1) = ring[:-1].T, ring[1:].T
+    # A row's middle y belongs to an edge from its upper end, included, to its lower end, excluded.
+    first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), 0, height).astype(np.int64)
+    last = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), 0, height).astype(np.int64)
+    counts = np.maximum(last - first, 0)
+    edge = np.repeat(np.arange(len(counts)), counts)
+    rows = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
+    share = (rows + 0.5 - y0[edge]) / (y1 - y0)[edge]
+    columns = x0[edge] + share * (x1 - x0)[edge]
+    return np.stack((rows.astype(float), np.full(len(rows), float(detector)), columns), axis=-1)
+
+
+def _spans(crossings: np.ndarray) -> np.ndarray:
+    """Pixels of each detector: (row, first column, column after the last, detector), sorted by row."""
+    ordered = crossings[np.lexsort((crossings[:, 2], crossings[:, 1], crossings[:, 0]))]
+    rows, detectors, begin, end = (
+        ordered[::2, 0],
+        ordered[::2, 1],
+        ordered[::2, 2].copy(),
+        ordered[1::2, 2].copy(),
+    )
+    by_column = np.lexsort((begin + end, rows))
+    rows, detectors, begin, end = (values[by_column] for values in (rows, detectors, begin, end))
+    overlap = (rows[1:] == rows[:-1]) & (end[:-1] > begin[1:])
+    middle = _middles(overlap, detectors, begin, end)
+    end[:-1] = np.where(overlap, np.minimum(middle, end[:-1]), end[:-1])
+    begin[1:] = np.where(overlap, np.maximum(middle, begin[1:]), begin[1:])
+    # The first pixel whose centre is not left of the border, on both ends: no pixel twice, none left out.
+    edges = np.ceil(np.clip(np.stack((begin, end)), -1e9, 1e9) - 0.5).astype(np.int64)
+    return np.stack((rows.astype(np.int64), edges[0], edges[1], detectors.astype(np.int64)), axis=-1)
+
+
+def _middles(overlap: np.ndarray, detectors: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Middle of the overlap of each span with the next one.
+
+    Polygons are cut at the tile's border, which would shift the middle: there, the overlap is taken for as wide
+    as that of the same detectors elsewhere.
+    """
+    middle = (end[:-1] + begin[1:]) / 2
+    width = end[:-1] - begin[1:]
+    cut_left, cut_right = overlap & (begin[1:] <= begin[:-1]), overlap & (end[1:] <= end[:-1])
+    pairs = detectors[:-1] * 256 + detectors[1:]
+    for pair in np.unique(pairs[cut_left | cut_right]):
+        whole = overlap & (pairs == pair) & ~cut_left & ~cut_right
+        if whole.any():
+            half = np.median(width[whole]) / 2
+            middle = np.where(cut_left & (pairs == pair), end[:-1] - half, middle)
+            middle = np.where(cut_right & (pairs == pair), begin[1:] + half, middle)
+    return middle

@@ -1,0 +1,1 @@
+"""Labels: backends that classify, and the raster y.tif made with them."""

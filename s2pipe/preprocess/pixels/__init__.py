@@ -1,0 +1,1 @@
+"""Pixels of a scene on the target grid: bands as windows, read ahead, cached, calibrated."""

@@ -1,0 +1,62 @@
+"""Radiometry of a scene: how the DN of each band become the values of ``x.tif``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from s2pipe.errors import MetadataError
+from s2pipe.preprocess.cfg import band_of
+from s2pipe.sentinel2.safe.metadata import Radiometry, read_radiometry
+
+
+@dataclass(frozen=True)
+class SceneRadiometry:
+    """Values are (DN + offset) / quantification, band by band."""
+
+    quantification: tuple[float, ...]
+    """DN of reflectance 1, by band in the configured order."""
+    offset: tuple[float, ...]
+    """Offset in DN, same order; 0 for products without an offset list."""
+    source: str | None
+    """Metadata files that both come from; None when values are DN."""
+
+    @classmethod
+    def plain_dn(cls, bands: Sequence[str]) -> SceneRadiometry:
+        """The radiometry that leaves DN as they are."""
+        return cls((1.0,) * len(bands), (0.0,) * len(bands), None)
+
+
+def scene_radiometry(bands: Sequence[tuple[str, bytes, str]]) -> SceneRadiometry:
+    """Read the radiometry of bands from their products' own metadata.
+
+    Top-of-atmosphere reflectance is (DN + RADIO_ADD_OFFSET) / QUANTIFICATION_VALUE, surface reflectance
+    (DN + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE (Sentinel-2 Products Specification Document); products before
+    baseline 04.00 have no offset list, and offset 0.
+
+    Parameters
+    ----------
+    bands : sequence of (str, bytes, str)
+        Channel name (``B04``, ``l2a.B04_10m``), ``MTD_MSIL1C.xml`` or ``MTD_MSIL2A.xml`` as its level asks for,
+        and what messages call that file; in the configured order.
+
+    Raises
+    ------
+    MetadataError
+        Metadata of another level, no usable quantification value, or an offset list that lacks a band.
+    """
+    known: dict[str, Radiometry] = {}
+    quantification, offset = [], []
+    for name, metadata, source in bands:
+        if source not in known:
+            known[source] = read_radiometry(metadata, source)
+        radiometry = known[source]
+        level = "L2A" if name.startswith("l2a.") else "L1C"
+        if radiometry.level != level:
+            raise MetadataError(
+                f"{source}: expected {level} metadata for band {name}, got {radiometry.level}; "
+                "correct the manifest, or index the products again"
+            )
+        quantification.append(radiometry.quantification)
+        offset.append(radiometry.offset(band_of(name)))
+    return SceneRadiometry(tuple(quantification), tuple(offset), ", ".join(known))

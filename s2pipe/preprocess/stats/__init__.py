@@ -1,0 +1,1 @@
+"""Histograms and the statistics made from them."""

@@ -1,0 +1,1 @@
+"""What every process needs: atomic files, locks, hashes, progress, cores, reproducible draws."""

@@ -1,0 +1,215 @@
+"""Building products: which files there are, their pixels strip by strip, then metadata and manifest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from s2pipe.raster.gdalenv import crs_wkt, gdal_module
+from s2pipe.raster.grid import Grid
+from s2pipe.raster.jp2 import jp2_writer, write_jp2_bands
+from s2pipe.runtime.files import write_bytes_atomic
+from s2pipe.sentinel2.bands import BANDS, JP2_TILE_PX, L2A_BANDS_BY_RESOLUTION
+from s2pipe.synthetic.imagery.strips import Scene, Strip, scene_of
+from s2pipe.synthetic.metadata.gml import cloud_gml, detector_footprint_gml
+from s2pipe.synthetic.metadata.manifest_xml import MANIFEST, manifest_xml
+from s2pipe.synthetic.metadata.product_xml import datastrip_xml, product_xml
+from s2pipe.synthetic.metadata.tile_xml import tile_xml
+from s2pipe.synthetic.spec import ProductNames, ProductPaths, ProductSpec
+
+_IN_MEMORY_BYTES = 64 << 20
+"""Rasters larger than this are built in a temporary file, so that memory stays bounded."""
+_NBITS = 15
+
+
+Fill = Callable[[Strip], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One raster of a product."""
+
+    path: str
+    """Path inside its product."""
+    resolution_m: int
+    """Pixel size in metres."""
+    fill: Fill
+    """Computes a strip, ``(y, x)`` or ``(band, y, x)``."""
+    dtype: str = "uint16"
+    """Data type."""
+    nbits: int | None = _NBITS
+    """Significant bits in the JPEG 2000 file; None for all of the type's."""
+    planes: int = 1
+    """Number of bands of the raster."""
+    mask: tuple[str, int | None] | None = None
+    """Kind and band id, for quality masks."""
+
+
+def build_products(out_dir: Path, spec: ProductSpec) -> ProductPaths:
+    """Make the products of a specification (see :func:`s2pipe.demo.make_products`)."""
+    jp2_writer(gdal_module())
+    scene = scene_of(spec)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    levels = ("L1C", "L2A") if spec.l2a else ("L1C",)
+    plans = {level: _layers(spec.names(level)) for level in levels}
+    finals = {level: out_dir / spec.names(level).product for level in levels}
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix=".demo-") as scratch:
+        counts = np.zeros(12, np.int64)
+        work = [(Path(scratch) / level, layer) for level in levels for layer in plans[level]]
+        for resolution in (10, 20, 60):
+            chosen = [(root, layer) for root, layer in work if layer.resolution_m == resolution]
+            if chosen or resolution == 20:
+                counts += _render(scene, resolution, chosen, Path(scratch))
+        for level in levels:
+            root = Path(scratch) / level
+            _write_text(root, spec.names(level), scene, plans[level], counts)
+            shutil.rmtree(finals[level], ignore_errors=True)
+            os.replace(root, finals[level])
+    return ProductPaths(finals["L1C"], finals.get("L2A"))
+
+
+def _layers(names: ProductNames) -> list[Layer]:
+    return _l1c_layers(names) if names.level == "L1C" else _l2a_layers(names)
+
+
+def _l1c_layers(names: ProductNames) -> list[Layer]:
+    spec = names.spec
+    layers = []
+    for band in (band for band in BANDS if band.name in spec.bands):
+        name, metres = band.name, band.resolution_m
+        layers.append(Layer(names.image(name), metres, partial(Strip.toa_dn, band=name)))
+        if spec.has_offsets:  # vector masks came before baseline 04.00
+            kind = ("MSK_DETFOO", band.band_id)
+            layers.append(_mask(names.mask(kind[0], name), metres, partial(Strip.detectors, band=name), kind))
+        if spec.has_offsets and spec.quality_masks:
+            kind = ("MSK_QUALIT", band.band_id)
+            layers.append(
+                _mask(names.mask(kind[0], name), metres, partial(Strip.quality, band=name), kind, 8)
+            )
+    if spec.has_offsets and spec.quality_masks:
+        path = names.mask("MSK_CLASSI", "B00")
+        layers.append(_mask(path, 60, Strip.classification, ("MSK_CLASSI", None), 3))
+    if spec.tci:
+        fill = partial(Strip.true_colour, level="L1C")
+        layers.append(Layer(names.image("TCI"), 10, fill, "uint8", None, 3))
+    return layers
+
+
+def _l2a_layers(names: ProductNames) -> list[Layer]:
+    spec = names.spec
+    layers = []
+    for metres in sorted({20, *spec.l2a_resolutions}):
+        for name in L2A_BANDS_BY_RESOLUTION[metres]:
+            if name in spec.bands:
+                layers.append(Layer(names.image(name, metres), metres, partial(Strip.boa_dn, band=name)))
+        layers.append(Layer(names.image("AOT", metres), metres, Strip.aerosol))
+        layers.append(Layer(names.image("WVP", metres), metres, Strip.water_vapour))
+        if metres != 10:
+            layers.append(Layer(names.image("SCL", metres), metres, Strip.scene_classes, "uint8", None))
+        if spec.tci:
+            fill = partial(Strip.true_colour, level="L2A")
+            layers.append(Layer(names.image("TCI", metres), metres, fill, "uint8", None, 3))
+    cloud, snow = names.mask("MSK_CLDPRB", "20m"), names.mask("MSK_SNWPRB", "20m")
+    layers.append(_mask(cloud, 20, Strip.cloud_probability, ("MSK_CLDPRB", None)))
+    layers.append(_mask(snow, 20, Strip.snow_probability, ("MSK_SNWPRB", None)))
+    return layers
+
+
+def _mask(path: str, resolution_m: int, fill: Fill, mask: tuple[str, int | None], planes: int = 1) -> Layer:
+    return Layer(path, resolution_m, fill, "uint8", None, planes, mask)
+
+
+class _Canvas:
+    """Pixels of one layer while they are drawn: in memory, or in a raw file when they are many."""
+
+    def __init__(self, layer: Layer, side: int, scratch: Path) -> None:
+        self.shape = (layer.planes, side, side)
+        self.dtype = np.dtype(layer.dtype)
+        self.path = scratch if self.dtype.itemsize * layer.planes * side**2 > _IN_MEMORY_BYTES else None
+        self.memory = np.empty(self.shape, self.dtype) if self.path is None else None
+        if self.path is not None:
+            self.path.touch()
+
+    def put(self, row: int, block: np.ndarray) -> None:
+        """Draw rows from ``row`` on, ``(y, x)`` or ``(band, y, x)``; threads draw rows of their own."""
+        if self.path is None:
+            assert self.memory is not None
+            self.memory[:, row : row + block.shape[-2]] = block
+            return
+        # Written, not mapped: pages of a mapping would count as this process's memory until the end.
+        with open(self.path, "r+b") as stream:
+            for plane, rows in enumerate(block.reshape(-1, *block.shape[-2:])):
+                stream.seek((plane * self.shape[1] + row) * self.shape[2] * self.dtype.itemsize)
+                stream.write(np.ascontiguousarray(rows, self.dtype).data)
+
+    def pixels(self) -> np.ndarray:
+        """The finished raster ``(band, y, x)``."""
+        if self.path is None:
+            assert self.memory is not None
+            return self.memory
+        return np.memmap(self.path, self.dtype, "r", shape=self.shape)
+
+    def discard(self) -> None:
+        """Give memory or disk space back."""
+        self.memory = None
+        if self.path is not None:
+            self.path.unlink()
+
+
+def _render(scene: Scene, resolution_m: int, chosen: list[tuple[Path, Layer]], scratch: Path) -> np.ndarray:
+    """Compute and write all rasters of one resolution; return the scene class counts (of 20 m only)."""
+    side = scene.pixels(resolution_m)
+    canvases = [_Canvas(layer, side, scratch / f"{index}.raw") for index, (_, layer) in enumerate(chosen)]
+    corner = (scene.swath.ulx, resolution_m, 0.0, scene.swath.uly, 0.0, -resolution_m)
+    grid = Grid(crs_wkt(scene.swath.epsg), corner, (side, side))
+
+    def draw(strip: Strip) -> np.ndarray:
+        for (_, layer), canvas in zip(chosen, canvases, strict=True):
+            canvas.put(strip.row, layer.fill(strip))
+        if resolution_m != 20:
+            return np.zeros(12, np.int64)
+        return np.bincount(strip.scene_classes().ravel(), minlength=12)
+
+    def encode(index: int) -> None:
+        root, layer = chosen[index]
+        # One thread a file and several files at once wins over several threads in each file.
+        gdal_module().SetThreadLocalConfigOption("GDAL_NUM_THREADS", "1")
+        tile_px, pixels = JP2_TILE_PX[resolution_m], canvases[index].pixels()
+        write_jp2_bands(root / layer.path, grid, pixels, tile_px, layer.nbits)
+        del pixels
+        canvases[index].discard()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        counts = sum(pool.map(draw, scene.strips(resolution_m)), np.zeros(12, np.int64))
+        for _ in pool.map(encode, range(len(chosen))):
+            pass
+    return counts
+
+
+def _write_text(
+    root: Path, names: ProductNames, scene: Scene, layers: list[Layer], counts: np.ndarray
+) -> None:
+    """Write everything of a product that is not a raster, the manifest last."""
+    masks = [(*layer.mask, layer.path) for layer in layers if layer.mask]
+    if names.level == "L1C" and not names.spec.has_offsets:
+        for band in (band for band in BANDS if band.name in names.spec.bands):
+            path = names.mask("MSK_DETFOO", band.name, "gml")
+            write_bytes_atomic(root / path, detector_footprint_gml(names, scene.swath, band.name))
+            masks.append(("MSK_DETFOO", band.band_id, path))
+        path = names.mask("MSK_CLOUDS", "B00", "gml")
+        write_bytes_atomic(root / path, cloud_gml(names, scene.swath))
+        masks.append(("MSK_CLOUDS", None, path))
+    images = [layer.path for layer in layers if not layer.mask]
+    metadata = product_xml(names, scene.swath, images, counts)
+    write_bytes_atomic(root / f"MTD_MSI{names.level}.xml", metadata)
+    write_bytes_atomic(root / names.granule / "MTD_TL.xml", tile_xml(names, scene.swath, masks, counts))
+    write_bytes_atomic(root / names.datastrip / "MTD_DS.xml", datastrip_xml(names))
+    write_bytes_atomic(root / MANIFEST, manifest_xml(names, root))

@@ -1,0 +1,1 @@
+"""Pixels of synthetic products."""

@@ -1,0 +1,78 @@
+"""manifest.safe: every file of a product with size and checksum, in the structure of real ones."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path, PurePosixPath
+
+from s2pipe.runtime.files import hash_file
+from s2pipe.synthetic.metadata.markup import document, put, root
+from s2pipe.synthetic.metadata.product_xml import stamp
+from s2pipe.synthetic.spec import ProductNames
+
+_NAMESPACES = {
+    "gml": "http://www.opengis.net/gml",
+    "safe": "http://www.esa.int/safe/sentinel/1.1",
+    "xfdu": "urn:ccsds:schema:xfdu:1",
+}
+MANIFEST = "manifest.safe"
+
+
+def manifest_xml(names: ProductNames, product: Path) -> bytes:
+    """Compose the manifest of a product from the files on disk (all but the manifest itself)."""
+    level = f"Level-{names.level[1:]}"
+    archive = f"esa/safe/sentinel/1.1/sentinel-2/msi/archive_{names.level.lower()}_user_product"
+    top = root("xfdu:XFDU", _NAMESPACES, {"version": archive})
+    unit = put(
+        top,
+        "informationPackageMap/xfdu:contentUnit",
+        dmdID="acquisitionPeriod platform",
+        pdiID="processing",
+        textInfo=f"SENTINEL-2 MSI {level} User Product",
+        unitType=f"Product_{level}",
+    )
+    _metadata_section(top, names)
+    objects = put(top, "dataObjectSection")
+    paths = sorted(
+        path.relative_to(product).as_posix()
+        for path in product.rglob("*")
+        if path.is_file() and path.name != MANIFEST
+    )
+    for index, relative in enumerate(paths):
+        identifier = _object_id(relative)
+        content = put(unit, "xfdu:contentUnit", ID=f"{identifier}_Unit", unitType="Data Unit")
+        put(content, "dataObjectPointer", dataObjectID=identifier)
+        entry = put(objects, "dataObject", ID=identifier)
+        mime = "text/xml" if relative.endswith((".xml", ".gml")) else "application/octet-stream"
+        stream = put(entry, "byteStream", mimeType=mime, size=(product / relative).stat().st_size)
+        put(stream, "fileLocation", href=f"./{relative}", locatorType="URL")
+        value = hash_file(product / relative, names.spec.checksum_name)
+        # Real manifests mix upper and lower case hexadecimal from the SHA3-256 days on.
+        if names.spec.checksum_name != "MD5" and index % 2:
+            value = value.upper()
+        put(stream, "checksum", value, checksumName=names.spec.checksum_name)
+    return document(top)
+
+
+def _metadata_section(top: ET.Element, names: ProductNames) -> None:
+    section = put(top, "metadataSection")
+
+    def wrapped(identifier: str, text: str) -> ET.Element:
+        entry = put(section, "metadataObject", ID=identifier, category="DMD", classification="DESCRIPTION")
+        attributes = {"mimeType": "text/xml", "textInfo": text, "vocabularyName": "Sentinel-SAFE"}
+        return put(put(entry, "metadataWrap", **attributes), "xmlData")
+
+    period = put(wrapped("acquisitionPeriod", "Acquisition Period"), "safe:acquisitionPeriod")
+    put(period, "safe:startTime", stamp(names.spec.sensing_start))
+    orbit = put(wrapped("measurementOrbitReference", "Orbit Reference"), "safe:orbitReference")
+    direction = {"groundTrackDirection": "descending", "type": "start"}
+    put(orbit, "safe:orbitNumber", f"{names.absolute_orbit:06d}", **direction)
+    put(orbit, "safe:relativeOrbitNumber", f"{names.spec.rel_orbit:03d}", type="start")
+    platform = put(wrapped("platform", "Platform Description"), "safe:platform")
+    put(platform, "safe:familyName", "SENTINEL")
+    put(platform, "safe:number", names.spec.satellite[1:])
+
+
+def _object_id(relative: str) -> str:
+    path = PurePosixPath(relative)
+    return "_".join((*path.parts[:1], path.stem)) if len(path.parts) > 1 else path.stem

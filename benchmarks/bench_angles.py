@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -27,6 +27,9 @@ from s2pipe.synthetic import ProductSpec
 from s2pipe.synthetic.metadata.gml import detector_footprint_gml
 from s2pipe.synthetic.metadata.tile_xml import tile_xml
 from s2pipe.synthetic.swath import swath_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SMALL = os.environ.get("S2PIPE_BENCH_SIZE") == "small"
 SIDE_M = 10_980 if SMALL else 109_800
@@ -88,7 +91,7 @@ def _report(benchmark, seconds: list[float], grid: Grid) -> None:
 
 @pytest.mark.parametrize("encode", ["sin_cos", "deg"])
 @pytest.mark.parametrize("dtype", ["float32", "int16"])
-def test_kernel(benchmark, polygons, encode, dtype):
+def test_kernel(benchmark, polygons, encode, dtype) -> None:
     """Sun and mean view direction of every window of the tile, without reading or writing."""
     grid = grid_of(10)
     angles = read_tile_angles(polygons.metadata.read(), "tile")
@@ -116,7 +119,7 @@ def test_kernel(benchmark, polygons, encode, dtype):
 
 
 @pytest.mark.parametrize("masks", ["polygons", "rasters"])
-def test_raster(benchmark, request, tmp_path, masks):
+def test_raster(benchmark, request, tmp_path, masks) -> None:
     """The whole raster: metadata, detectors, directions, compression and writing."""
     inputs, grid = request.getfixturevalue(masks), grid_of(10)
     seconds = []

@@ -18,7 +18,7 @@ def kernel_rows():
     return KERNEL_ROWS
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter) -> None:
     if not KERNEL_ROWS:
         return
     import llvmlite

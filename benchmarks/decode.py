@@ -6,10 +6,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from osgeo import gdal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def decode_seconds(files: Sequence[str], workers: int) -> float:

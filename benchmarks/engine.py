@@ -15,14 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine import cores, description
 from s2pipe.sentinel2.bands import BAND_NAMES, TILE_SIDE_M
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -221,7 +223,8 @@ def _process(command: list[str], workers: int) -> tuple[str, float, float]:
         output.seek(0)
         text = output.read()
     if os.waitstatus_to_exitcode(status) != 0:
-        raise SystemExit(f"{' '.join(command[:5])} ... failed:\n{text}")
+        msg = f"{' '.join(command[:5])} ... failed:\n{text}"
+        raise SystemExit(msg)
     return text, seconds, usage.ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
 
 

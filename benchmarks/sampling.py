@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.preprocess.cfg import NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.plan import make_plan
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.preprocess.stats.stats_file import load_stats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NAMES = ("clip_low_by_band", "clip_high_by_band", "mean_by_band", "std_by_band")
 

@@ -25,7 +25,7 @@ NUMPY_ROUNDS = 1 if SMALL else 3
 
 
 @numba.njit(parallel=True)
-def plain_copy(source, target):
+def plain_copy(source, target) -> None:
     """Yardstick: each thread copies its share."""
     for line in numba.prange(source.shape[0]):
         from_row = source[line]
@@ -41,7 +41,7 @@ def seconds(call):
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS + RESAMPLING, ids=lambda comparison: comparison.name)
-def test_kernel(benchmark, kernel_rows, comparison):
+def test_kernel(benchmark, kernel_rows, comparison) -> None:
     shape_byx = LABEL_SHAPE_BYX if comparison.name.startswith("map_labels") else SHAPE_BYX
     rng = np.random.default_rng(20)
     inputs = comparison.inputs(sample_dn(shape_byx, rng), rng)
@@ -58,7 +58,7 @@ def test_kernel(benchmark, kernel_rows, comparison):
     copies, kernels = [], []
     arguments = {**inputs, **outputs}
 
-    def one_round():
+    def one_round() -> None:
         # In turns, so that a busy neighbour slows both.
         copies.append(seconds(lambda: plain_copy(source, target)))
         kernels.append(seconds(lambda: comparison.kernel(**arguments)))

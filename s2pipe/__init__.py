@@ -20,4 +20,5 @@ def __getattr__(name: str) -> Any:
         from s2pipe.dataset.opening import open_scene
 
         return open_scene
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -21,10 +21,11 @@ try:
     import torch
     from torch.utils.data import IterableDataset, get_worker_info
 except ImportError as error:
-    raise DependencyError(
+    msg = (
         f"PyTorch cannot be imported: {error}\ns2pipe.torch needs it: see pytorch.org for the build of your machine, "
         "or read the shards with webdataset, which does without."
-    ) from error
+    )
+    raise DependencyError(msg) from error
 
 from s2pipe.dataset.samples import Sample, load_samples
 from s2pipe.patches.candidates.windows import grid_windows
@@ -86,9 +87,8 @@ class PatchDataset(IterableDataset):  # type: ignore[type-arg]
             self._units = load_samples(self._path)
             self._counts = [len(grid_windows(sample.grid, self._config)[0]) for sample in self._units]
         if not self._units:
-            raise MissingInputError(
-                f"{self._path}: there is no shard of {split}", [], "See summary.json beside it."
-            )
+            msg = f"{self._path}: there is no shard of {split}"
+            raise MissingInputError(msg, [], "See summary.json beside it.")
         self.about: dict[str, Any] = {
             key: document[key] for key in document if key not in ("shards", "samples")
         }

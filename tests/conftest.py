@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +13,9 @@ from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.synthetic import ProductSpec, make_products
 from tests.paths import SHARED_DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SMALL_SIDE_M = 7_320  # 732, 366 and 122 pixels: ragged against every tile size
 

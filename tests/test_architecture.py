@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.paths import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FLOORS: dict[int, tuple[str, ...]] = {
     0: ("errors", "runtime"),
@@ -37,9 +40,8 @@ def _floor(module: str) -> int:
     for length in range(len(parts), 0, -1):
         if (name := ".".join(parts[:length])) in names:
             return names[name]
-    raise AssertionError(
-        f"s2pipe.{module} is on no floor; give it a place in FLOORS and in docs/architecture.md"
-    )
+    msg = f"s2pipe.{module} is on no floor; give it a place in FLOORS and in docs/architecture.md"
+    raise AssertionError(msg)
 
 
 def _imports(path: Path, *, at_top_only: bool = False) -> set[str]:

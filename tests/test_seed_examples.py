@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,13 +15,16 @@ import pytest
 from tests.conftest import Dataset, read_whole_band
 from tests.paths import ROOT
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 SEED = ROOT.parent / "shared" / "seed-readme.md"
 
 
 def test_the_preprocess_examples_run_in_order(dataset: Dataset, tmp_path: Path) -> None:
     if not SEED.is_file():
         pytest.skip(f"{SEED.name} is missing beside the checkout")
-    blocks = re.findall(r"^```python\n(.*?)^```", SEED.read_text(encoding="utf-8"), re.M | re.S)
+    blocks = re.findall(r"^```python\n(.*?)^```", SEED.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     blocks = [block for block in blocks if "run_preprocess(" in block]
     assert len(blocks) == 3
     (tmp_path / "out/meta").mkdir(parents=True)

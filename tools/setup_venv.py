@@ -100,10 +100,11 @@ def make(directory: Path, options: argparse.Namespace) -> None:
     started = time.monotonic()
     # An empty directory is as good as none; any other that lacks the marker is the user's own.
     if directory.exists() and not (directory / MARKER).exists() and any(directory.iterdir()):
-        raise SetupError(
+        msg = (
             f"{directory} exists and was not made by make, so it is left alone.\n"
             "Move it away, or choose another place: make VENV=.venv-s2pipe"
         )
+        raise SetupError(msg)
     if not may_use_wheel(options.gdal):
         required_libgdal()  # what is missing is said before anything is removed or installed
     shutil.rmtree(directory, ignore_errors=True)
@@ -129,7 +130,8 @@ def install_gdal(directory: Path, wanted: str) -> str:
         if problem is None:
             return "wheel"
         if wanted == "wheel":
-            raise SetupError(f"the GDAL wheel cannot be used: {problem}\nUse --gdal system instead.")
+            msg = f"the GDAL wheel cannot be used: {problem}\nUse --gdal system instead."
+            raise SetupError(msg)
         say(f"the GDAL wheel cannot be used ({problem}); turning to the system's libgdal")
         run_pip(directory, "uninstall", "--yes", "gdal-wheel", capture_output=True)
     build_system_gdal(directory)
@@ -156,10 +158,11 @@ def build_system_gdal(directory: Path) -> None:
     pip(directory, "install", *how, f"gdal=={version}.*", env=build_environment)
     problem = fault_of_gdal(directory)
     if problem is not None:
-        raise SetupError(
+        msg = (
             f"the system's GDAL {version} cannot be used: {problem}\n"
             "Use Python 3.12 or newer, whose GDAL comes as a wheel, or a GDAL with OpenJPEG (apt's, conda's)."
         )
+        raise SetupError(msg)
 
 
 def required_libgdal() -> str:
@@ -179,17 +182,19 @@ def required_libgdal() -> str:
             otherwise = (
                 "check the network: a self-contained GDAL exists for Linux x86-64, macOS arm64 and Windows"
             )
-        raise SetupError(
+        msg = (
             f"GDAL for Python {platform.python_version()} is built on the system's; missing: {', '.join(missing)}.\n"
             f"Install: apt-get install {' '.join(missing.values())} | brew install gdal"
             f" | conda install libgdal-core cxx-compiler - or {otherwise}."
         )
+        raise SetupError(msg)
     release = re.match(r"\d+\.\d+\.\d+", version)
     if release is None or tuple(map(int, version.split(".")[:2])) < OLDEST_GDAL:
-        raise SetupError(
+        msg = (
             f"the system's GDAL is {version}; s2pipe needs a release, {'.'.join(map(str, OLDEST_GDAL))} or newer.\n"
             "Use Python 3.12 or newer, whose GDAL comes as a wheel, or a newer system GDAL."
         )
+        raise SetupError(msg)
     return release[0]
 
 
@@ -213,10 +218,11 @@ def fault_of_gdal(directory: Path) -> str | None:
 
 def pip(directory: Path, *arguments: str, **options) -> None:
     if run_pip(directory, *arguments, **options).returncode != 0:
-        raise SetupError(
+        msg = (
             f"set-up failed: pip {' '.join(arguments)}\n"
             "pip says why above. The next run starts again; without pinned versions: make CONSTRAINTS=none"
         )
+        raise SetupError(msg)
 
 
 def run_pip(directory: Path, *arguments: str, **options) -> subprocess.CompletedProcess:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.fields import FieldInfo, field_infos, schema_of, to_plain
 from s2pipe.config.steps import STEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 _HEAD = """# Configuration reference

@@ -7,7 +7,7 @@ The "raster" is a NumPy array cut into windows; put your own reader and writer i
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from s2kernels import (
     reflectance_standardize,
     warm_up,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BANDS, HEIGHT, WIDTH, TILE = 3, 700, 900, 256
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import DTypeLike, NDArray
 
 AXES = {1: "(value,)", 2: "(y, x)", 3: "(band, y, x)"}
 
@@ -18,53 +21,64 @@ def array(
     allowed = [np.dtype(one) for one in (dtypes if isinstance(dtypes, tuple) else (dtypes,))]
     wanted = f"a C-contiguous {' or '.join(map(str, allowed))} array {AXES[axes]}"
     if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected {wanted}, got {type(value).__name__}; pass a NumPy array")
+        msg = f"{name}: expected {wanted}, got {type(value).__name__}; pass a NumPy array"
+        raise TypeError(msg)
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
+        msg = (
             f"{name}: expected {wanted}, got a masked array whose mask would be ignored; "
             "fill masked pixels with the nodata value 0 first: array.filled(0)"
         )
+        raise TypeError(msg)
     if value.dtype not in allowed:
-        raise TypeError(
+        msg = (
             f"{name}: expected {wanted}, got dtype {value.dtype}{_byte_order(value.dtype)}; "
             f"convert it with numpy.ascontiguousarray({name}, dtype='{allowed[0]}')"
         )
+        raise TypeError(msg)
     if value.ndim != axes:
-        raise ValueError(f"{name}: expected {wanted}, got shape {value.shape}; reshape it to {axes} axes")
+        msg = f"{name}: expected {wanted}, got shape {value.shape}; reshape it to {axes} axes"
+        raise ValueError(msg)
     if not (value.flags.c_contiguous and value.flags.aligned):
-        raise ValueError(
+        msg = (
             f"{name}: expected {wanted}, got strides {value.strides} for shape {value.shape}; "
             f"copy it with numpy.ascontiguousarray({name})"
         )
+        raise ValueError(msg)
     if written and not value.flags.writeable:
-        raise ValueError(f"{name}: expected a writable array, got a read-only one; pass a copy of your own")
+        msg = f"{name}: expected a writable array, got a read-only one; pass a copy of your own"
+        raise ValueError(msg)
     return value.view(np.ndarray)
 
 
 def same_shape(name: str, value: NDArray[Any], other_name: str, shape: tuple[int, ...]) -> None:
     """Raise unless `value` has the shape that `other_name` asks for."""
     if value.shape != shape:
-        raise ValueError(f"{name}: expected shape {shape} to go with {other_name}, got {value.shape}")
+        msg = f"{name}: expected shape {shape} to go with {other_name}, got {value.shape}"
+        raise ValueError(msg)
 
 
 def mask_like(name: str, value: NDArray[Any], shape_byx: tuple[int, ...]) -> None:
     """Raise unless `value` is one mask channel, or one a band."""
     if value.shape[1:] != shape_byx[1:] or value.shape[0] not in (1, shape_byx[0]):
-        raise ValueError(
+        msg = (
             f"{name}: expected shape {(1, *shape_byx[1:])} (one mask: AND over the bands) or {shape_byx} "
             f"(one a band), got {value.shape}"
         )
+        raise ValueError(msg)
 
 
 def per_band(name: str, values: Any, bands: int, *, positive: bool = False) -> NDArray[np.float32]:
     """Return one finite float32 a band, else raise."""
     numbers = np.asarray(values, dtype=np.float32)
     if numbers.shape != (bands,):
-        raise ValueError(f"{name}: expected {bands} numbers, one a band, got shape {numbers.shape}")
+        msg = f"{name}: expected {bands} numbers, one a band, got shape {numbers.shape}"
+        raise ValueError(msg)
     if not np.isfinite(numbers).all():
-        raise ValueError(f"{name}: expected finite numbers, got {numbers.tolist()}")
+        msg = f"{name}: expected finite numbers, got {numbers.tolist()}"
+        raise ValueError(msg)
     if positive and not (numbers > 0).all():
-        raise ValueError(f"{name}: expected numbers above 0, got {numbers.tolist()}")
+        msg = f"{name}: expected numbers above 0, got {numbers.tolist()}"
+        raise ValueError(msg)
     return np.ascontiguousarray(numbers)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
 
 # Stands in for numba.prange until a kernel is compiled, so that importing s2kernels does not import Numba
 # (0.3 s); `Kernel._compile` puts the real one into the globals of the function it compiles.
@@ -139,8 +141,7 @@ def warm_up(names: Iterable[str] | None = None) -> None:
     wanted = [name for name in _REGISTRY if ":" not in name] if names is None else list(names)
     unknown = [name for name in wanted if name not in _REGISTRY]
     if unknown:
-        raise ValueError(
-            f"warm_up: no kernel called {', '.join(unknown)}; expected any of {', '.join(_REGISTRY)}"
-        )
+        msg = f"warm_up: no kernel called {', '.join(unknown)}; expected any of {', '.join(_REGISTRY)}"
+        raise ValueError(msg)
     for name in wanted:
         _REGISTRY[name].compile()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _check
 from ._compile import kernel, prange
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _ROUNDER = 1.5 * 2.0**52  # x + r - r rounds x to a whole number (half to even), and vectorises; rint does not
 
@@ -30,13 +32,14 @@ class DirectionField(NamedTuple):
         vectors = np.ascontiguousarray(self.vectors, dtype=np.float64)
         slots = np.ascontiguousarray(self.slots, dtype=np.int16)
         if vectors.ndim != 4 or vectors.shape[3] != 3 or min(vectors.shape[1:3]) < 2:
-            raise ValueError(
-                f"field.vectors: expected shape (slot, 2 or more, 2 or more, 3), got {vectors.shape}"
-            )
+            msg = f"field.vectors: expected shape (slot, 2 or more, 2 or more, 3), got {vectors.shape}"
+            raise ValueError(msg)
         if slots.ndim != 2 or slots.shape[1] != 256:
-            raise ValueError(f"field.slots: expected shape (band, 256), got {slots.shape}")
+            msg = f"field.slots: expected shape (band, 256), got {slots.shape}"
+            raise ValueError(msg)
         if slots.size and int(slots.max()) >= len(vectors):
-            raise ValueError(f"field.slots: expected slots below {len(vectors)}, got {int(slots.max())}")
+            msg = f"field.slots: expected slots below {len(vectors)}, got {int(slots.max())}"
+            raise ValueError(msg)
         return DirectionField(vectors, slots)
 
 
@@ -58,15 +61,17 @@ class Placement(NamedTuple):
         """Return the lattice and its four integers for a window, else raise."""
         nodes = np.ascontiguousarray(self.nodes, dtype=np.float64)
         if nodes.ndim != 3 or nodes.shape[0] != 2 or min(nodes.shape[1:]) < 2:
-            raise ValueError(f"place.nodes: expected shape (2, 2 or more, 2 or more), got {nodes.shape}")
+            msg = f"place.nodes: expected shape (2, 2 or more, 2 or more), got {nodes.shape}"
+            raise ValueError(msg)
         for axis, (points, step, first, size) in enumerate(
             zip(nodes.shape[1:], self.step_yx, self.origin_yx, shape_yx, strict=True)
         ):
             if step < 1 or first < 0 or (points - 1) * step < first + size - 1:
-                raise ValueError(
+                msg = (
                     f"place: {points} points every {step} pixels do not cover pixels {first} to "
                     f"{first + size - 1} of axis {axis} (0 is rows)"
                 )
+                raise ValueError(msg)
         return nodes, np.array([*self.step_yx, *self.origin_yx], dtype=np.int64)
 
 
@@ -96,9 +101,8 @@ class AngleEncoding(NamedTuple):
             ("deg", "int16"): cls(True, "int16", 0.01, 180.0),
         }
         if (encode, dtype) not in known:
-            raise ValueError(
-                f"angle encoding: expected one of {', '.join(' '.join(k) for k in known)}, got {encode} {dtype}"
-            )
+            msg = f"angle encoding: expected one of {', '.join(' '.join(k) for k in known)}, got {encode} {dtype}"
+            raise ValueError(msg)
         return known[encode, dtype]
 
     @property
@@ -157,7 +161,8 @@ def interpolate_directions(
     """
     out = _check.array("out", out, np.dtype(encoding.dtype), 3, written=True)
     if out.shape[0] != encoding.channels:
-        raise ValueError(f"out: expected shape ({encoding.channels}, y, x), got {out.shape}")
+        msg = f"out: expected shape ({encoding.channels}, y, x), got {out.shape}"
+        raise ValueError(msg)
     vectors, slots = field.checked()
     everywhere = detectors is None
     if detectors is None:
@@ -173,7 +178,7 @@ def interpolate_directions(
     run(vectors, slots, lattice, geometry, ids, encoding.numbers(), flags, encoding.missing, out)
 
 
-def _interpolate_directions(vectors, slots, lattice, geometry, ids, numbers, flags, missing, out):
+def _interpolate_directions(vectors, slots, lattice, geometry, ids, numbers, flags, missing, out) -> None:
     # Along a row, a pixel's place between the nodes is linear from one point of the lattice to the next, so
     # that its cell and its detectors change only now and then: the row is cut there, the corners of a piece
     # are summed over the bands once, and the loop over pixels is arithmetic that vectorises. Gathering four

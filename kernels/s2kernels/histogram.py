@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _check
 from ._compile import flat, kernel, prange
-from .reflectance import Radiometry
+
+if TYPE_CHECKING:
+    from .reflectance import Radiometry
 
 Float32 = NDArray[np.float32]
 
@@ -49,10 +51,11 @@ class HistogramSpec:
 
     def __post_init__(self) -> None:
         if not (np.isfinite([self.lower, self.width]).all() and self.width > 0 and 1 <= self.n_bins < 2**30):
-            raise ValueError(
+            msg = (
                 "HistogramSpec: expected a finite lower edge, a width above 0 and 1 to 2**30 bins, got "
                 f"lower {self.lower}, width {self.width}, n_bins {self.n_bins}"
             )
+            raise ValueError(msg)
 
     @classmethod
     def from_range(cls, low: float, high: float, width: float) -> HistogramSpec:
@@ -65,10 +68,11 @@ class HistogramSpec:
         """
         bins = (_decimal(high) - _decimal(low)) / _decimal(width) if width else Fraction(0)
         if bins < 1 or bins.denominator != 1:
-            raise ValueError(
+            msg = (
                 f"histogram range [{low}, {high}] with bin width {width}: expected a whole number of bins, "
                 f"got {float(bins)}; change the width or an end"
             )
+            raise ValueError(msg)
         return cls(low, width, int(bins))
 
     @property
@@ -161,10 +165,11 @@ class HistogramAccumulator:
         dn = _check.array("dn", dn, np.float32, 3)
         bands = self._total.shape[0]
         if not 0 <= first_band <= bands - dn.shape[0]:
-            raise ValueError(
+            msg = (
                 f"dn: expected bands {first_band} to {first_band + dn.shape[0] - 1} among the {bands} of "
                 f"this accumulator, got shape {dn.shape}"
             )
+            raise ValueError(msg)
         if dn.size == 0:
             return
         with self._lock:
@@ -182,9 +187,8 @@ class HistogramAccumulator:
 
     def _make_room(self, pixels: int) -> None:
         if pixels > _MAX_PIXELS:
-            raise ValueError(
-                f"dn: expected at most {_MAX_PIXELS} pixels a band in one call, got {pixels}; split it"
-            )
+            msg = f"dn: expected at most {_MAX_PIXELS} pixels a band in one call, got {pixels}; split it"
+            raise ValueError(msg)
         if self._unfolded + pixels > _MAX_PIXELS:
             self._fold()
         self._unfolded += pixels
@@ -264,7 +268,7 @@ def histogram(values: Float32, valid: Float32, spec: HistogramSpec) -> Histogram
 
 
 @kernel("reflectance_histogram", "void(f4[:,::1], int64, f8[::1], uint16[:,::1], uint32[:,:,::1])", inputs=3)
-def _count_whole_dn(dn, first_band, lower, scratch, private):
+def _count_whole_dn(dn, first_band, lower, scratch, private) -> None:
     # Bins one DN wide with whole edges: floor(dn) - lower is exact in float32 and vectorises 16 wide, 0.04 ns
     # a pixel where the float64 division of _count_dn takes 0.16. Counting then costs 0.26 ns a pixel and
     # core, one store a cycle, and is the limit. Cells of a table: underflow, bins, overflow, invalid.
@@ -303,7 +307,7 @@ def _count_whole_dn(dn, first_band, lower, scratch, private):
     "void(f4[:,::1], int64, f8[::1], f8[::1], int32[:,::1], uint32[:,:,::1])",
     inputs=4,
 )
-def _count_dn(dn, first_band, lower, step, scratch, private):
+def _count_dn(dn, first_band, lower, step, scratch, private) -> None:
     # A true division: times 1/step would put values on an edge into the bin below it.
     bands, pixels = dn.shape
     slots = private.shape[0]
@@ -331,7 +335,7 @@ def _count_dn(dn, first_band, lower, step, scratch, private):
 
 
 @kernel("histogram", "void(f4[:,::1], f4[:,::1], f8, f8, int32[:,::1], int64[:,:,::1])", inputs=4)
-def _count_values(values, valid, lower, width, scratch, private):
+def _count_values(values, valid, lower, width, scratch, private) -> None:
     # As _count_dn, with the mask in an array of its own.
     bands, pixels = values.shape
     masks = valid.shape[0]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._compile import STRIP, flat, kernel, prange
-from .reflectance import Radiometry
+
+if TYPE_CHECKING:
+    from .reflectance import Radiometry
 
 Float32 = NDArray[np.float32]
 
@@ -35,10 +37,11 @@ class Normalization(NamedTuple):
             _check.per_band("normalization.std", self.std, bands, positive=True),
         ]
         if (rows[0] > rows[1]).any():
-            raise ValueError(
+            msg = (
                 f"normalization: expected low <= high for each band, got low {rows[0].tolist()} "
                 f"and high {rows[1].tolist()}"
             )
+            raise ValueError(msg)
         return np.stack(rows)
 
 
@@ -72,7 +75,7 @@ def standardize(values: Float32, valid: Float32, normalization: Normalization, o
 
 
 @kernel("standardize", "void(f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1])", inputs=3)
-def _standardize(values, valid, numbers, out):
+def _standardize(values, valid, numbers, out) -> None:
     # Bands inside, so that a strip of a single mask is fetched from memory once, not once a band.
     bands, pixels = values.shape
     masks = valid.shape[0]
@@ -89,8 +92,8 @@ def _standardize(values, valid, numbers, out):
             std = numbers[3, band]
             for x in range(row.size):
                 value = row[x]
-                value = low if value < low else value
-                value = high if value > high else value
+                value = max(value, low)
+                value = min(value, high)
                 target[x] = (value - mean) / std if mask[x] != 0 else np.float32(0)
 
 
@@ -136,7 +139,7 @@ def reflectance_standardize(
     "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[:,::1])",
     inputs=4,
 )
-def _reflectance_standardize(dn, offset, quantification, numbers, out, valid_out):
+def _reflectance_standardize(dn, offset, quantification, numbers, out, valid_out) -> None:
     # Two divisions a pixel still hide behind the memory. Folding them into one factor and one term a band
     # would change the last bits, and apply would no longer equal standardize(reflectance(dn)).
     bands, pixels = dn.shape
@@ -156,8 +159,8 @@ def _reflectance_standardize(dn, offset, quantification, numbers, out, valid_out
             for x in range(row.size):
                 value = row[x]
                 rho = (value + add) / divisor
-                rho = low if rho < low else rho
-                rho = high if rho > high else rho
+                rho = max(rho, low)
+                rho = min(rho, high)
                 target[x] = (rho - mean) / std if (value != 0) & (value == value) else np.float32(0)
             mask = valid_out[min(band, masks - 1), begin:end]
             if band < masks:

@@ -64,7 +64,7 @@ def reflectance(dn: Float32, radiometry: Radiometry, out: Float32) -> None:
 
 
 @kernel("reflectance", "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1])", inputs=3)
-def _reflectance(dn, offset, quantification, out):
+def _reflectance(dn, offset, quantification, out) -> None:
     # Dividing costs nothing here, the loop waits for memory. Multiplying with 1/quantification is no faster,
     # and one DN in three then differs in the last bit from DN/10000 (test_reflectance_is_a_true_division).
     bands, pixels = dn.shape
@@ -113,7 +113,7 @@ def reflectance_valid(dn: Float32, radiometry: Radiometry, out: Float32, valid_o
 
 
 @kernel("reflectance_valid", "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1])", inputs=3)
-def _reflectance_valid(dn, offset, quantification, out, valid_out):
+def _reflectance_valid(dn, offset, quantification, out, valid_out) -> None:
     # Two short loops over a strip that the cache holds, so that a single mask needs no branch a pixel.
     bands, pixels = dn.shape
     masks = valid_out.shape[0]

@@ -11,11 +11,15 @@ turns with each other.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _check
 from ._compile import kernel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def block_mean(dn: NDArray[np.uint16], factor: int, minimum_valid: int, out: NDArray[np.float32]) -> None:
@@ -40,9 +44,11 @@ def block_mean(dn: NDArray[np.uint16], factor: int, minimum_valid: int, out: NDA
     dn = _check.array("dn", dn, np.uint16, 2)
     out = _check.array("out", out, np.float32, 2, written=True)
     if not 1 <= factor <= 16:
-        raise ValueError(f"factor: expected 1 to 16, got {factor}; warp such a raster instead")
+        msg = f"factor: expected 1 to 16, got {factor}; warp such a raster instead"
+        raise ValueError(msg)
     if not 1 <= minimum_valid <= factor * factor:
-        raise ValueError(f"minimum_valid: expected 1 to {factor * factor}, got {minimum_valid}")
+        msg = f"minimum_valid: expected 1 to {factor * factor}, got {minimum_valid}"
+        raise ValueError(msg)
     _check.same_shape("dn", dn, "out", (out.shape[0] * factor, out.shape[1] * factor))
     if out.size == 0:
         return
@@ -53,7 +59,7 @@ def block_mean(dn: NDArray[np.uint16], factor: int, minimum_valid: int, out: NDA
 
 
 @kernel("block_mean", "void(u2[:, ::1], i8, f4[:, ::1])", inputs=1, parallel=False)
-def _mean_of_4(dn, minimum_valid, out):
+def _mean_of_4(dn, minimum_valid, out) -> None:
     # Sums of four DN are exact in float32, and the one division is rounded once, as GDAL's double is when it becomes
     # float32. Written out for 2 x 2 it is vectorised; the loop over blocks below is 5 times slower.
     height, width = out.shape
@@ -72,7 +78,7 @@ def _mean_of_4(dn, minimum_valid, out):
 
 
 @kernel("block_mean:any", "void(u2[:, ::1], i8, i8, f4[:, ::1])", inputs=1, parallel=False)
-def _block_mean(dn, factor, minimum_valid, out):
+def _block_mean(dn, factor, minimum_valid, out) -> None:
     height, width = out.shape
     for y in range(height):
         for x in range(width):
@@ -111,17 +117,17 @@ def double_bilinear(dn: NDArray[np.uint16], first_row: int, out: NDArray[np.floa
     dn = _check.array("dn", dn, np.uint16, 2)
     out = _check.array("out", out, np.float32, 2, written=True)
     if out.shape[1] != 2 * dn.shape[1]:
-        raise ValueError(f"out: expected {2 * dn.shape[1]} columns to go with dn, got {out.shape[1]}")
+        msg = f"out: expected {2 * dn.shape[1]} columns to go with dn, got {out.shape[1]}"
+        raise ValueError(msg)
     if first_row < 0 or first_row + out.shape[0] > 2 * dn.shape[0]:
-        raise ValueError(
-            f"out: rows {first_row} to {first_row + out.shape[0]} are not among the {2 * dn.shape[0]} of dn"
-        )
+        msg = f"out: rows {first_row} to {first_row + out.shape[0]} are not among the {2 * dn.shape[0]} of dn"
+        raise ValueError(msg)
     if out.size:
         _double_bilinear(dn, first_row, out)
 
 
 @kernel("double_bilinear", "void(u2[:, ::1], i8, f4[:, ::1])", inputs=1, parallel=False)
-def _double_bilinear(dn, first_row, out):
+def _double_bilinear(dn, first_row, out) -> None:
     # Weights are sixteenths and DN have 16 bits: every product and sum is exact in float32, whatever its order.
     rows, width = dn.shape
     quarter = np.float32(0.25)

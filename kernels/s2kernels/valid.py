@@ -34,7 +34,7 @@ def valid_single(dn: Float32, out: Float32) -> None:
 
 
 @kernel("valid_single", "void(f4[:,::1], f4[::1])", inputs=1)
-def _valid_single(dn, out):
+def _valid_single(dn, out) -> None:
     # Bands inside a strip, so that the strip of `out` stays in the cache while the bands are ANDed into it.
     bands, pixels = dn.shape
     for strip in prange((pixels + STRIP - 1) // STRIP):
@@ -75,7 +75,7 @@ def valid_per_band(dn: Float32, out: Float32) -> None:
 
 
 @kernel("valid_per_band", "void(f4[::1], f4[::1])", inputs=1)
-def _valid_per_band(dn, out):
+def _valid_per_band(dn, out) -> None:
     for strip in prange((dn.size + STRIP - 1) // STRIP):
         begin = strip * STRIP
         end = min(begin + STRIP, dn.size)
@@ -107,13 +107,14 @@ def drop_below_fraction(dn: Float32, fraction: Float32, minimum: float) -> None:
     fraction = _check.array("fraction", fraction, np.float32, 3)
     _check.same_shape("fraction", fraction, "dn", dn.shape)
     if not 0 <= minimum <= 1:
-        raise ValueError(f"minimum: expected a share from 0 to 1, got {minimum}")
+        msg = f"minimum: expected a share from 0 to 1, got {minimum}"
+        raise ValueError(msg)
     if dn.size:
         _drop_below_fraction(fraction.reshape(-1), np.float32(minimum), dn.reshape(-1))
 
 
 @kernel("drop_below_fraction", "void(f4[::1], f4, f4[::1])", inputs=2)
-def _drop_below_fraction(fraction, minimum, dn):
+def _drop_below_fraction(fraction, minimum, dn) -> None:
     for strip in prange((dn.size + STRIP - 1) // STRIP):
         begin = strip * STRIP
         end = min(begin + STRIP, dn.size)

@@ -10,10 +10,13 @@ import importlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from s2pipe import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "download": (

@@ -7,10 +7,12 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def option(help_text: str, *flags: str, default: Any = None, **metadata: Any) -> Any:
@@ -47,7 +49,8 @@ def parse(name: str, summary: str, options: type, arguments: Sequence[str]) -> A
     parser._negative_number_matcher = _NEGATIVE_NUMBER
     parsed = parser.parse_args(list(arguments))
     if parsed.quiet and parsed.verbose:
-        raise UsageError("--quiet and --verbose exclude each other; give one of them")
+        msg = "--quiet and --verbose exclude each other; give one of them"
+        raise UsageError(msg)
     level = logging.WARNING if parsed.quiet else logging.DEBUG if parsed.verbose else logging.INFO
     set_up_logging(level)
     return parsed

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from s2pipe import __version__
 from s2pipe.cli.common import OUTPUT_OPTIONS, parse, print_json
 from s2pipe.errors import DependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Options = dataclasses.make_dataclass("Options", OUTPUT_OPTIONS)
 
@@ -60,7 +63,8 @@ def _zstd() -> str:
     from s2pipe.raster.gdalenv import gdal_module
 
     if "ZSTD" not in gdal_module().GetDriverByName("GTiff").GetMetadataItem("DMD_CREATIONOPTIONLIST"):
-        raise DependencyError("this GDAL writes no ZSTD; install another build (wheel, conda or Debian's)")
+        msg = "this GDAL writes no ZSTD; install another build (wheel, conda or Debian's)"
+        raise DependencyError(msg)
     return "yes"
 
 
@@ -69,7 +73,8 @@ def _numba() -> str:
         import numba
         from numba.np.ufunc import parallel
     except ImportError as error:
-        raise DependencyError(f"Numba cannot be imported ({error}); pip install numba") from error
+        msg = f"Numba cannot be imported ({error}); pip install numba"
+        raise DependencyError(msg) from error
     parallel._launch_threads()
     return (
         f"{numba.__version__}, threading layer {numba.threading_layer()}, {numba.get_num_threads()} threads"

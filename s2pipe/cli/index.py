@@ -44,7 +44,8 @@ def main(name: str, arguments: list[str]) -> int:
 
     options = parse(name, "Link and index products that are already on disk.", Options, arguments)
     if not options.out:
-        raise UsageError("--out DIR is needed: the directory of the dataset that the index is written to")
+        msg = "--out DIR is needed: the directory of the dataset that the index is written to"
+        raise UsageError(msg)
     result = index_products([Path(path) for path in options.paths], Path(options.out), verify=options.verify)
     for warning in result.warnings:
         log.warning("%s", warning)

@@ -55,9 +55,11 @@ def main(name: str, arguments: list[str]) -> int:
         arguments,
     )
     if options.plan and options.from_db is not None:
-        raise UsageError("--plan and --from-db exclude each other; give one of them")
+        msg = "--plan and --from-db exclude each other; give one of them"
+        raise UsageError(msg)
     if options.db is not None and options.from_db is None:
-        raise UsageError("--db has no effect without --from-db")
+        msg = "--db has no effect without --from-db"
+        raise UsageError(msg)
     path, of_file = step_document(options, step)
     given = overrides(options, step.config_class)
     document = merged(of_file, given)
@@ -84,7 +86,6 @@ def _database(options: Any, of_file: dict[str, Any]) -> Path:
     if options.db is not None:
         return Path(options.db)
     if "out_dir" not in of_file:
-        raise UsageError(
-            "--from-db needs --db FILE, or a configuration file whose out_dir holds patches.parquet"
-        )
+        msg = "--from-db needs --db FILE, or a configuration file whose out_dir holds patches.parquet"
+        raise UsageError(msg)
     return Path(of_file["out_dir"]) / DATABASE_NAME

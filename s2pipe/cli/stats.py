@@ -55,19 +55,23 @@ def main(name: str, arguments: list[str]) -> int:
     if arguments[:1] == ["merge"]:
         arguments = arguments[1:]
     elif not {"-h", "--help"} & set(arguments):
-        raise UsageError("expected `s2pipe stats merge PATH... --out stats.json`")
+        msg = "expected `s2pipe stats merge PATH... --out stats.json`"
+        raise UsageError(msg)
     options = parse(f"{name} merge", SUMMARY, Options, arguments)
     if not options.out:
-        raise UsageError("--out FILE is needed: the stats.json to write")
+        msg = "--out FILE is needed: the stats.json to write"
+        raise UsageError(msg)
     from s2pipe.preprocess.stats.merge import histogram_paths, merge_to_stats
 
     if options.no_clip and options.clip_percentiles:
-        raise UsageError("--no-clip and --clip-percentiles exclude each other; give one of them")
+        msg = "--no-clip and --clip-percentiles exclude each other; give one of them"
+        raise UsageError(msg)
     clip = None if options.no_clip else tuple(options.clip_percentiles or (1.0, 99.0))
     paths = histogram_paths([Path(path) for path in options.paths])
     if not paths:
+        msg = "no histogram.npz of a scene found in:"
         raise MissingInputError(
-            "no histogram.npz of a scene found in:",
+            msg,
             options.paths,
             "Run pass 1 (normalize.mode: compute_only) first.",
         )

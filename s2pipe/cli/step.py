@@ -41,9 +41,8 @@ def step_options(step: Step) -> type:
 def step_document(options: Any, step: Step) -> tuple[Path | None, dict[str, Any]]:
     """Read the configuration file, given as argument or as --config; without one, options must say it all."""
     if options.file and options.config:
-        raise UsageError(
-            f"two configuration files given ({options.file} and --config {options.config}); give one"
-        )
+        msg = f"two configuration files given ({options.file} and --config {options.config}); give one"
+        raise UsageError(msg)
     given = options.file or options.config
     if not given:
         return None, {}

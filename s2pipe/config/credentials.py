@@ -9,9 +9,9 @@ from typing import Any
 from s2pipe.errors import Fault
 
 _SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)?|pw|secret|token|totp|otp|credentials?|user(name)?|api_?key", re.I
+    r"pass(word|wd|phrase)?|pw|secret|token|totp|otp|credentials?|user(name)?|api_?key", re.IGNORECASE
 )
-_USER_IN_URL = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#]*@", re.I)
+_USER_IN_URL = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#]*@", re.IGNORECASE)
 
 
 def credential_faults(document: Any, path: str = "") -> list[Fault]:

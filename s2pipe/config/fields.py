@@ -119,7 +119,7 @@ def schema_of(cls: type) -> dict[str, Any]:
 
 def _type_schema(annotation: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(annotation):
-        return schema_of(typing.cast(type, annotation))
+        return schema_of(typing.cast("type", annotation))
     if annotation in _JSON_TYPES:
         return {"type": _JSON_TYPES[annotation]}
     if annotation is type(None):
@@ -137,7 +137,8 @@ def _type_schema(annotation: Any) -> dict[str, Any]:
     if origin is dict:
         keys = {"propertyNames": {"pattern": "^(0|-?[1-9][0-9]*)$"}} if args[0] is int else {}
         return {"type": "object", "additionalProperties": _type_schema(args[1]), **keys}
-    raise TypeError(f"no JSON Schema for configuration type {annotation!r}")
+    msg = f"no JSON Schema for configuration type {annotation!r}"
+    raise TypeError(msg)
 
 
 def _union_schema(options: list[dict[str, Any]]) -> dict[str, Any]:
@@ -154,7 +155,7 @@ def _union_schema(options: list[dict[str, Any]]) -> dict[str, Any]:
 
 def from_plain(cls: type[T], document: Mapping[str, Any]) -> T:
     """Build a configuration dataclass from a document that has passed its schema."""
-    hints = {info.name: info.annotation for info in field_infos(typing.cast(type, cls))}
+    hints = {info.name: info.annotation for info in field_infos(typing.cast("type", cls))}
     return cls(**{key: _convert(hints[key], value) for key, value in document.items()})
 
 
@@ -162,7 +163,7 @@ def _convert(annotation: Any, value: Any) -> Any:
     if value is None:
         return None
     if dataclasses.is_dataclass(annotation):
-        return from_plain(typing.cast(type, annotation), value)
+        return from_plain(typing.cast("type", annotation), value)
     if annotation is Path:
         return Path(value)
     if annotation is float and isinstance(value, int):
@@ -182,7 +183,7 @@ def _convert(annotation: Any, value: Any) -> Any:
 
 def _matching_option(options: tuple[Any, ...], value: Any) -> Any:
     """Pick the member of a union that a checked JSON value belongs to."""
-    wanted: Any = {list: tuple, tuple: tuple, dict: dict}.get(typing.cast(Any, type(value)))
+    wanted: Any = {list: tuple, tuple: tuple, dict: dict}.get(typing.cast("Any", type(value)))
     for option in options:
         if (wanted and get_origin(option) is wanted) or (wanted is dict and dataclasses.is_dataclass(option)):
             return option
@@ -217,7 +218,8 @@ def _with_text_keys(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
     mapping: dict[str, Any] = {}
     for key, item in pairs:
         if str(key) in mapping:
-            raise ValueError(f"the key {key} is given twice, as text and as another type")
+            msg = f"the key {key} is given twice, as text and as another type"
+            raise ValueError(msg)
         mapping[str(key)] = item
     return mapping
 
@@ -263,11 +265,13 @@ def parse_json(text: str) -> Any:
         keys = [key for key, _ in pairs]
         repeated = sorted({key for key in keys if keys.count(key) > 1})
         if repeated:
-            raise ValueError(f"the key {', '.join(repeated)} is given more than once in one object")
+            msg = f"the key {', '.join(repeated)} is given more than once in one object"
+            raise ValueError(msg)
         return dict(pairs)
 
     def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is not a JSON value")
+        msg = f"{constant} is not a JSON value"
+        raise ValueError(msg)
 
     return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
 
@@ -280,7 +284,8 @@ def _parse_yaml(text: str) -> Any:
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except (LookupError, TypeError, AttributeError) as error:  # PyYAML's own, of a tag such as `!!int ""`
-        raise ValueError(f"a tagged value cannot be read ({error})") from error
+        msg = f"a tagged value cannot be read ({error})"
+        raise ValueError(msg) from error
 
 
 @functools.cache

@@ -49,9 +49,8 @@ def load_schema(name: str) -> dict[str, Any]:
         path = directory / f"{name}.schema.json"
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
-    raise FileNotFoundError(
-        f"schema {name!r} is in none of {', '.join(map(str, _SCHEMA_DIRS))}; reinstall s2pipe"
-    )
+    msg = f"schema {name!r} is in none of {', '.join(map(str, _SCHEMA_DIRS))}; reinstall s2pipe"
+    raise FileNotFoundError(msg)
 
 
 @functools.cache

@@ -8,13 +8,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.credentials import credential_faults
 from s2pipe.config.fields import from_plain, read_document
 from s2pipe.config.schema import document_faults
 from s2pipe.errors import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,13 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import MissingInputError, PathEscapeError
 from s2pipe.runtime.files import is_safe_relative, safe_join
-from s2pipe.sentinel2.safe.names import Level
+
+if TYPE_CHECKING:
+    from s2pipe.sentinel2.safe.names import Level
 
 MAX_READ_BYTES = 64 << 20
 """Largest file that :meth:`Asset.read_bytes` returns: it is for metadata, not for rasters."""
@@ -201,10 +203,11 @@ class Asset:
         if _is_absolute(self.path):
             if allow_absolute and ".." not in Path(self.path).parts and "\0" not in self.path:
                 return Path(self.path)
-            raise PathEscapeError(
+            msg = (
                 f"{self.role}: {self.path!r} is outside the dataset {root}: expected a path relative to it; "
                 "correct the index, or allow absolute paths for this run"
             )
+            raise PathEscapeError(msg)
         return safe_join(root, self.path)
 
     def gdal_path(self, root: Path, *, allow_absolute: bool = False) -> str:
@@ -254,10 +257,11 @@ class Asset:
 
     def _safe_member(self, path: Path) -> str:
         if self.member is None or not is_safe_relative(self.member):
-            raise PathEscapeError(
+            msg = (
                 f"{self.role}: member {self.member!r} leaves the archive {path}: expected a relative path "
                 "without '..'; correct the index"
             )
+            raise PathEscapeError(msg)
         return self.member
 
 

@@ -42,9 +42,8 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
     try:
         import xarray
     except ImportError as error:
-        raise DependencyError(
-            f"xarray cannot be imported: {error}\nopen_scene needs it: `pip install 's2pipe[xarray]'`."
-        ) from error
+        msg = f"xarray cannot be imported: {error}\nopen_scene needs it: `pip install 's2pipe[xarray]'`."
+        raise DependencyError(msg) from error
     sample = _sample(Path(meta_path).absolute())
     left, dx, _, top, _, dy = sample.grid.geotransform
     height, width = sample.grid.shape_yx

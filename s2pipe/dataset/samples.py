@@ -114,7 +114,8 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
         document["samples"], key=lambda entry: (entry["key"]["tile_id"], entry["key"]["sensing_start_utc"])
     )
     if not entries:
-        raise MissingInputError(f"{path}: the index lists no sample", [], "Run `s2pipe preprocess` first.")
+        msg = f"{path}: the index lists no sample"
+        raise MissingInputError(msg, [], "Run `s2pipe preprocess` first.")
     samples = [load_sample(safe_join(root, entry["meta_path"]), root, entry) for entry in entries[:limit]]
     gaps = [
         f"{sample.name}: {item} is not on disk"
@@ -123,7 +124,8 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
         if item is not None and not item.is_file()
     ]
     if gaps:
-        raise MissingInputError(f"{path}: rasters are missing:", gaps, "Run `s2pipe preprocess` again.")
+        msg = f"{path}: rasters are missing:"
+        raise MissingInputError(msg, gaps, "Run `s2pipe preprocess` again.")
     return samples
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s2pipe.dataset.step1_index import SceneKey
 from s2pipe.errors import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 def read_scene_list(scenes: Sequence[str] | Path) -> list[str]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.schema import STEP2_INDEX, validate_document
 from s2pipe.dataset.step1_index import SceneKey
 from s2pipe.errors import Fault, ManifestError, S2PipeError
 from s2pipe.runtime.files import is_safe_relative, locked, utc_now, write_json_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 log = logging.getLogger("s2pipe.preprocess")
 

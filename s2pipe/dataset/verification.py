@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s2pipe.dataset.step1_index import Asset, Checksum, Index
 from s2pipe.errors import ChecksumError, PathEscapeError, ProductError
 from s2pipe.runtime.files import hash_file
 from s2pipe.sentinel2.safe.container import SafeContainer, open_container
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)

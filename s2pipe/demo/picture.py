@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from s2pipe.raster.grid import Window
 from s2pipe.raster.png import text_mask, write_png
 from s2pipe.raster.reader import RasterReader, band_count, inspect_raster
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _SCL_COLOURS = np.array(
     [

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s2pipe.demo.picture import draw_panels
 from s2pipe.errors import S2PipeError
@@ -17,8 +17,12 @@ from s2pipe.patches.run import plan_patches, run_patches
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import PreprocessResult, run_preprocess
 from s2pipe.runtime.files import write_bytes_atomic
-from s2pipe.sentinel2.bands import BandName
 from s2pipe.synthetic import ProductSpec, make_products
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from s2pipe.sentinel2.bands import BandName
 
 log = logging.getLogger("s2pipe.demo")
 DEMO_BANDS: tuple[BandName, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")

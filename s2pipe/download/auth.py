@@ -62,7 +62,8 @@ def _totp(secret: str, now: float) -> str:
     try:
         key = base64.b32decode(secret.upper() + "=" * (-len(secret) % 8))
     except (binascii.Error, ValueError):
-        raise AuthError("the one-time code is neither digits nor a base-32 secret; check CDSE_TOTP") from None
+        msg = "the one-time code is neither digits nor a base-32 secret; check CDSE_TOTP"
+        raise AuthError(msg) from None
     digest = hmac.new(key, int(now // 30).to_bytes(8, "big"), hashlib.sha1).digest()
     start = digest[-1] & 15
     return f"{(int.from_bytes(digest[start : start + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06d}"
@@ -100,7 +101,8 @@ class Auth:
                 if self._found is not None:
                     break
             if self._found is None:
-                raise AuthError(f"fetching files needs an account of the service: {_WAYS.format(host=host)}")
+                msg = f"fetching files needs an account of the service: {_WAYS.format(host=host)}"
+                raise AuthError(msg)
             return self._found
 
     def __repr__(self) -> str:
@@ -148,7 +150,8 @@ def from_netrc(host: str, environ: Mapping[str, str] = os.environ) -> Credential
     except OSError:
         return None
     except netrc.NetrcParseError as error:
-        raise AuthError(f"{path}:{error.lineno}: cannot be read: {error.msg}") from None
+        msg = f"{path}:{error.lineno}: cannot be read: {error.msg}"
+        raise AuthError(msg) from None
     entry = hosts.get(host)
     if entry is None or not entry[0] or not entry[2]:
         return None

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from s2pipe.config.fields import Rule
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.bands import BAND_NAMES, L2A_BANDS_BY_RESOLUTION, BandName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _TILE = "^T?[0-9]{2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V]$"
 _PERCENT = Rule({"minimum": 0.0, "maximum": 100.0})
@@ -194,7 +196,8 @@ class RunControlConfig:
         """Take ``max_pairs`` as another name of ``max_scenes``."""
         if max_pairs is not None and max_scenes is not None and max_pairs != max_scenes:
             message = f"is another name of max_scenes: got {max_pairs} and {max_scenes}; give one"
-            raise ConfigError("RunControlConfig", [Fault("max_pairs", message)])
+            msg = "RunControlConfig"
+            raise ConfigError(msg, [Fault("max_pairs", message)])
         object.__setattr__(self, "max_scenes", max_scenes if max_pairs is None else max_pairs)
         object.__setattr__(self, "run_id", run_id)
 
@@ -267,7 +270,8 @@ def resolve_endpoints(config: EndpointsConfig, environ: Mapping[str, str] = os.e
             faults.append(Fault(where, "expected scheme, host and port only, such as https://host:8443"))
         found[name] = url
     if faults:
-        raise ConfigError("service hosts", faults)
+        msg = "service hosts"
+        raise ConfigError(msg, faults)
     return Endpoints(**found)
 
 

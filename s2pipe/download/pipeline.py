@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import secrets
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from s2pipe.config.fields import check_config
@@ -39,7 +38,11 @@ from s2pipe.download.service.transport import Transport
 from s2pipe.download.tables import check_tables
 from s2pipe.errors import DiskFullError, S2PipeError
 from s2pipe.runtime.progress import ByteProgress, duration_text, size_text
-from s2pipe.sentinel2.safe import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from s2pipe.sentinel2.safe import Level
 
 log = logging.getLogger("s2pipe.download")
 
@@ -237,7 +240,8 @@ class _Run:
         """Search for a level, by clouds too or, ``among`` hits, in the span of their times and whatever the clouds."""
         query = self.config.query
         start, end = parse_utc(query.date_from_utc), parse_utc(query.date_to_utc, is_end=True)
-        assert start is not None and end is not None
+        assert start is not None
+        assert end is not None
         cloud: tuple[float | None, float | None] = (None, None)
         if among is not None:
             times = [hit.name.sensing_start for hit in among]
@@ -301,10 +305,11 @@ class _Run:
         if needed > free and self.record.totals["bytes_are_upper_bound"]:
             log.warning("%s: the disk may be too small for the whole products", self.root)
         elif needed > free:
-            raise DiskFullError(
+            msg = (
                 f"{self.root}: the disk has {size_text(free)} free, but {size_text(needed)} are to be fetched; "
                 "nothing was fetched: make room, or limit control.max_scenes, the dates or the selection"
             )
+            raise DiskFullError(msg)
 
     def _fetch(self) -> None:
         self._refuse_too_large()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe import __version__
 from s2pipe.config.fields import to_plain
@@ -20,6 +18,10 @@ from s2pipe.download.files.transfer import SceneJob
 from s2pipe.download.search.select import Rejected
 from s2pipe.download.tables import write_tables
 from s2pipe.runtime.files import utc_now, write_json_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 _SHARE = 9.0
 """The index is written again when this many times its last writing time has passed: at most a tenth of the

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from s2pipe.download.cfg import ManifestConfig
-from s2pipe.download.files.transfer import SceneJob
 from s2pipe.errors import DependencyError
 from s2pipe.runtime.files import atomic_path, write_bytes_atomic
 from s2pipe.sentinel2 import roles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from s2pipe.download.cfg import ManifestConfig
+    from s2pipe.download.files.transfer import SceneJob
 
 _COLUMNS = (
     "tile_id",
@@ -32,9 +35,8 @@ _COLUMNS = (
 def check_tables(config: ManifestConfig) -> None:
     """Raise a DependencyError when a table is wanted that cannot be written."""
     if config.write_xlsx and importlib.util.find_spec("openpyxl") is None:
-        raise DependencyError(
-            "manifest.write_xlsx needs the package openpyxl: pip install 's2pipe[tables]', or use write_csv"
-        )
+        msg = "manifest.write_xlsx needs the package openpyxl: pip install 's2pipe[tables]', or use write_csv"
+        raise DependencyError(msg)
 
 
 def write_tables(directory: Path, jobs: Sequence[SceneJob], config: ManifestConfig) -> None:

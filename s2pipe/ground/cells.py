@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from s2pipe.errors import S2PipeError
 from s2pipe.ground.projection import utm_to_lonlat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EARTH_RADIUS_M = 6_371_007.181
 """Radius of the sphere with the area of WGS 84; sets how many rows and columns there are."""
@@ -184,9 +187,8 @@ class CellGrid:
             size, row, column = map(int, match.groups())
             if size == self.cell_m and row < self.rows and column < self.columns[row]:
                 return int(self._first[row]) + column
-        raise S2PipeError(
-            f"{cell_id!r} is no ground cell of {self.cell_m} m; expected an id such as {self.ids(np.array([0]))[0]}"
-        )
+        msg = f"{cell_id!r} is no ground cell of {self.cell_m} m; expected an id such as {self.ids(np.array([0]))[0]}"
+        raise S2PipeError(msg)
 
     def _row(self, lat: np.ndarray) -> np.ndarray:
         row = np.floor((np.asarray(lat, np.float64) + 90.0) * (self.rows / 180.0)).astype(np.int64)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -11,7 +10,11 @@ from s2pipe.errors import ConfigError, Fault
 from s2pipe.ground.cells import Rectangles
 from s2pipe.ground.projection import utm_epsg
 from s2pipe.ground.split import BORDER, SPLITS, SplitName, SplitPlan, load_plan
-from s2pipe.raster.grid import Grid, Window
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2pipe.raster.grid import Grid, Window
 
 _SIDES_PX = (64, 16, 4, 1)
 """Blocks are asked about as a whole; those on a border are cut further, down to single pixels."""

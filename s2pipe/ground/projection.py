@@ -41,10 +41,11 @@ def utm_epsg(crs_wkt: str) -> int:
     """
     match = _UTM_NAME.search(crs_wkt)
     if match is None:
-        raise RasterError(
+        msg = (
             f"expected a CRS called 'WGS 84 / UTM zone ..', as Sentinel-2 has, got {crs_wkt[:80]!r}; "
             "ground cells and splits need it"
         )
+        raise RasterError(msg)
     return (32600 if match[2] == "N" else 32700) + int(match[1])
 
 

@@ -12,8 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,6 +22,9 @@ from s2pipe.ground.cells import Boxes, CellGrid, Rectangles, bulge_m
 from s2pipe.ground.projection import lonlat_to_utm
 from s2pipe.runtime.draws import mix, text_seed, unit
 from s2pipe.runtime.files import json_bytes, write_json_atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SplitName = Literal["train", "val", "test"]
 SplitBy = Literal["cell", "tile", "time", "file", "random"]
@@ -162,9 +164,8 @@ class SplitPlan:
         """
         buffer_m = self.buffer_m if with_buffer else 0.0
         if self.by == "random":
-            raise S2PipeError(
-                "a random split divides patches, not ground, and cannot be asked about other ground; use split.by: cell"
-            )
+            msg = "a random split divides patches, not ground, and cannot be asked about other ground; use split.by: cell"
+            raise S2PipeError(msg)
         if self.divides_tiles:
             return self._codes_by_tile(tile_id, rectangles.grown(buffer_m))
         if self.by == "time" and self.same_ground:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from s2pipe.dataset.assets import SceneKey
 from s2pipe.errors import PathEscapeError, ProductError, S2PipeError
@@ -19,6 +18,9 @@ from s2pipe.sentinel2.safe import (
     read_product_info,
 )
 from s2pipe.sentinel2.safe.container import MARKERS, SafeContainer, is_product_directory, open_container
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 LEVELS: tuple[Level, ...] = ("L1C", "L2A")
 """Processing levels in the order in which they are indexed."""
@@ -82,16 +84,16 @@ def find(paths: Iterable[Path | str]) -> tuple[list[Path], list[PassedOver]]:
         if path.name in MARKERS and path.is_file():
             path = path.parent
         if not path.exists():
-            raise ProductError(f"{path}: no such file or directory; check the path")
+            msg = f"{path}: no such file or directory; check the path"
+            raise ProductError(msg)
         inside = [] if not path.is_dir() or is_product_directory(path) else _look_inside(path, passed_over)
         for product in inside or [path]:
             products.setdefault(product.resolve(), product)
 
     collect(look, [Path(path) for path in paths])
     if not products:
-        raise ProductError(
-            "no product was named: expected at least one SAFE directory, zip archive or directory"
-        )
+        msg = "no product was named: expected at least one SAFE directory, zip archive or directory"
+        raise ProductError(msg)
     return list(products.values()), passed_over
 
 
@@ -109,10 +111,11 @@ def _look_inside(directory: Path, passed_over: list[PassedOver]) -> list[Path]:
         else:
             found.append(child)
     if not found:
-        raise ProductError(
+        msg = (
             f"{directory}: holds no product: expected SAFE directories or zip archives of them, got "
             f"{some(child.name for child in children)}; check the path, it is searched one level deep"
         )
+        raise ProductError(msg)
     return found
 
 
@@ -127,7 +130,8 @@ def recognise(path: Path) -> Found:
     container = open_container(path)
     levels = [level for level in LEVELS if product_metadata_name(level) in container.sizes]
     if len(levels) > 1:
-        raise ProductError(f"{path}: holds the metadata of an L1C and of an L2A product; separate the two")
+        msg = f"{path}: holds the metadata of an L1C and of an L2A product; separate the two"
+        raise ProductError(msg)
     info: ProductInfo | None = None
     if levels:
         metadata = product_metadata_name(levels[0])
@@ -136,13 +140,15 @@ def recognise(path: Path) -> Found:
     named = ProductName.try_parse(container.name) or ProductName.try_parse(path.name)
     name = stated or named
     if name is None:
-        raise ProductError(
+        msg = (
             f"{path}: the product cannot be identified: expected a name such as "
             "S2A_MSIL1C_20251210T100319_N0511_R122_T33UWQ_20251212T162649.SAFE, or one as PRODUCT_URI in "
             f"its metadata, got {repr(info.product_uri) if info else 'no metadata'}; restore the name"
         )
+        raise ProductError(msg)
     if info is not None and info.level != name.level:
-        raise ProductError(f"{path}: is named as {name.level}, but its metadata is that of {info.level}")
+        msg = f"{path}: is named as {name.level}, but its metadata is that of {info.level}"
+        raise ProductError(msg)
     warnings = []
     if info is None:
         warnings.append(f"{path}: has no product metadata; identified by its name")

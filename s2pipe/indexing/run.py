@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s2pipe.dataset.step1_index import (
     Asset,
@@ -27,7 +27,11 @@ from s2pipe.indexing.links import conflict, link
 from s2pipe.runtime.files import is_safe_relative, locked
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import MANIFEST, ManifestEntry, read_safe_manifest, role_of
-from s2pipe.sentinel2.safe.container import SafeContainer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from s2pipe.sentinel2.safe.container import SafeContainer
 
 __all__ = ["IndexResult", "PassedOver", "index_products", "verify_index"]
 
@@ -132,10 +136,11 @@ def _plan(found: Found) -> _Planned:
         if role is None:
             continue
         if role in assets:
-            raise ProductError(
+            msg = (
                 f"{container.path}: two files have the role {role}: {assets[role].product_path} and "
                 f"{product_path}; expected one granule a product; fetch the product again"
             )
+            raise ProductError(msg)
         target = archive if container.is_zip else f"{root_dir}/{product_path.rpartition('/')[2]}"
         assets[role] = _asset(role, target, product_path, found, listed.get(product_path))
         if assets[role].present and not container.is_zip:

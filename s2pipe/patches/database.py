@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from s2pipe.dataset.samples import Sample
 from s2pipe.errors import ConfigError, DependencyError, Fault, UsageError
-from s2pipe.ground.cells import CellGrid, Rectangles
 from s2pipe.ground.split import SPLITS
 from s2pipe.patches.candidates.windows import REASONS, PatchTable, footprints, patch_ids
-from s2pipe.patches.shards.layout import Groups, ShardPlan
 from s2pipe.runtime.files import atomic_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from s2pipe.dataset.samples import Sample
+    from s2pipe.ground.cells import CellGrid, Rectangles
+    from s2pipe.patches.shards.layout import Groups, ShardPlan
 
 DATABASE_NAME = "patches.parquet"
 _ROWS_PER_GROUP = 65_536
@@ -40,9 +43,8 @@ def need(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise DependencyError(
-            f"{module} cannot be imported: {error}\nThe patch database needs it: `pip install 's2pipe[shards]'`."
-        ) from error
+        msg = f"{module} cannot be imported: {error}\nThe patch database needs it: `pip install 's2pipe[shards]'`."
+        raise DependencyError(msg) from error
 
 
 @dataclass(frozen=True)
@@ -287,7 +289,6 @@ def query_rows(path: Path, query: str) -> np.ndarray:
                 [str(path)],
             ).fetchnumpy()
         except duckdb.Error as error:
-            raise UsageError(
-                f"--from-db {query!r}: {error}; expected a WHERE clause over the columns of {path}"
-            ) from error
+            msg = f"--from-db {query!r}: {error}; expected a WHERE clause over the columns of {path}"
+            raise UsageError(msg) from error
     return np.asarray(found["file_row_number"], np.int64)

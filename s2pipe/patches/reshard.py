@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +16,6 @@ from s2pipe.errors import ConfigError, Fault, ManifestError
 from s2pipe.ground.split import SPLITS, load_plan, save_plan
 from s2pipe.patches.candidates.balance import balance
 from s2pipe.patches.candidates.windows import REASONS, PatchTable, reason_code
-from s2pipe.patches.cfg import PatchConfig
 from s2pipe.patches.database import DATABASE_NAME, Places, need, query_rows
 from s2pipe.patches.run import PatchResult, check, core_count, only_one
 from s2pipe.patches.shards.layout import Groups, Order, ShardPlan, plan_shards
@@ -27,6 +25,11 @@ from s2pipe.patches.shards.writer import SHARD_VERSION, ShardRecord, finish_shar
 from s2pipe.patches.summary import summary_document
 from s2pipe.runtime.draws import mix, text_seed
 from s2pipe.runtime.files import atomic_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from s2pipe.patches.cfg import PatchConfig
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,15 @@ def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
     check(config)
     if database.parent.resolve() == config.out_dir.resolve():
         message = f"is the directory of {database}; give another one (--out-dir DIR)"
-        raise ConfigError("PatchConfig", [Fault("patches.out_dir", message)])
+        msg = "PatchConfig"
+        raise ConfigError(msg, [Fault("patches.out_dir", message)])
     chosen = query_rows(database, query)
     source = _load(database)
     was = source.document["config"]["shards"]["dtype"]
     if was != config.shards.dtype:
         message = f"samples are copied as they are, in {was}, got {config.shards.dtype}"
-        raise ConfigError("PatchConfig", [Fault("patches.shards.dtype", message)])
+        msg = "PatchConfig"
+        raise ConfigError(msg, [Fault("patches.shards.dtype", message)])
     with only_one(config.out_dir):
         return _Copy(config, source, chosen).work()
 

@@ -6,17 +6,15 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.fields import check_config, to_plain
 from s2pipe.config.schema import STEP1_INDEX, document_faults
 from s2pipe.dataset.samples import Sample, load_samples
 from s2pipe.dataset.step1_index import load_index
-from s2pipe.errors import S2PipeError
 from s2pipe.ground.split import SPLITS, SplitPlan
 from s2pipe.patches.candidates.assign import (
     candidates,
@@ -29,7 +27,6 @@ from s2pipe.patches.candidates.assign import (
 from s2pipe.patches.candidates.balance import balance
 from s2pipe.patches.candidates.quality import ScoreSettings, apply_filters, score_all, score_settings
 from s2pipe.patches.candidates.twins import drop_duplicates
-from s2pipe.patches.candidates.windows import PatchTable
 from s2pipe.patches.cfg import PatchConfig, rule_faults
 from s2pipe.patches.database import DATABASE_NAME, Places, need, write_database
 from s2pipe.patches.shards.documents import Dataset, shared_facts
@@ -49,6 +46,12 @@ from s2pipe.patches.summary import summary_document
 from s2pipe.raster.gdalenv import gdal_module
 from s2pipe.runtime.files import locked
 from s2pipe.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from s2pipe.errors import S2PipeError
+    from s2pipe.patches.candidates.windows import PatchTable
 
 log = logging.getLogger("s2pipe.patches")
 _CACHE_BYTES = {"shared": 64 << 20, "whole": 8 << 20}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from s2pipe.config.schema import STEP3_SUMMARY
 from s2pipe.ground.split import SPLITS, SplitPlan
 from s2pipe.patches.candidates.windows import REASONS, PatchTable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _CLOUD_BINS = 10
 

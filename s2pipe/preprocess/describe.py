@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from s2pipe.preprocess.plan import ScenePlan
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from s2pipe.preprocess.plan import ScenePlan
 
 
 def describe(scene: ScenePlan) -> str:

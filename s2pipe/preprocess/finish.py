@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import LockedError
 from s2pipe.preprocess.record import write_meta
 from s2pipe.runtime.files import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 log = logging.getLogger("s2pipe.preprocess")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from s2pipe.dataset.step1_index import Index, Scene
+from typing import TYPE_CHECKING
+
 from s2pipe.preprocess.cfg import SCL_GRID, PreprocessConfig
 from s2pipe.preprocess.labels.backends import LabelBackend, load_backend
 from s2pipe.sentinel2 import roles
+
+if TYPE_CHECKING:
+    from s2pipe.dataset.step1_index import Index, Scene
 
 
 def needed_roles(config: PreprocessConfig) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s2pipe.dataset.assets import Asset
 from s2pipe.dataset.scene_list import match_scenes, read_scene_list
@@ -23,7 +24,6 @@ from s2pipe.errors import (
 )
 from s2pipe.ground.mask import GroundMask
 from s2pipe.ground.split import SplitPlan
-from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.labels.backends import LabelInput, backend_checksum
 from s2pipe.preprocess.needs import (
     band_role,
@@ -38,6 +38,9 @@ from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometr
 from s2pipe.raster.grid import Grid, RasterInfo
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.sentinel2 import roles
+
+if TYPE_CHECKING:
+    from s2pipe.preprocess.cfg import PreprocessConfig
 
 
 @dataclass(frozen=True)
@@ -205,16 +208,18 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
     gaps = {scene.key: _gaps(index, scene, config) for scene in chosen}
     incomplete = [scene for scene in chosen if gaps[scene.key]]
     if incomplete and not config.skip_incomplete:
+        msg = f"{config.index_json}: {len(incomplete)} of {len(chosen)} scenes lack inputs that the configuration needs:"
         raise MissingInputError(
-            f"{config.index_json}: {len(incomplete)} of {len(chosen)} scenes lack inputs that the configuration needs:",
+            msg,
             [f"{key}: {gap}" for key in gaps for gap in gaps[key]],
             "Download or index what is missing, change the configuration, or set skip_incomplete to leave such "
             "scenes out.",
         )
     left_out = tuple(LeftOut(scene.key, "; ".join(gaps[scene.key])) for scene in incomplete)
     if len(left_out) == len(chosen):
+        msg = f"{config.index_json}: all {len(chosen)} scenes lack inputs, and skip_incomplete leaves all of them out:"
         raise MissingInputError(
-            f"{config.index_json}: all {len(chosen)} scenes lack inputs, and skip_incomplete leaves all of them out:",
+            msg,
             [f"{item.key}: {item.reason}" for item in left_out],
             "Download or index what is missing, or change the configuration.",
         )
@@ -254,9 +259,8 @@ def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
         scenes = [scene for scene in scenes if scene.key.identity in wanted]
     scenes = scenes[: config.max_scenes]
     if not scenes:
-        raise S2PipeError(
-            f"{config.index_json}: there is no scene to process; run `s2pipe index` or `s2pipe download`"
-        )
+        msg = f"{config.index_json}: there is no scene to process; run `s2pipe index` or `s2pipe download`"
+        raise S2PipeError(msg)
     return scenes
 
 
@@ -336,15 +340,17 @@ def _gdal_path(index: Index, asset: Asset, config: PreprocessConfig) -> str:
 def _placed(raster: RasterInfo) -> RasterInfo:
     """Check that a raster can be placed on the ground."""
     if not raster.grid.crs_wkt:
-        raise _UnusableRaster(
+        msg = (
             f"{raster.path}: the raster has no coordinate reference system or geotransform; expected a georeferenced "
             "Sentinel-2 raster, fetch the file again"
         )
+        raise _UnusableRaster(msg)
     if not raster.grid.is_north_up:
-        raise _UnusableRaster(
+        msg = (
             f"{raster.path}: the raster is rotated or flipped (geotransform {raster.grid.geotransform}); expected a "
             "north-up raster"
         )
+        raise _UnusableRaster(msg)
     return raster
 
 

@@ -8,20 +8,23 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from s2pipe import __version__
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import SAMPLE_META, STEP2_RUN, validate_document
-from s2pipe.dataset.step1_index import Product, SceneKey
-from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.needs import band_role, grid_role, metadata_role
-from s2pipe.preprocess.plan import ScenePlan
 from s2pipe.preprocess.stats.histogram import HistogramSettings
 from s2pipe.raster.gdalenv import gdal_module, jpeg2000_driver
 from s2pipe.raster.grid import Grid
 from s2pipe.runtime.files import named_errors, utc_now, write_json_atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2pipe.dataset.step1_index import Product, SceneKey
+    from s2pipe.preprocess.cfg import PreprocessConfig
+    from s2pipe.preprocess.plan import ScenePlan
 
 OUTPUT_VERSION = 1
 """Raised when the same inputs and configuration would give other pixels than before."""

@@ -8,12 +8,11 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.fields import check_config
 from s2pipe.config.schema import document_faults
@@ -53,6 +52,9 @@ from s2pipe.preprocess.stats.stats_file import check_stats_match, load_stats
 from s2pipe.raster.gdalenv import jpeg2000_driver
 from s2pipe.runtime.files import check_writable
 from s2pipe.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 log = logging.getLogger("s2pipe.preprocess")
 
@@ -120,7 +122,8 @@ def check(config: PreprocessConfig) -> PreprocessConfig:
     """
     if not isinstance(config, PreprocessConfig):
         got = type(config).__name__
-        raise ConfigError("run_preprocess", [Fault("", f"expected a PreprocessConfig, got {got}")])
+        msg = "run_preprocess"
+        raise ConfigError(msg, [Fault("", f"expected a PreprocessConfig, got {got}")])
     return check_config(
         config, lambda document: document_faults(document, "preprocess_config"), rule_faults, "preprocess"
     )
@@ -171,7 +174,8 @@ def _check_outputs(config: PreprocessConfig) -> None:
     if normalize.mode == "compute_only" and normalize.stats_path is not None:
         check_writable(normalize.stats_path.parent)
         if normalize.stats_path.is_dir():
-            raise OutputError(f"{normalize.stats_path}: is a directory; name the file stats.json inside it")
+            msg = f"{normalize.stats_path}: is a directory; name the file stats.json inside it"
+            raise OutputError(msg)
     check_writable(config.out_dir)
     if normalize.mode != "compute_only":
         check_index(config.out_dir)

@@ -6,18 +6,21 @@ import functools
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.pixels.blocks import Background, scene_windows
 from s2pipe.preprocess.pixels.dn import core_count, dn_windows
-from s2pipe.preprocess.plan import ScenePlan
 from s2pipe.preprocess.stats.histogram import Histogram, HistogramSettings, scene_record
 from s2pipe.preprocess.stats.pixel_draw import PixelSampler, draw_from_blocks
 from s2pipe.raster.writer import TiffSpec, TiffStorage, TiffWriter, copy_as_cog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2pipe.preprocess.cfg import PreprocessConfig
+    from s2pipe.preprocess.plan import ScenePlan
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from s2pipe.errors import DependencyError
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 JPEG2000_DRIVERS = ("JP2KAK", "JP2Grok", "JP2ECW", "JP2OpenJPEG")
 """JPEG 2000 drivers that GDAL may offer, fastest first; GDAL itself decides which one opens a file."""
@@ -24,18 +27,20 @@ def gdal_module() -> ModuleType:
     try:
         from osgeo import gdal, osr
     except ImportError as error:
-        raise DependencyError(
+        msg = (
             f"GDAL's Python bindings (osgeo) cannot be imported: {error}\n"
             "Install them with `pip install 's2pipe[gdal-wheel]'` (Python >= 3.12), "
             "`conda install -c conda-forge gdal libgdal-jp2openjpeg`, or "
             '`apt install libgdal-dev` and `pip install "gdal==$(gdal-config --version)"`.'
-        ) from error
+        )
+        raise DependencyError(msg) from error
     version = tuple(int(part) for part in gdal.__version__.split(".")[:2])
     if version < MINIMUM_GDAL:
-        raise DependencyError(
+        msg = (
             f"GDAL {gdal.__version__} is too old: s2pipe needs GDAL >= 3.6.\n"
             "Upgrade it with conda or pip (`pip install 's2pipe[gdal-wheel]'`), then run `s2pipe doctor`."
         )
+        raise DependencyError(msg)
     gdal.UseExceptions()
     osr.UseExceptions()
     return gdal
@@ -54,11 +59,12 @@ def jpeg2000_driver() -> str:
     registered = [gdal.GetDriver(i).ShortName for i in range(gdal.GetDriverCount())]
     found = [name for name in registered if name in JPEG2000_DRIVERS]
     if not found:
-        raise DependencyError(
+        msg = (
             f"GDAL {gdal.__version__} has no JPEG 2000 driver (looked for {', '.join(JPEG2000_DRIVERS)}).\n"
             "Install a GDAL with OpenJPEG: `pip install 's2pipe[gdal-wheel]'`, "
             "`conda install -c conda-forge libgdal-jp2openjpeg`, or Debian's libgdal; then run `s2pipe doctor`."
         )
+        raise DependencyError(msg)
     return found[0]
 
 

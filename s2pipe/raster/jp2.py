@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from s2pipe.errors import DependencyError, RasterError
 from s2pipe.raster.gdalenv import gdal_module
-from s2pipe.raster.grid import Grid
 from s2pipe.runtime.files import atomic_path
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from s2pipe.raster.grid import Grid
 
 _DRIVER = "JP2OpenJPEG"
 _GDAL_TYPES = {"uint8": "GDT_Byte", "uint16": "GDT_UInt16"}
@@ -49,7 +52,8 @@ def write_jp2(path: Path, grid: Grid, array_yx: np.ndarray, tile_px: int, nbits:
         The array does not fit the grid, or its type or values do not fit the format.
     """
     if array_yx.ndim != 2:
-        raise RasterError(f"{path}: expected an array (y, x), got {array_yx.ndim} dimensions")
+        msg = f"{path}: expected an array (y, x), got {array_yx.ndim} dimensions"
+        raise RasterError(msg)
     write_jp2_bands(path, grid, array_yx[np.newaxis], tile_px, nbits)
 
 
@@ -78,9 +82,8 @@ def write_jp2_bands(
             with suppress(FileNotFoundError):
                 Path(f"{temporary}.aux.xml").unlink()
     except RuntimeError as error:
-        raise RasterError(
-            f"{path}: GDAL cannot write this JPEG 2000 file: {error}; check free disk space and permissions"
-        ) from error
+        msg = f"{path}: GDAL cannot write this JPEG 2000 file: {error}; check free disk space and permissions"
+        raise RasterError(msg) from error
 
 
 def jp2_writer(gdal: ModuleType) -> Any:
@@ -93,21 +96,25 @@ def jp2_writer(gdal: ModuleType) -> Any:
     """
     driver = gdal.GetDriverByName(_DRIVER)
     if driver is None or driver.GetMetadataItem("DCAP_CREATECOPY") != "YES":
-        raise DependencyError(
+        msg = (
             f"GDAL {gdal.__version__} cannot write JPEG 2000: its {_DRIVER} driver is missing.\n"
             "Install a GDAL with OpenJPEG: `pip install 's2pipe[gdal-wheel]'`, "
             "`conda install -c conda-forge libgdal-jp2openjpeg`, or Debian's libgdal; then run `s2pipe doctor`."
         )
+        raise DependencyError(msg)
     return driver
 
 
 def _check(path: Path, grid: Grid, array_byx: np.ndarray, nbits: int | None) -> None:
     if array_byx.ndim != 3 or array_byx.shape[1:] != grid.shape_yx:
-        raise RasterError(f"{path}: expected (band, y, x) with {grid.shape_yx} pixels, got {array_byx.shape}")
+        msg = f"{path}: expected (band, y, x) with {grid.shape_yx} pixels, got {array_byx.shape}"
+        raise RasterError(msg)
     if array_byx.dtype.name not in _GDAL_TYPES:
-        raise RasterError(f"{path}: JPEG 2000 holds uint8 or uint16 here, got {array_byx.dtype}")
+        msg = f"{path}: JPEG 2000 holds uint8 or uint16 here, got {array_byx.dtype}"
+        raise RasterError(msg)
     if nbits is not None and (highest := int(array_byx.max(initial=0))) >> nbits:
-        raise RasterError(f"{path}: values need more than {nbits} bits: the highest is {highest}")
+        msg = f"{path}: values need more than {nbits} bits: the highest is {highest}"
+        raise RasterError(msg)
 
 
 def _memory_dataset(gdal: ModuleType, array_byx: np.ndarray) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from s2pipe.errors import RasterError
 from s2pipe.raster.gdalenv import gdal_module
 from s2pipe.raster.reader import quiet_gdal
 from s2pipe.runtime.files import atomic_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # 5 x 7 capitals, a row a number of five bits, drawn for this module.
 _GLYPHS = {
@@ -57,7 +60,6 @@ def write_png(path: Path, rgb: np.ndarray) -> None:
         try:
             gdal.GetDriverByName("PNG").CreateCopy(str(temporary), memory, options=["WORLDFILE=NO"])
         except (AttributeError, RuntimeError) as error:
-            raise RasterError(
-                f"{path}: cannot be written as PNG ({error}); check free space and GDAL's drivers"
-            ) from error
+            msg = f"{path}: cannot be written as PNG ({error}); check free space and GDAL's drivers"
+            raise RasterError(msg) from error
         temporary.with_name(temporary.name + ".aux.xml").unlink(missing_ok=True)

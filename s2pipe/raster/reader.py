@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from s2pipe.errors import RasterError
 from s2pipe.raster.gdalenv import gdal_module
 from s2pipe.raster.grid import Grid, RasterInfo, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _GDAL_TYPES = {
     "uint8": "GDT_Byte",
@@ -117,11 +119,12 @@ def _fill(source: Any, window: Window, out: np.ndarray, label: str, cure: str, *
         except RuntimeError as error:
             done, reason = None, str(error)
     if done is None:
-        raise RasterError(
+        msg = (
             f"{label}: cannot read rows {window.row}..{window.row_end - 1}, columns "
             f"{window.col}..{window.col_end - 1} ({' '.join(reason.split()) or 'no reason given'}); "
             f"the file is damaged or incomplete, {cure}"
         )
+        raise RasterError(msg)
 
 
 class RasterReader:
@@ -166,7 +169,8 @@ class RasterReader:
             The file cannot be read there: cut short or damaged.
         """
         if out.shape != window.shape_yx or not out.flags.c_contiguous:
-            raise ValueError(f"out must be C-contiguous of shape {window.shape_yx}, got {out.shape}")
+            msg = f"out must be C-contiguous of shape {window.shape_yx}, got {out.shape}"
+            raise ValueError(msg)
         gdal_module().SetThreadLocalConfigOption("GDAL_NUM_THREADS", self._threads)
         _fill(self._band, window, out, self._label, "fetch it again")
 
@@ -219,9 +223,8 @@ class StackReader:
             The file cannot be read there: cut short or damaged.
         """
         if out.shape != (len(self._bands), *window.shape_yx) or not out.flags.c_contiguous:
-            raise ValueError(
-                f"out must be C-contiguous, {len(self._bands)} bands of {window.shape_yx}, got {out.shape}"
-            )
+            msg = f"out must be C-contiguous, {len(self._bands)} bands of {window.shape_yx}, got {out.shape}"
+            raise ValueError(msg)
         gdal_module().SetThreadLocalConfigOption("GDAL_NUM_THREADS", "1")
         _fill(
             self._dataset, window, out, self._path, "run the step that wrote it again", band_list=self._bands

@@ -54,6 +54,5 @@ def transform_points(source: str, target: str, points: np.ndarray) -> np.ndarray
         transform = osr.CoordinateTransformation(_reference(source), _reference(target))
         return np.array(transform.TransformPoints(np.ascontiguousarray(points).tolist()))[:, :2]
     except RuntimeError as error:
-        raise RasterError(
-            f"coordinates cannot be transformed ({error}); check the target grid's CRS"
-        ) from error
+        msg = f"coordinates cannot be transformed ({error}); check the target grid's CRS"
+        raise RasterError(msg) from error

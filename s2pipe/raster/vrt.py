@@ -6,12 +6,15 @@ The elements are those of GDAL's VRT drivers (https://gdal.org/drivers/raster/vr
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from s2pipe.raster.grid import Grid, RasterInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ALGORITHMS = {
     "nearest": "NearestNeighbour",

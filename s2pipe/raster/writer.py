@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import RasterError
 from s2pipe.raster.gdalenv import gdal_module
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.reader import gdal_type, quiet_gdal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    import numpy as np
 
 TILE_PX = 256
 """Default side of the square tiles of GeoTIFF files."""
@@ -114,9 +116,8 @@ class TiffWriter:
                     str(path), width, height, len(spec.band_names), gdal_type(spec.dtype), options=options
                 )
             except RuntimeError as error:
-                raise RasterError(
-                    f"{path}: cannot be made ({error}); check the directory and free space"
-                ) from error
+                msg = f"{path}: cannot be made ({error}); check the directory and free space"
+                raise RasterError(msg) from error
         if spec.grid.crs_wkt:
             self._dataset.SetProjection(spec.grid.crs_wkt)
         self._dataset.SetGeoTransform(spec.grid.geotransform)
@@ -141,9 +142,11 @@ class TiffWriter:
         """
         tile = self._spec.storage.tile_px
         if window.row % tile or window.col % tile:
-            raise ValueError(f"window {window} must start on a multiple of {tile} pixels")
+            msg = f"window {window} must start on a multiple of {tile} pixels"
+            raise ValueError(msg)
         if data.shape != (len(self._spec.band_names), *window.shape_yx) or data.dtype != self._spec.dtype:
-            raise ValueError(f"expected {self._spec.dtype} data for {window}, got {data.dtype} {data.shape}")
+            msg = f"expected {self._spec.dtype} data for {window}, got {data.dtype} {data.shape}"
+            raise ValueError(msg)
         with quiet_gdal():
             try:
                 status = self._dataset.WriteRaster(
@@ -225,6 +228,5 @@ def copy_as_cog(source: Path, target: Path, storage: TiffStorage, threads: int =
             copy.FlushCache()
             del copy
         except RuntimeError as error:
-            raise RasterError(
-                f"{target}: cannot be written as COG ({error}); check free disk space"
-            ) from error
+            msg = f"{target}: cannot be written as COG ({error}); check free disk space"
+            raise RasterError(msg) from error

@@ -7,13 +7,15 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from s2pipe.errors import LockedError, OutputError, PathEscapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 try:
     import fcntl
@@ -100,10 +102,11 @@ def check_writable(directory: Path) -> None:
             stream.write(bytes(4096))
             stream.flush()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise OutputError(
+        msg = (
             f"{directory}: cannot be written to ({error}); choose another directory, or make this one writable and "
             "give it room"
-        ) from error
+        )
+        raise OutputError(msg) from error
 
 
 def hash_file(path: Path, algorithm: str) -> str:
@@ -150,10 +153,11 @@ def safe_join(root: Path, path: str) -> Path:
         ``path`` is absolute, holds ``..`` or control characters.
     """
     if not is_safe_relative(path):
-        raise PathEscapeError(
+        msg = (
             f"{path!r} leaves its root {root}: expected a relative path without '..'; "
             "correct the manifest, or allow absolute paths where the command offers it"
         )
+        raise PathEscapeError(msg)
     return root / path
 
 
@@ -194,12 +198,14 @@ def _acquire(stream: IO[bytes], path: Path, wait: bool) -> None:
             msvcrt.locking(stream.fileno(), mode, 1)  # type: ignore[attr-defined]
     except OSError as error:
         if error.errno in _HELD:
-            raise LockedError(f"{path}: another s2pipe run holds this lock; wait for it to end") from error
+            msg = f"{path}: another s2pipe run holds this lock; wait for it to end"
+            raise LockedError(msg) from error
         name = errno.errorcode.get(error.errno or 0, "unknown")
-        raise LockedError(
+        msg = (
             f"{path}: the file cannot be locked ({name}: {error.strerror}; file system: {file_system(path)}); choose a "
             "directory on a local disk, or mount that file system with locks"
-        ) from error
+        )
+        raise LockedError(msg) from error
 
 
 def file_system(path: Path) -> str:

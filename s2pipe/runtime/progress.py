@@ -6,8 +6,10 @@ import logging
 import sys
 import threading
 import time
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 log = logging.getLogger("s2pipe.runtime.progress")
 

@@ -44,7 +44,8 @@ def tile_origin(tile_id: str) -> tuple[int, int, int]:
     match = _TILE.fullmatch(tile_id)
     zone = int(match[1]) if match else 0
     if match is None or not 1 <= zone <= 60 or match[3] not in _COLUMNS[(zone - 1) % 3]:
-        raise ProductError(f"{tile_id!r} is no MGRS tile: expected T, zone 01-60 and three letters (T33UWQ)")
+        msg = f"{tile_id!r} is no MGRS tile: expected T, zone 01-60 and three letters (T33UWQ)"
+        raise ProductError(msg)
     west = (_COLUMNS[(zone - 1) % 3].index(match[3]) + 1) * _SQUARE_M
     band = _LATITUDE_BANDS.index(match[2])
     middle = (-76.0 + 8.0 * band) * _METRES_PER_DEGREE

@@ -82,7 +82,8 @@ class ProductSpec:
     def __post_init__(self) -> None:
         faults = [Fault(path, message) for path, message in self._faults()]
         if faults:
-            raise ConfigError("ProductSpec", faults)
+            msg = "ProductSpec"
+            raise ConfigError(msg, faults)
 
     def _faults(self) -> list[tuple[str, str]]:
         """List every inconsistency as (field, message)."""

@@ -8,17 +8,20 @@ coordinates, so that tests can ask for the truth at any point.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from s2pipe.ground.projection import convergence_deg, utm_to_lonlat
 from s2pipe.sentinel2.bands import BAND_NAMES, TILE_SIDE_M
-from s2pipe.synthetic.spec import ProductSpec
 from s2pipe.synthetic.sun import sun_angles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from s2pipe.synthetic.spec import ProductSpec
 
 DETECTORS = tuple(range(1, 13))
 NODES = 23
@@ -76,7 +79,7 @@ class Swath:
     def across(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Across-track coordinate in metres, growing eastwards."""
         slant = np.radians(self.slant_deg)
-        return cast(np.ndarray, (x - self.ulx) * np.cos(slant) - (y - self.uly) * np.sin(slant))
+        return cast("np.ndarray", (x - self.ulx) * np.cos(slant) - (y - self.uly) * np.sin(slant))
 
     def edge_of(self, band: str) -> float:
         """Across-track coordinate of the swath's eastern edge for a band."""
@@ -93,7 +96,7 @@ class Swath:
         """Tell which points lie in a detector's footprint; two detectors may cover a point."""
         west, east = self.limits(band, detector)
         across = self.across(x, y)
-        return cast(np.ndarray, (across >= west) & (across < east))
+        return cast("np.ndarray", (across >= west) & (across < east))
 
     def detector_at(self, x: np.ndarray, y: np.ndarray, band: str) -> np.ndarray:
         """Number of the detector that sees each point, uint8; 0 outside the swath.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import random
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s2pipe.sentinel2.bands import BAND_NAMES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 L1C = "S2A_MSIL1C_20251210T100319_N0511_R122_T33UWQ_20251210T130336.SAFE"

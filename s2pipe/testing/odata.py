@@ -48,7 +48,8 @@ class _Parser:
         while place < len(text):
             match = _TOKEN.match(text, place)
             if match is None:
-                raise BadFilter(f"unexpected {text[place : place + 20]!r}")
+                msg = f"unexpected {text[place : place + 20]!r}"
+                raise BadFilter(msg)
             self.tokens.append((match.lastgroup or "", match[match.lastgroup or 0]))
             place = match.end()
         self.place = 0
@@ -56,7 +57,8 @@ class _Parser:
     def parse(self) -> Test:
         test = self.any_of()
         if self.place != len(self.tokens):
-            raise BadFilter(f"unexpected {self.tokens[self.place][1]!r}")
+            msg = f"unexpected {self.tokens[self.place][1]!r}"
+            raise BadFilter(msg)
         return test
 
     def peek(self) -> str:
@@ -64,10 +66,12 @@ class _Parser:
 
     def next(self, *wanted: str) -> str:
         if self.place >= len(self.tokens):
-            raise BadFilter("the filter ends early")
+            msg = "the filter ends early"
+            raise BadFilter(msg)
         value = self.tokens[self.place][1]
         if wanted and value not in wanted:
-            raise BadFilter(f"expected {' or '.join(wanted)}, got {value!r}")
+            msg = f"expected {' or '.join(wanted)}, got {value!r}"
+            raise BadFilter(msg)
         self.place += 1
         return value
 
@@ -98,7 +102,7 @@ class _Parser:
             return test
         if word in ("contains", "startswith", "endswith"):
             return self.text_function(self.next())
-        if word in ("OData.CSC.Intersects",):
+        if word == "OData.CSC.Intersects":
             return self.intersects()
         if word.startswith("Attributes/") and word.endswith("/any"):
             return self.attribute(self.next())
@@ -110,7 +114,8 @@ class _Parser:
         self.next(",")
         kind, value = self.tokens[self.place]
         if kind != "text" or path != "Name":
-            raise BadFilter(f"{name} takes Name and a text")
+            msg = f"{name} takes Name and a text"
+            raise BadFilter(msg)
         self.next()
         self.next(")")
         wanted = value[1:-1]
@@ -125,18 +130,21 @@ class _Parser:
             self.next(wanted)
         kind, text = self.tokens[self.place]
         if kind != "geo":
-            raise BadFilter("area is no geography")
+            msg = "area is no geography"
+            raise BadFilter(msg)
         self.next()
         self.next(")")
         match = re.fullmatch(r"geography'SRID=4326;\s*(POLYGON|POINT)\s*(.*)'", text)
         if match is None:
-            raise BadFilter("expected SRID=4326;POLYGON or POINT")
+            msg = "expected SRID=4326;POLYGON or POINT"
+            raise BadFilter(msg)
         rings = [
             [tuple(map(float, pair.split())) for pair in ring.split(",")]
             for ring in re.findall(r"\(([^()]+)\)", match[2])
         ]
         if match[1] == "POLYGON" and (len(rings[0]) < 4 or rings[0][0] != rings[0][-1]):
-            raise BadFilter("the ring is not closed")
+            msg = "the ring is not closed"
+            raise BadFilter(msg)
         return lambda row: _touches(rings[0], row.get("GeoFootprint"))
 
     def attribute(self, path: str) -> Test:
@@ -150,7 +158,8 @@ class _Parser:
         self.next("and")
         value_path = self.next()
         if not re.fullmatch(rf"{re.escape(variable)}/OData\.CSC\.\w+Attribute/Value", value_path):
-            raise BadFilter(f"unexpected {value_path!r}")
+            msg = f"unexpected {value_path!r}"
+            raise BadFilter(msg)
         compare = self.operator()
         wanted = self.literal()
         self.next(")")  # a second comparison inside one any() is refused, as by the real service
@@ -170,7 +179,8 @@ class _Parser:
     def operator(self) -> Callable[[Any, Any], bool]:
         word = self.next()
         if word not in _OPS:
-            raise BadFilter(f"{word!r} is no comparison")
+            msg = f"{word!r} is no comparison"
+            raise BadFilter(msg)
         return _OPS[word]
 
     def literal(self) -> Any:
@@ -184,7 +194,8 @@ class _Parser:
             return parse_time(value)
         if value in ("true", "false"):
             return value == "true"
-        raise BadFilter(f"{value!r} is no value")
+        msg = f"{value!r} is no value"
+        raise BadFilter(msg)
 
     def comparison(self) -> Test:
         path = self.next()
@@ -193,7 +204,8 @@ class _Parser:
             return lambda row: bool(compare("SENTINEL-2", wanted))
         first, _, second = path.partition("/")
         if first not in ("ContentDate", "PublicationDate", "ModificationDate", "Online", "Name", "Id"):
-            raise BadFilter(f"unknown property {path!r}")
+            msg = f"unknown property {path!r}"
+            raise BadFilter(msg)
 
         def test(row: Row) -> bool:
             value = row[first][second] if second else row[first]

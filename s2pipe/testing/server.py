@@ -13,14 +13,17 @@ import time
 import zipfile
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, unquote_plus, urlencode, urlsplit
 
 from s2pipe.testing.faults import Fault, Faults
 from s2pipe.testing.odata import BadFilter, compile_filter, parse_time
-from s2pipe.testing.products import StoredProduct
 from s2pipe.testing.tokens import TokenStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2pipe.testing.products import StoredProduct
 
 REALM = "/auth/realms/CDSE"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -154,7 +154,7 @@ class TokenStore:
     def expire(self) -> None:
         """End all access tokens."""
         with self._lock:
-            self._access = {token: 0.0 for token in self._access}
+            self._access = dict.fromkeys(self._access, 0.0)
 
     def close_sessions(self) -> None:
         """End all access and refresh tokens."""

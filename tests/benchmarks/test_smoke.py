@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.paths import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _environment(data: Path) -> dict[str, str]:
@@ -37,7 +40,8 @@ def test_the_engine_benchmark_fills_its_table(tmp_path: Path) -> None:
     assert set(report["machine"]) >= {"processor", "cores", "gdal", "jpeg2000_driver", "numba", "numpy"}
     out = tmp_path / "out-2400"
     index = json.loads((out / "meta/step2/index.json").read_text())
-    assert (out / index["samples"][0]["x_path"]).exists() and (out / index["samples"][0]["y_path"]).exists()
+    assert (out / index["samples"][0]["x_path"]).exists()
+    assert (out / index["samples"][0]["y_path"]).exists()
     assert list((tmp_path / "dataset-2400" / "cache").iterdir()) == [], "pass 2 used the kept stack up"
 
 

@@ -50,7 +50,7 @@ def redirected(service, monkeypatch):
     return service
 
 
-def test_cdsetool_searches_and_fetches(redirected, tmp_path):
+def test_cdsetool_searches_and_fetches(redirected, tmp_path) -> None:
     pytest.importorskip("cdsetool", reason=f"cdsetool {MISSING}")
     from cdsetool.credentials import Credentials
     from cdsetool.download import download_feature
@@ -63,7 +63,8 @@ def test_cdsetool_searches_and_fetches(redirected, tmp_path):
         "top": 4,
     }
     found = query_features("SENTINEL-2", terms, options={"expand_attributes": True})
-    assert len(found) == 10 and len(list(found)) == 10  # three pages
+    assert len(found) == 10
+    assert len(list(found)) == 10
     few = query_features("SENTINEL-2", {**terms, "cloudCover": "[0,40]"})
     (feature,) = list(few)
     assert feature["Name"] == L1C
@@ -77,7 +78,7 @@ def test_cdsetool_searches_and_fetches(redirected, tmp_path):
     name = download_feature(feature, str(out), {**options, "filter_pattern": "*_B0[24].jp2"})
     assert name == L1C
     held = tmp_path / "held" / L1C
-    fetched = [path for path in (out / L1C).rglob("*.jp2")]
+    fetched = list((out / L1C).rglob("*.jp2"))
     assert len(fetched) == 6  # image, footprint and quality mask of two bands
     assert all(path.read_bytes() == (held / path.relative_to(out / L1C)).read_bytes() for path in fetched)
     (whole,) = list(query_features("SENTINEL-2", {"nameEq": L2A}))
@@ -86,7 +87,7 @@ def test_cdsetool_searches_and_fetches(redirected, tmp_path):
     assert same_files(out / L2A, tmp_path / "held" / L2A) > 8
 
 
-def test_eodag_searches_and_fetches(redirected, tmp_path, monkeypatch):
+def test_eodag_searches_and_fetches(redirected, tmp_path, monkeypatch) -> None:
     pytest.importorskip("eodag", reason=f"eodag {MISSING}")
     monkeypatch.setenv("EODAG_CFG_DIR", str(tmp_path / "eodag"))
     monkeypatch.setenv("EODAG_EXT_COLLECTIONS_CFG_URI", "")
@@ -118,7 +119,8 @@ cop_dataspace:
         limit=4,
         raise_errors=True,
     )
-    assert len(found) == 4 and found.number_matched == 10
+    assert len(found) == 4
+    assert found.number_matched == 10
     few = gateway.search(
         provider="cop_dataspace",
         collection="S2_MSI_L1C",

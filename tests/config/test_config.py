@@ -254,7 +254,8 @@ def test_configurations_made_in_python_are_brought_to_their_types() -> None:
     )
     checked = check(given)
     assert checked == expected
-    assert isinstance(checked.index_json, Path) and type(checked.num_workers) is int
+    assert isinstance(checked.index_json, Path)
+    assert type(checked.num_workers) is int
     with pytest.raises(ConfigError, match="the key 4 is given twice"):
         check(replace(expected, labels=LabelConfig(mapping={4: 1, "4": 2})))  # type: ignore[dict-item]
     with pytest.raises(ConfigError, match="expected a PreprocessConfig, got dict"):

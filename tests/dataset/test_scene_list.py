@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from s2pipe.dataset.scene_list import match_scenes, read_scene_list
 from s2pipe.dataset.step1_index import SceneKey
 from s2pipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEYS = [SceneKey("T33UWQ", f"2025-12-{day}T10:03:19.024Z") for day in (10, 15)]
 

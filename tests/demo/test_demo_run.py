@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 
 from s2pipe.cli import main
 from s2pipe.demo.run import can_write_shards, run_demo
 from s2pipe.raster.png import text_mask
 from s2pipe.synthetic import ProductSpec
 from tests.conftest import read_whole_band
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_a_demonstration_makes_samples_statistics_and_a_picture(tmp_path: Path) -> None:
@@ -44,4 +47,6 @@ def test_the_table_names_everything(tmp_path: Path, capsys: pytest.CaptureFixtur
 
     (tmp_path / "x.tif").write_bytes(b"12345")
     text = table(DemoResult(tmp_path, tmp_path / "demo.png", {"picture": 1.0}))
-    assert "5 B" in text and "x.tif" in text and "picture 1.0 s" in text
+    assert "5 B" in text
+    assert "x.tif" in text
+    assert "picture 1.0 s" in text

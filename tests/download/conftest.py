@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,6 +21,9 @@ from s2pipe.download.cfg import (
 )
 from s2pipe.testing import Service, StoredProduct, stored
 from s2pipe.testing.fake import L1C, L2A, SQUARE, make_safe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 QUICK = RetryConfig(max_attempts=4, base_delay_s=0.01, max_delay_s=0.3)
 FEW = SelectionConfig(

@@ -41,7 +41,7 @@ def built(**changes):
     return build_config({**document, **changes}, STEPS["download"], "c.json")
 
 
-def test_the_seeds_names_are_kept():
+def test_the_seeds_names_are_kept() -> None:
     assert RunControlConfig(max_pairs=3) == RunControlConfig(max_scenes=3)
     assert RunControlConfig(3).max_pairs == 3
     with pytest.raises(ConfigError, match="another name"):
@@ -81,25 +81,25 @@ def test_the_seeds_names_are_kept():
         ),
     ],
 )
-def test_faults_are_named(changes, said):
+def test_faults_are_named(changes, said) -> None:
     with pytest.raises(ConfigError) as caught:
         built(**changes)
     assert said in str(caught.value)
 
 
-def test_a_day_as_an_end_is_included():
+def test_a_day_as_an_end_is_included() -> None:
     assert str(parse_utc("2025-12-31", is_end=True)) == "2026-01-01 00:00:00+00:00"
     assert parse_utc("2025-12-31") == parse_utc("2025-12-31T00:00:00.000Z", is_end=True)
     assert parse_utc("2025-12-31T00:00:00+00:00") == parse_utc("2025-12-31T00:00")
     assert parse_utc("2025-12-31T00:00:00+02:00") is None
 
 
-def test_tiles_are_spelt_in_one_way():
+def test_tiles_are_spelt_in_one_way() -> None:
     query = QueryConfig("2025-12-01", "2025-12-02", tile_id="33UWQ", tile_ids=("T33UWQ", "T33UWP"))
     assert tiles_of(query) == ("T33UWQ", "T33UWP")
 
 
-def test_hosts_come_from_the_configuration_then_the_environment():
+def test_hosts_come_from_the_configuration_then_the_environment() -> None:
     environ = {"S2PIPE_CATALOGUE_URL": "http://localhost:1/", "S2PIPE_IDENTITY_URL": "http://localhost:3"}
     hosts = resolve_endpoints(EndpointsConfig(catalogue="https://mirror:8443"), environ)
     assert (hosts.catalogue, hosts.identity) == ("https://mirror:8443", "http://localhost:3")
@@ -109,16 +109,17 @@ def test_hosts_come_from_the_configuration_then_the_environment():
     assert "hunter2" not in str(caught.value)
 
 
-def test_the_python_object_is_checked_as_a_file_is():
+def test_the_python_object_is_checked_as_a_file_is() -> None:
     config = PipelineConfig(
         query=QueryConfig("2025-12-01", "2025-12-02"), download=DownloadConfig(out_dir=Path("x"))
     )
     assert [fault.path for fault in rule_faults(config)] == ["query.tile_id"]
 
 
-def test_credentials_come_from_the_environment_and_netrc(tmp_path):
+def test_credentials_come_from_the_environment_and_netrc(tmp_path) -> None:
     found = from_environment("h", {"CDSE_USERNAME": "eve", "CDSE_PASSWORD": "pw", "CDSE_TOTP": "123456"})
-    assert found == Credentials("eve", "pw", "123456") and found.code() == "123456"
+    assert found == Credentials("eve", "pw", "123456")
+    assert found.code() == "123456"
     assert from_environment("h", {"CDSE_USERNAME": "eve"}) is None
     path = tmp_path / "netrc"
     path.write_text("machine h login eve password pw\ndefault login nobody password no\n")
@@ -130,7 +131,7 @@ def test_credentials_come_from_the_environment_and_netrc(tmp_path):
     assert from_netrc("h", {"NETRC": str(tmp_path / "absent")}) is None
 
 
-def test_a_keyring_is_used_when_there_is_one(tmp_path, monkeypatch):
+def test_a_keyring_is_used_when_there_is_one(tmp_path, monkeypatch) -> None:
     (tmp_path / "keyring").mkdir()
     (tmp_path / "keyring/__init__.py").write_text(
         "class C:\n    username, password = 'eve', 'pw'\n"
@@ -138,10 +139,11 @@ def test_a_keyring_is_used_when_there_is_one(tmp_path, monkeypatch):
     )
     (tmp_path / "keyring/errors.py").write_text("class KeyringError(Exception): pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert from_keyring("h", {}) == Credentials("eve", "pw") and from_keyring("x", {}) is None
+    assert from_keyring("h", {}) == Credentials("eve", "pw")
+    assert from_keyring("x", {}) is None
 
 
-def test_one_time_codes_are_made_from_the_secret():
+def test_one_time_codes_are_made_from_the_secret() -> None:
     # RFC 6238, appendix B: the SHA-1 secret "12345678901234567890" at 59 s and 1111111109 s, last six digits.
     made = Credentials("e", "p", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
     assert (made.code(59), made.code(1111111109), made.is_reusable) == ("287082", "081804", True)
@@ -150,7 +152,7 @@ def test_one_time_codes_are_made_from_the_secret():
         Credentials("e", "p", "not base 32!").code()
 
 
-def test_nothing_is_asked_until_it_is_needed_and_nothing_is_shown():
+def test_nothing_is_asked_until_it_is_needed_and_nothing_is_shown() -> None:
     calls = []
 
     def source(host):
@@ -158,10 +160,13 @@ def test_nothing_is_asked_until_it_is_needed_and_nothing_is_shown():
         return Credentials("eve", "hunter2")
 
     auth = Auth(lambda host: None, source)
-    assert calls == [] and "hunter2" not in repr(auth)
-    assert "hunter2" not in repr(auth.credentials("h")) and "eve" not in repr(auth.credentials("h"))
+    assert calls == []
+    assert "hunter2" not in repr(auth)
+    assert "hunter2" not in repr(auth.credentials("h"))
+    assert "eve" not in repr(auth.credentials("h"))
     assert calls == ["h"]
-    assert isinstance(prompt_auth(), Auth) and ask("h") is None  # no terminal here
+    assert isinstance(prompt_auth(), Auth)
+    assert ask("h") is None
     with pytest.raises(AuthError, match="CDSE_USERNAME"):
         Auth().credentials()
     assert repr(unattended_auth()) == "<Auth>"

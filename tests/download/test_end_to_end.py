@@ -41,7 +41,7 @@ def products(tmp_path_factory):
     return [stored(made.l1c), stored(made.l2a)]
 
 
-def test_download_then_statistics_then_apply(products, tmp_path):
+def test_download_then_statistics_then_apply(products, tmp_path) -> None:
     out = tmp_path / "out"
     with Service(products) as service:
         config = PipelineConfig(
@@ -83,7 +83,8 @@ def test_download_then_statistics_then_apply(products, tmp_path):
             )
         )
         assert (done.exit_code, len(done.done)) == (0, 1)
-    assert list(out.rglob("x.tif")) and list(out.rglob("y.tif"))
+    assert list(out.rglob("x.tif"))
+    assert list(out.rglob("y.tif"))
 
 
 def command(service: Service, *arguments: str, account: bool = True) -> subprocess.CompletedProcess[str]:
@@ -119,20 +120,24 @@ def config_file(tmp_path):
     return path
 
 
-def test_the_command_plans_without_a_login_then_needs_one_then_fetches(products, config_file):
+def test_the_command_plans_without_a_login_then_needs_one_then_fetches(products, config_file) -> None:
     with Service(products) as service:
         dry = command(service, "--config", str(config_file), "--dry-run", account=False)
         assert dry.returncode == 0 and "to fetch: 1 scene(s), 9 file(s)" in dry.stderr, dry.stderr
-        assert not service.requests("identity") and not service.requests("$value")
+        assert not service.requests("identity")
+        assert not service.requests("$value")
         refused = command(service, str(config_file), account=False)
-        assert refused.returncode == 2 and "CDSE_USERNAME" in refused.stderr
+        assert refused.returncode == 2
+        assert "CDSE_USERNAME" in refused.stderr
         done = command(service, str(config_file), "--json")
-        assert done.returncode == 0 and json.loads(done.stdout)["done"] == ["T33UWQ/2025-12-10T10:03:19Z"]
+        assert done.returncode == 0
+        assert json.loads(done.stdout)["done"] == ["T33UWQ/2025-12-10T10:03:19Z"]
         verified = command(service, str(config_file), "--verify", account=False)
-        assert verified.returncode == 0 and "verified 9 file(s): 0 damaged" in verified.stderr
+        assert verified.returncode == 0
+        assert "verified 9 file(s): 0 damaged" in verified.stderr
 
 
-def test_netrc_serves_the_login_and_nothing_else(products, config_file, tmp_path):
+def test_netrc_serves_the_login_and_nothing_else(products, config_file, tmp_path) -> None:
     with Service(products) as service:
         netrc = tmp_path / "netrc"
         service.tokens.password = "correcthorse"
@@ -147,19 +152,21 @@ def test_netrc_serves_the_login_and_nothing_else(products, config_file, tmp_path
         assert all((entry.authorization or "").startswith("Bearer ") for entry in service.requests("$value"))
 
 
-def test_a_password_in_a_configuration_is_refused_and_not_repeated(products, config_file):
+def test_a_password_in_a_configuration_is_refused_and_not_repeated(products, config_file) -> None:
     document = json.loads(config_file.read_text())
     document["download"]["download"]["password"] = "hunter2"
     document["download"]["download"]["endpoints"] = {"catalogue": "http://eve:hunter2@127.0.0.1"}
     config_file.write_text(json.dumps(document))
     with Service(products) as service:
         refused = command(service, str(config_file))
-        assert refused.returncode == 2 and "must not hold credentials" in refused.stderr
-        assert "hunter2" not in refused.stderr and service.log == []
+        assert refused.returncode == 2
+        assert "must not hold credentials" in refused.stderr
+        assert "hunter2" not in refused.stderr
+        assert service.log == []
 
 
 @pytest.mark.parametrize("name", ["download.json", "download.yaml"])
-def test_the_example_configurations_are_valid(name):
+def test_the_example_configurations_are_valid(name) -> None:
     from s2pipe.config.steps import STEPS, build_config, read_step_document
 
     path = ROOT / "configs" / name
@@ -171,7 +178,7 @@ SEED = ROOT.parent / "shared" / "seed-readme.md"
 
 
 @pytest.mark.skipif(not SEED.is_file(), reason=f"the seed document is not at {SEED}")
-def test_the_seeds_example_runs_as_it_stands(products, tmp_path):
+def test_the_seeds_example_runs_as_it_stands(products, tmp_path) -> None:
     text = SEED.read_text(encoding="utf-8")
     code = text.split("### Download\n```python\n")[1].split("```")[0]
     with Service([stored(product.root, footprint=SQUARE, cloud=20.0) for product in products]) as service:

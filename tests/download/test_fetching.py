@@ -43,7 +43,7 @@ def parts(root: Path) -> list[Path]:
     return sorted(root.rglob("*.part"))
 
 
-def test_a_scene_arrives_with_few_requests(service, auth, configure):
+def test_a_scene_arrives_with_few_requests(service, auth, configure) -> None:
     result = run_download(configure(), auth)
     assert (result.exit_code, len(result.done), len(result.pairs)) == (0, 1, 1)
     index = load_index(result.manifest_path)
@@ -57,21 +57,25 @@ def test_a_scene_arrives_with_few_requests(service, auth, configure):
         "l2a.scl_20m",
         "l2a.manifest",
     ]
-    assert index.scenes[0].l1c.product_id and index.query["tile_id"] == "33UWQ"
+    assert index.scenes[0].l1c.product_id
+    assert index.query["tile_id"] == "33UWQ"
     # Two requests fewer than allowed: manifest.safe is not fetched twice, and nothing is listed.
     assert len(service.requests("download/")) == 7
     assert (service.tokens.logins, service.tokens.refreshes) == (1, 0)
     assert parts(result.manifest_path.parents[2]) == []
 
 
-def test_a_second_run_fetches_nothing_and_a_wider_selection_only_what_is_new(service, auth, configure):
+def test_a_second_run_fetches_nothing_and_a_wider_selection_only_what_is_new(
+    service, auth, configure
+) -> None:
     from s2pipe.download.cfg import SelectionConfig
 
     run_download(configure(), auth)
     seen = len(service.requests("download/"))
     again = run_download(configure(), auth)
     assert (len(again.up_to_date), len(again.done)) == (1, 0)
-    assert len(service.requests("download/")) == seen and service.tokens.logins == 1
+    assert len(service.requests("download/")) == seen
+    assert service.tokens.logins == 1
     wider = SelectionConfig(l1c_bands=("B03",), l1c_detector_footprint=False, l2a_aot_20m=True)
     result = run_download(configure(selection=wider), auth)
     new = {entry.path.split("Nodes(")[-1] for entry in service.requests("download/")[seen:]}
@@ -81,21 +85,21 @@ def test_a_second_run_fetches_nothing_and_a_wider_selection_only_what_is_new(ser
 
 @pytest.mark.parametrize("cache", [True, False])
 @pytest.mark.parametrize("mode", ["auto", "manifest", "walk"])
-def test_files_are_found_out_in_each_way(service, auth, configure, mode, cache):
+def test_files_are_found_out_in_each_way(service, auth, configure, mode, cache) -> None:
     result = run_download(configure(nodes=mode, cache=cache), auth)
     assert result.exit_code == 0
     assert assert_right(load_index(result.manifest_path)) == 7
-    assert bool(service.requests("/Nodes")) and (mode == "walk") == any(
-        entry.path.endswith("/Nodes") for entry in service.requests("download/")
-    )
+    assert bool(service.requests("/Nodes"))
+    assert (mode == "walk") == any(entry.path.endswith("/Nodes") for entry in service.requests("download/"))
     if mode != "walk":
         assert len(service.requests("download/")) <= 7 + 2 * 2
 
 
-def test_a_damaged_manifest_is_replaced_by_walking(service, auth, configure):
+def test_a_damaged_manifest_is_replaced_by_walking(service, auth, configure) -> None:
     service.faults.add(Fault("body", f"Nodes({L1C})/Nodes(manifest.safe)", 1, body=b"<xfdu><cut"))
     result = run_download(configure(), auth)
-    assert result.exit_code == 0 and assert_right(load_index(result.manifest_path)) == 7
+    assert result.exit_code == 0
+    assert assert_right(load_index(result.manifest_path)) == 7
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_a_damaged_manifest_is_replaced_by_walking(service, auth, configure):
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status}-{fault.headers.get('Retry-After', '')}",
 )
-def test_one_file_survives(service, auth, configure, fault):
+def test_one_file_survives(service, auth, configure, fault) -> None:
     service.faults.add(fault)
     result = run_download(configure(read_timeout_s=2.0), auth)
     assert result.exit_code == 0, result.failed
@@ -133,14 +137,14 @@ def test_one_file_survives(service, auth, configure, fault):
     assert parts(result.manifest_path.parents[2]) == []
 
 
-def test_an_unfinished_file_is_resumed_where_it_ended(service, auth, configure):
+def test_an_unfinished_file_is_resumed_where_it_ended(service, auth, configure) -> None:
     service.faults.add(Fault("truncate", B02, 1, at=1000))
     run_download(configure(), auth)
     first, second = [entry for entry in service.requests(B02) if entry.method == "GET"]
     assert (first.range, first.sent, second.range, second.status) == (None, 1000, "bytes=1000-", 206)
 
 
-def test_without_ranges_it_starts_again(service, auth, configure):
+def test_without_ranges_it_starts_again(service, auth, configure) -> None:
     service.supports_ranges = False
     service.faults.add(Fault("truncate", B02, 1, at=1000))
     result = run_download(configure(), auth)
@@ -148,36 +152,40 @@ def test_without_ranges_it_starts_again(service, auth, configure):
     assert [entry.status for entry in service.requests(B02)] == [200, 200]
 
 
-def test_another_range_than_asked_for_is_not_used(service, auth, configure):
+def test_another_range_than_asked_for_is_not_used(service, auth, configure) -> None:
     service.faults.add(Fault("truncate", B02, 1, at=1000), Fault("wrong_range", B02, 1))
     result = run_download(configure(), auth)
-    assert result.exit_code == 0 and assert_right(load_index(result.manifest_path)) == 7
+    assert result.exit_code == 0
+    assert assert_right(load_index(result.manifest_path)) == 7
 
 
-def test_a_range_that_the_service_does_not_have_starts_the_file_again(service, auth, configure):
+def test_a_range_that_the_service_does_not_have_starts_the_file_again(service, auth, configure) -> None:
     service.faults.add(Fault("truncate", B02, 1, at=1000), Fault("status", B02, 1, status=416))
     result = run_download(configure(), auth)
     assert result.exit_code == 0
     assert [entry.range for entry in service.requests(B02)] == [None, "bytes=1000-", None]
 
 
-def test_a_wrong_checksum_is_fetched_once_more_then_put_aside_and_reported(service, auth, configure):
+def test_a_wrong_checksum_is_fetched_once_more_then_put_aside_and_reported(service, auth, configure) -> None:
     service.faults.add(Fault("corrupt", B02, None, at=2000))
     result = run_download(configure(), auth)
-    assert result.exit_code == 1 and "arrived twice with wrong content" in result.failed[0].error
+    assert result.exit_code == 1
+    assert "arrived twice with wrong content" in result.failed[0].error
     assert len(service.requests(B02)) == 2
     index = load_index(result.manifest_path)
-    assert assert_right(index) == 6 and not index.scenes[0].asset("l1c.band.B02").present
+    assert assert_right(index) == 6
+    assert not index.scenes[0].asset("l1c.band.B02").present
     (kept,) = (result.manifest_path.parent / "quarantine").rglob(B02)
     assert kept.stat().st_size == index.scenes[0].asset("l1c.band.B02").size
     service.faults.clear()
     seen = len(service.requests("download/"))
     again = run_download(configure(), auth)
-    assert again.exit_code == 0 and len(service.requests("download/")) == seen + 1
+    assert again.exit_code == 0
+    assert len(service.requests("download/")) == seen + 1
     assert assert_right(load_index(result.manifest_path)) == 7
 
 
-def test_one_failed_scene_leaves_the_others_complete(service, auth, configure, tmp_path):
+def test_one_failed_scene_leaves_the_others_complete(service, auth, configure, tmp_path) -> None:
     from s2pipe.testing import stored
 
     other = L1C.replace("20251210T1", "20251215T1")
@@ -191,43 +199,48 @@ def test_one_failed_scene_leaves_the_others_complete(service, auth, configure, t
     assert "given up after 4 attempt(s): the service failed (500)" in result.failed[0].error
     assert assert_right(load_index(result.manifest_path)) == 13
     document = json.loads(result.run_manifest_path.read_text())
-    assert document["status"] == "failed" and sorted(s["status"] for s in document["scenes"]) == [
+    assert document["status"] == "failed"
+    assert sorted(s["status"] for s in document["scenes"]) == [
         "done",
         "failed",
     ]
 
 
-def test_a_product_deleted_since_the_search_fails_its_scene(service, auth, configure):
+def test_a_product_deleted_since_the_search_fails_its_scene(service, auth, configure) -> None:
     service.products[next(key for key, p in service.products.items() if p.name == L1C)].root = None
     result = run_download(configure(), auth)
-    assert "deleted or replaced since the search" in result.failed[0].error and result.exit_code == 1
+    assert "deleted or replaced since the search" in result.failed[0].error
+    assert result.exit_code == 1
 
 
-def test_a_token_that_ends_again_and_again_is_renewed_by_one_worker(pair, configure, service, auth):
+def test_a_token_that_ends_again_and_again_is_renewed_by_one_worker(pair, configure, service, auth) -> None:
     service.tokens.life_s = 0.25
     service.rate, service.piece = 20_000, 512
     result = run_download(configure(), auth)
     assert result.exit_code == 0
-    assert service.tokens.logins == 1 and service.tokens.refreshes >= 1
+    assert service.tokens.logins == 1
+    assert service.tokens.refreshes >= 1
     used = {entry.authorization for entry in service.requests("$value")}
     assert len(used) <= 1 + service.tokens.refreshes
 
 
-def test_a_lost_session_is_opened_anew(service, auth, configure):
+def test_a_lost_session_is_opened_anew(service, auth, configure) -> None:
     run_download(configure(), auth)
     service.tokens.close_sessions()
     result = run_download(configure(overwrite=True), auth)
-    assert result.exit_code == 0 and service.tokens.logins == 2
+    assert result.exit_code == 0
+    assert service.tokens.logins == 2
 
 
-def test_a_wrong_password_is_tried_once_and_ends_the_run(service, configure):
+def test_a_wrong_password_is_tried_once_and_ends_the_run(service, configure) -> None:
     with pytest.raises(AuthError, match="refused user name or password") as caught:
         run_download(configure(), password_auth(service.tokens.username, "battery staple"))
     assert "battery" not in str(caught.value)
-    assert len(service.requests("token")) == 1 and not service.requests("$value")
+    assert len(service.requests("token")) == 1
+    assert not service.requests("$value")
 
 
-def test_a_second_factor_is_needed_and_sent(service, configure):
+def test_a_second_factor_is_needed_and_sent(service, configure) -> None:
     service.tokens.totp = "123456"
     with pytest.raises(AuthError, match="CDSE_TOTP"):
         run_download(configure(), password_auth(service.tokens.username, service.tokens.password))
@@ -237,7 +250,7 @@ def test_a_second_factor_is_needed_and_sent(service, configure):
     assert result.exit_code == 0
 
 
-def test_a_wrong_audience_ends_the_run_at_once(service, auth, configure):
+def test_a_wrong_audience_ends_the_run_at_once(service, auth, configure) -> None:
     body = b'{"code":"DAT-ZIP-609","message":"Token audience not allowed"}'
     service.faults.add(Fault("status", B02, None, status=401, body=body))
     with pytest.raises(AuthError, match="DAT-ZIP-609"):
@@ -247,15 +260,16 @@ def test_a_wrong_audience_ends_the_run_at_once(service, auth, configure):
     assert_right(index)
 
 
-def test_no_more_than_four_connections_at_a_time(service, auth, configure):
+def test_no_more_than_four_connections_at_a_time(service, auth, configure) -> None:
     from s2pipe.download.cfg import SelectionConfig
 
     service.rate, service.piece = 200_000, 1024
     result = run_download(configure(selection=SelectionConfig()), auth)
-    assert result.exit_code == 0 and 3 <= service.most_at_once <= 4
+    assert result.exit_code == 0
+    assert 3 <= service.most_at_once <= 4
 
 
-def test_a_full_disk_is_a_clear_error_and_keeps_what_is_there(service, auth, configure, tmp_path):
+def test_a_full_disk_is_a_clear_error_and_keeps_what_is_there(service, auth, configure, tmp_path) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
     planned = run_download(configure(dry_run=True), auth)
@@ -285,10 +299,11 @@ def test_a_full_disk_is_a_clear_error_and_keeps_what_is_there(service, auth, con
     assert_right(load_index(planned.manifest_path))
     task.part.unlink()
     result = run_download(configure(), auth)
-    assert result.exit_code == 0 and assert_right(load_index(result.manifest_path)) == 7
+    assert result.exit_code == 0
+    assert assert_right(load_index(result.manifest_path)) == 7
 
 
-def test_two_runs_at_once_share_the_work(service, auth, configure):
+def test_two_runs_at_once_share_the_work(service, auth, configure) -> None:
     service.rate, service.piece = 100_000, 1024
     results = []
     threads = [
@@ -305,7 +320,7 @@ def test_two_runs_at_once_share_the_work(service, auth, configure):
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA3-256"])
-def test_checksums_of_every_age_are_checked(service, auth, configure, tmp_path, algorithm):
+def test_checksums_of_every_age_are_checked(service, auth, configure, tmp_path, algorithm) -> None:
     root = make_safe(tmp_path / "held", L1C, algorithm=algorithm)
     assert root.exists()
     result = run_download(configure(), auth)
@@ -316,30 +331,33 @@ def test_checksums_of_every_age_are_checked(service, auth, configure, tmp_path, 
     )
 
 
-def test_verify_finds_sets_aside_and_replaces_a_damaged_file(service, auth, configure):
+def test_verify_finds_sets_aside_and_replaces_a_damaged_file(service, auth, configure) -> None:
     result = run_download(configure(), auth)
     root = result.manifest_path.parents[2]
     good = (root / PLACE / B02).read_bytes()
     (root / PLACE / B02).write_bytes(good[:-1] + b"?")
     assert run_download(configure(), auth).exit_code == 0  # size and index agree: nothing is noticed
     dry = run_download(configure(verify=True, dry_run=True), auth)
-    assert dry.exit_code == 1 and dry.damaged == [f"{PLACE}/{B02}"]
+    assert dry.exit_code == 1
+    assert dry.damaged == [f"{PLACE}/{B02}"]
     assert (root / PLACE / B02).exists()
     seen = len(service.requests("download/"))
     fixed = run_download(configure(verify=True), auth)
-    assert fixed.exit_code == 0 and len(service.requests("download/")) == seen + 1
+    assert fixed.exit_code == 0
+    assert len(service.requests("download/")) == seen + 1
     assert (root / PLACE / B02).read_bytes() == good
     assert list((root / "meta/step1/quarantine").rglob(B02))
 
 
-def test_a_file_that_vanished_is_fetched_again(service, auth, configure):
+def test_a_file_that_vanished_is_fetched_again(service, auth, configure) -> None:
     result = run_download(configure(), auth)
     path = result.manifest_path.parents[2] / PLACE / B02
     path.unlink()
-    assert len(run_download(configure(), auth).done) == 1 and path.exists()
+    assert len(run_download(configure(), auth).done) == 1
+    assert path.exists()
 
 
-def test_a_size_that_no_disk_holds_stops_before_anything_is_fetched(service, auth, configure):
+def test_a_size_that_no_disk_holds_stops_before_anything_is_fetched(service, auth, configure) -> None:
     held = next(p for p in service.products.values() if p.name == L1C)
     text = (held.root / "manifest.safe").read_bytes()
     held.overrides["manifest.safe"] = text.replace(b'size="4108"', b'size="900000000000"')
@@ -348,7 +366,7 @@ def test_a_size_that_no_disk_holds_stops_before_anything_is_fetched(service, aut
     assert not service.requests(B02)
 
 
-def test_newer_products_replace_older_ones(service, auth, configure, tmp_path):
+def test_newer_products_replace_older_ones(service, auth, configure, tmp_path) -> None:
     from s2pipe.testing import stored
 
     run_download(configure(), auth)
@@ -358,11 +376,12 @@ def test_newer_products_replace_older_ones(service, auth, configure, tmp_path):
     assert load_index(dry.manifest_path).scenes[0].l1c.product_name == L1C  # a dry run forgets no files
     result = run_download(configure(), auth)
     (scene,) = load_index(result.manifest_path).scenes
-    assert scene.l1c.product_name == newer and assert_right(load_index(result.manifest_path)) == 7
+    assert scene.l1c.product_name == newer
+    assert assert_right(load_index(result.manifest_path)) == 7
     assert (L1C, f"is superseded by {newer}") in result.passed_over
 
 
-def test_the_service_tells_wrong_passwords(service: Service):
+def test_the_service_tells_wrong_passwords(service: Service) -> None:
     import requests
 
     url = service.url("identity") + "/auth/realms/CDSE/protocol/openid-connect/token"
@@ -372,7 +391,7 @@ def test_the_service_tells_wrong_passwords(service: Service):
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_grant")
 
 
-def test_every_role_can_be_selected(service, auth, configure):
+def test_every_role_can_be_selected(service, auth, configure) -> None:
     from s2pipe.download.cfg import SelectionConfig
     from s2pipe.sentinel2.bands import BAND_NAMES
 
@@ -387,21 +406,23 @@ def test_every_role_can_be_selected(service, auth, configure):
     )
     result = run_download(configure(selection=everything), auth)
     roles = {asset.role for asset in result.scenes[0].assets}
-    assert result.exit_code == 0 and len(roles) == 3 * len(BAND_NAMES) + 4 + 11
+    assert result.exit_code == 0
+    assert len(roles) == 3 * len(BAND_NAMES) + 4 + 11
     all_rasters = SelectionConfig(l2a_bands=("B01_60m",))
     failed = run_download(configure(selection=all_rasters), auth)
     assert "has no file for l2a.band.B01_60m" in failed.failed[0].error
 
 
-def test_l1c_alone_asks_for_no_l2a(service, auth, configure):
+def test_l1c_alone_asks_for_no_l2a(service, auth, configure) -> None:
     from s2pipe.download.cfg import SelectionConfig
 
     result = run_download(configure(selection=SelectionConfig(l1c_bands=("B02",), l2a=False)), auth)
-    assert result.exit_code == 0 and result.scenes[0].l2a is None
+    assert result.exit_code == 0
+    assert result.scenes[0].l2a is None
     assert not any("S2MSI2A" in entry.path for entry in service.requests("catalogue"))
 
 
-def test_an_interrupted_run_says_so_and_keeps_what_it_has(service, auth, configure):
+def test_an_interrupted_run_says_so_and_keeps_what_it_has(service, auth, configure) -> None:
     import os
     import signal
     import time
@@ -430,7 +451,7 @@ def test_an_interrupted_run_says_so_and_keeps_what_it_has(service, auth, configu
     assert run_download(configure(), auth).exit_code == 0
 
 
-def test_a_directory_that_cannot_be_written_is_a_clear_error(service, auth, configure, tmp_path):
+def test_a_directory_that_cannot_be_written_is_a_clear_error(service, auth, configure, tmp_path) -> None:
     from s2pipe.errors import S2PipeError
 
     (tmp_path / "file").write_text("in the way")
@@ -438,11 +459,13 @@ def test_a_directory_that_cannot_be_written_is_a_clear_error(service, auth, conf
         run_download(configure(out_dir=tmp_path / "file"), auth)
 
 
-def test_a_dry_run_without_listings_knows_the_size_of_the_whole_product(service, auth, configure):
+def test_a_dry_run_without_listings_knows_the_size_of_the_whole_product(service, auth, configure) -> None:
     service.faults.add(Fault("status", "/Nodes", None, status=403))
     result = run_download(configure(dry_run=True, nodes="walk"), auth)
-    assert result.totals["bytes_are_upper_bound"] and result.up_to_date == []
+    assert result.totals["bytes_are_upper_bound"]
+    assert result.up_to_date == []
     assert result.totals["bytes_to_fetch"] == sum(p.row["ContentLength"] for p in service.products.values())
     document = json.loads(result.run_manifest_path.read_text())
     assert (document["status"], document["scenes"][0]["status"]) == ("planned", "planned")
-    assert not service.requests("identity/") and not service.requests("$value")
+    assert not service.requests("identity/")
+    assert not service.requests("$value")

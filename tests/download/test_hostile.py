@@ -39,7 +39,7 @@ def stranger():
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_to_another_host_is_refused(service, stranger, auth, configure, status):
+def test_a_redirect_to_another_host_is_refused(service, stranger, auth, configure, status) -> None:
     service.faults.add(
         Fault("redirect", B02, None, status=status, location=f"{stranger.url('download')}/steal")
     )
@@ -51,15 +51,16 @@ def test_a_redirect_to_another_host_is_refused(service, stranger, auth, configur
 @pytest.mark.parametrize(
     "location", ["http://user@127.0.0.1/", "file:///etc/passwd", "", "http://[", "//other.invalid/x"]
 )
-def test_a_redirect_to_nowhere_is_a_clear_error(service, auth, configure, location):
+def test_a_redirect_to_nowhere_is_a_clear_error(service, auth, configure, location) -> None:
     service.faults.add(Fault("redirect", B02, None, location=location))
     result = run_download(configure(), auth)
-    assert result.exit_code == 1 and result.failed[0].error
+    assert result.exit_code == 1
+    assert result.failed[0].error
 
 
 def test_a_redirect_within_the_service_is_followed_and_the_token_stays_with_its_host(
     service, auth, configure
-):
+) -> None:
     there = next(p for p in service.products.values() if p.name == L1C)
     path = f"/odata/v1/Products({there.id})/Nodes({L1C})/Nodes(MTD_MSIL1C.xml)/$value"
     service.faults.add(
@@ -72,7 +73,7 @@ def test_a_redirect_within_the_service_is_followed_and_the_token_stays_with_its_
     assert len(service.requests("MTD_MSIL1C.xml")) == 3
 
 
-def test_a_next_page_on_another_host_is_refused(service, stranger, auth, configure):
+def test_a_next_page_on_another_host_is_refused(service, stranger, auth, configure) -> None:
     page = {
         "value": [],
         "@odata.count": 7,
@@ -84,7 +85,7 @@ def test_a_next_page_on_another_host_is_refused(service, stranger, auth, configu
     assert stranger.log == []
 
 
-def test_the_login_is_sent_to_no_other_host(service, stranger, auth, configure):
+def test_the_login_is_sent_to_no_other_host(service, stranger, auth, configure) -> None:
     service.faults.add(Fault("redirect", "identity/", None, status=307, location=stranger.url("identity")))
     with pytest.raises(UntrustedServerError, match="redirects"):
         run_download(configure(), auth)
@@ -103,30 +104,33 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
-def test_a_hostile_name_in_a_manifest_is_refused(service, auth, configure, tmp_path, name):
+def test_a_hostile_name_in_a_manifest_is_refused(service, auth, configure, tmp_path, name) -> None:
     held = next(p for p in service.products.values() if p.name == L1C)
     held.overrides["manifest.safe"] = manifest_of({name: b"x"})
     result = run_download(configure(), auth)
-    assert len(result.failed) == 1 and not service.requests("evil")
-    assert outside(tmp_path) == [] and not Path("/tmp/evil.jp2").exists()
+    assert len(result.failed) == 1
+    assert not service.requests("evil")
+    assert outside(tmp_path) == []
+    assert not Path("/tmp/evil.jp2").exists()
 
 
 @pytest.mark.parametrize(
     "name", ["../../x", "/etc/x", "a\0b", "x" * 300, "..", ".", "", "a\\..\\b", "GRANULE/../.."]
 )
-def test_a_hostile_name_in_a_listing_is_refused(service, auth, configure, tmp_path, name):
+def test_a_hostile_name_in_a_listing_is_refused(service, auth, configure, tmp_path, name) -> None:
     listing = {"result": [{"Name": name, "ContentLength": 0, "ChildrenNumber": 3}]}
     service.faults.add(Fault("body", "/Nodes", None, body=json.dumps(listing).encode()))
     service.faults.add()
     result = run_download(configure(nodes="walk"), auth)
-    assert len(result.failed) == 1 and outside(tmp_path) == []
+    assert len(result.failed) == 1
+    assert outside(tmp_path) == []
 
 
 @pytest.mark.parametrize("field", ["Id", "Name"])
 @pytest.mark.parametrize(
     "value", ["../../x", "/etc/passwd", "a\0b", "x" * 4000, "", 7, None, "S2A_MSIL1C_x/../../y.SAFE"]
 )
-def test_a_hostile_product_is_refused(service, auth, configure, tmp_path, field, value):
+def test_a_hostile_product_is_refused(service, auth, configure, tmp_path, field, value) -> None:
     row = dict(next(p for p in service.products.values() if p.name == L1C).row)
     row[field] = value
     page = {"value": [row], "@odata.count": 1}
@@ -137,7 +141,8 @@ def test_a_hostile_product_is_refused(service, auth, configure, tmp_path, field,
         pass
     else:
         assert result.pairs == []
-    assert outside(tmp_path) == [] and not service.requests("download/")
+    assert outside(tmp_path) == []
+    assert not service.requests("download/")
 
 
 BODIES = {
@@ -154,14 +159,14 @@ BODIES = {
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
-def test_nonsense_from_the_catalogue_is_a_clear_error(service, auth, configure, body):
+def test_nonsense_from_the_catalogue_is_a_clear_error(service, auth, configure, body) -> None:
     service.faults.add(Fault("body", SEARCH, None, body=body))
     with pytest.raises(ServiceError, match=r"search for L1C of T33UWQ"):
         run_download(configure(), auth)
     assert not (configure().download.out_dir / "raw").exists()
 
 
-def test_a_gzip_bomb_is_refused_unread(service, auth, configure):
+def test_a_gzip_bomb_is_refused_unread(service, auth, configure) -> None:
     bomb = gzip.compress(b"0" * (300 << 20), 9)
     service.faults.add(Fault("gzip", SEARCH, None, body=bomb))
     tracemalloc.start()
@@ -178,7 +183,7 @@ def test_a_gzip_bomb_is_refused_unread(service, auth, configure):
 
 
 @pytest.mark.parametrize("place", [SEARCH, MANIFEST, B02])
-def test_an_endless_body_ends(service, auth, configure, place):
+def test_an_endless_body_ends(service, auth, configure, place) -> None:
     service.faults.add(Fault("endless", place, None))
     try:
         result = run_download(configure(nodes="manifest"), auth)
@@ -189,7 +194,7 @@ def test_an_endless_body_ends(service, auth, configure, place):
     assert sum(entry.sent for entry in service.requests(place)) < 200 << 20
 
 
-def test_an_absurd_length_is_refused(service, auth, configure):
+def test_an_absurd_length_is_refused(service, auth, configure) -> None:
     service.faults.add(Fault("body", B02, None, headers={"Content-Length": "9" * 30}))
     result = run_download(configure(), auth)
     assert "the service announces" in result.failed[0].error
@@ -206,14 +211,14 @@ ENTITIES = (
 )
 
 
-def test_xml_with_entities_is_refused(service, auth, configure):
+def test_xml_with_entities_is_refused(service, auth, configure) -> None:
     held = next(p for p in service.products.values() if p.name == L1C)
     held.overrides["manifest.safe"] = ENTITIES
     result = run_download(configure(nodes="manifest"), auth)
     assert "document types and entities are refused" in result.failed[0].error
 
 
-def test_nothing_secret_is_ever_written_or_said(service, configure, tmp_path, caplog):
+def test_nothing_secret_is_ever_written_or_said(service, configure, tmp_path, caplog) -> None:
     caplog.set_level(10)
     auth = password_auth(service.tokens.username, service.tokens.password)
     said = [repr(auth), repr(auth.credentials())]

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +17,9 @@ from s2pipe.runtime.files import hash_file
 from s2pipe.testing import Fault, Service, stored
 from s2pipe.testing.fake import L1C, L2A, make_safe
 from tests.paths import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CHUNK = 16 << 10
 _RANGE = re.compile(r"bytes=(\d+)-")
@@ -90,12 +93,14 @@ def assert_true(path: Path) -> None:
 def check(out: Path, service: Service, kills: int) -> None:
     index = load_index(out / "meta/step1/index.json")
     (scene,) = index.scenes
-    assert len(scene.assets) == 13 and all(asset.present for asset in scene.assets)
+    assert len(scene.assets) == 13
+    assert all(asset.present for asset in scene.assets)
     listed = set()
     for asset in scene.assets:
         path = index.resolve(asset)
         listed.add(path)
-        assert asset.checksum and hash_file(path, asset.checksum.algorithm) == asset.checksum.value
+        assert asset.checksum
+        assert hash_file(path, asset.checksum.algorithm) == asset.checksum.value
     assert {path for path in (out / "raw").rglob("*") if path.is_file()} == listed
     # What was on disk when a run was killed is not asked for again: ranges begin where the last one ended, less what
     # was on its way (the pieces of four connections and the buffers of their sockets).
@@ -111,11 +116,11 @@ def check(out: Path, service: Service, kills: int) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_five_kills(tmp_path):
+def test_five_kills(tmp_path) -> None:
     kill_again_and_again(tmp_path, 5, 300_000, 150_000)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_twenty_kills(tmp_path):
+def test_twenty_kills(tmp_path) -> None:
     kill_again_and_again(tmp_path, 20, 3_000_000, 1_000_000)

@@ -49,7 +49,7 @@ def find(service: Service, search: Search, page: int = 20) -> list[str]:
     return [str(hit.name) for hit in Catalogue(get_json, service.url("catalogue"), page).search(search)]
 
 
-def test_all_pages_are_read_and_filters_hold():
+def test_all_pages_are_read_and_filters_hold() -> None:
     wanted = [product_name(day, minute=minute) for day in range(1, 31) for minute in (3, 13)]
     others = [
         product_name(3, "L2A"),
@@ -64,7 +64,7 @@ def test_all_pages_are_read_and_filters_hold():
         assert find(service, Search("L2A", *DECEMBER, "T33UWQ")) == [product_name(3, "L2A")]
 
 
-def test_every_satellite_and_baseline_parses_and_an_unknown_name_is_skipped_aloud(caplog):
+def test_every_satellite_and_baseline_parses_and_an_unknown_name_is_skipped_aloud(caplog) -> None:
     names = [
         product_name(3, satellite=f"S2{letter}", baseline=b, hour=h)
         for h, (letter, b) in enumerate(
@@ -79,7 +79,7 @@ def test_every_satellite_and_baseline_parses_and_an_unknown_name_is_skipped_alou
     assert "S2A_OPER_PRD" in caplog.text
 
 
-def test_a_list_beyond_the_limit_is_asked_for_in_parts():
+def test_a_list_beyond_the_limit_is_asked_for_in_parts() -> None:
     start = datetime(2025, 12, 1, tzinfo=UTC)
     names = [
         f"S2A_MSIL1C_{start + timedelta(minutes=7 * n):%Y%m%dT%H%M%S}_N0511_R122_T33UWQ_20251220T120000.SAFE"
@@ -90,7 +90,7 @@ def test_a_list_beyond_the_limit_is_asked_for_in_parts():
         assert find(service, Search("L1C", *DECEMBER, "T33UWQ"), page=20) == names
 
 
-def test_a_count_that_is_never_reached_is_an_error():
+def test_a_count_that_is_never_reached_is_an_error() -> None:
     row = catalogue_only(product_name(3)).row
     with Service() as service:
         body = json.dumps({"value": [row], "@odata.count": 2}).encode()
@@ -99,7 +99,7 @@ def test_a_count_that_is_never_reached_is_an_error():
             find(service, Search("L1C", *DECEMBER, "T33UWQ"))
 
 
-def test_clouds_are_filtered_on_l1c_and_pairs_survive_other_l2a_estimates(service, auth, configure):
+def test_clouds_are_filtered_on_l1c_and_pairs_survive_other_l2a_estimates(service, auth, configure) -> None:
     l1c, l2a = sorted(service.products.values(), key=lambda product: product.name)
     for product, clouds in ((l1c, 30.0), (l2a, 99.0)):
         next(a for a in product.row["Attributes"] if a["Name"] == "cloudCover")["Value"] = clouds
@@ -109,7 +109,7 @@ def test_clouds_are_filtered_on_l1c_and_pairs_survive_other_l2a_estimates(servic
     assert run_download(configure(query={"cloud_min": 31.0}, dry_run=True), auth).pairs == []
 
 
-def test_an_old_version_within_the_cloud_range_does_not_win_over_the_newest(service, auth, configure):
+def test_an_old_version_within_the_cloud_range_does_not_win_over_the_newest(service, auth, configure) -> None:
     service.products.clear()
     service.add(
         catalogue_only(product_name(3, baseline="0509"), cloud=30.0),
@@ -117,10 +117,11 @@ def test_an_old_version_within_the_cloud_range_does_not_win_over_the_newest(serv
         catalogue_only(product_name(3, "L2A")),
     )
     result = run_download(configure(query={"cloud_max": 40.0}, dry_run=True), auth)
-    assert result.pairs == [] and any("50.00 % clouds" in reason for _, reason in result.passed_over)
+    assert result.pairs == []
+    assert any("50.00 % clouds" in reason for _, reason in result.passed_over)
 
 
-def test_tiles_and_areas(service, auth, configure, tmp_path):
+def test_tiles_and_areas(service, auth, configure, tmp_path) -> None:
     service.add(
         catalogue_only(product_name(3, tile="33UWP")), catalogue_only(product_name(3, "L2A", tile="33UWP"))
     )
@@ -136,7 +137,8 @@ def test_tiles_and_areas(service, auth, configure, tmp_path):
         found = run_download(configure(query={"tile_id": None, "geometry": geometry}, dry_run=True), auth)
         assert [scene.key.tile_id for scene in found.pairs] == ["T33UWQ"]
     nothing = run_download(configure(query={"tile_id": None, "geometry": "POINT (3 3)"}, dry_run=True), auth)
-    assert nothing.pairs == [] and nothing.exit_code == 0
+    assert nothing.pairs == []
+    assert nothing.exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_tiles_and_areas(service, auth, configure, tmp_path):
         "POLYGON((1 2,3 4,5 6)",
     ],
 )
-def test_a_bad_area_is_refused(text):
+def test_a_bad_area_is_refused(text) -> None:
     with pytest.raises(ConfigError, match=r"download\.query\.geometry"):
         query_areas(text)
 
@@ -165,7 +167,7 @@ def chosen(products, *, with_l2a=True, **query):
         return choose(hits(service, "L1C"), hits(service, "L2A"), QueryConfig(**asked), with_l2a=with_l2a)
 
 
-def test_the_newest_baseline_then_the_newest_time_stamp_wins():
+def test_the_newest_baseline_then_the_newest_time_stamp_wins() -> None:
     names = [
         product_name(3, baseline="0510", made="20260101T000000"),
         product_name(3, baseline="0511", made="20251204T000000"),
@@ -181,20 +183,22 @@ def test_the_newest_baseline_then_the_newest_time_stamp_wins():
     assert all(item.reason for item in choice.rejected)
 
 
-def test_an_l1c_product_without_a_twin_is_passed_over_unless_l2a_is_not_wanted():
+def test_an_l1c_product_without_a_twin_is_passed_over_unless_l2a_is_not_wanted() -> None:
     products = [
         catalogue_only(product_name(3)),
         catalogue_only(product_name(4)),
         catalogue_only(product_name(4, "L2A")),
     ]
     choice = chosen(products)
-    assert len(choice.pairs) == 1 and choice.rejected[0].is_notable
+    assert len(choice.pairs) == 1
+    assert choice.rejected[0].is_notable
     assert len(chosen(products, with_l2a=False).pairs) == 2
 
 
-def test_offline_products_are_reported():
+def test_offline_products_are_reported() -> None:
     choice = chosen([catalogue_only(product_name(3), online=False), catalogue_only(product_name(3, "L2A"))])
-    assert choice.pairs == () and "offline" in choice.rejected[0].reason
+    assert choice.pairs == ()
+    assert "offline" in choice.rejected[0].reason
 
 
 def square(west: float, east: float) -> dict:
@@ -202,7 +206,7 @@ def square(west: float, east: float) -> dict:
     return {"type": "Polygon", "coordinates": [ring]}
 
 
-def test_halves_of_one_acquisition_are_told_and_matched():
+def test_halves_of_one_acquisition_are_told_and_matched() -> None:
     def half(level: str, made: str, strip: str, footprint: dict):
         name = product_name(3, level, made=made)
         return catalogue_only(
@@ -223,10 +227,11 @@ def test_halves_of_one_acquisition_are_told_and_matched():
     # A reprocessed product has another datastrip as well, but covers the same ground: it is a newer version.
     again = [half("L1C", "20251203T100000", *west), half("L1C", "20251203T110000", east[0], west[1])]
     choice = chosen(again, with_l2a=False)
-    assert len(choice.pairs) == 1 and "is superseded" in choice.rejected[0].reason
+    assert len(choice.pairs) == 1
+    assert "is superseded" in choice.rejected[0].reason
 
 
-def test_coverage_of_full_part_and_unknown():
+def test_coverage_of_full_part_and_unknown() -> None:
     corners = [[15.0, 48.6453], [16.4904, 48.6392], [16.4646, 47.6518], [15.0, 47.6577], [15.0, 48.6453]]
     full = {"type": "Polygon", "coordinates": [corners]}
     assert coverage_ratio(full, "T33UWP") == 1.0
@@ -241,21 +246,21 @@ def test_coverage_of_full_part_and_unknown():
         "coordinates": [[[179.5, 10.0], [-179.5, 10.0], [-179.5, 9.0], [179.5, 9.0], [179.5, 10.0]]],
     }
     assert 0.95 < coverage_ratio(across, "T01PAM") <= 1.0
-    assert (
-        overlap_ratio(square(0, 1), square(2, 3)) == 0.0 and overlap_ratio(square(0, 1), square(0, 1)) == 1.0
-    )
+    assert overlap_ratio(square(0, 1), square(2, 3)) == 0.0
+    assert overlap_ratio(square(0, 1), square(0, 1)) == 1.0
 
 
-def test_coverage_filters(service, auth, configure):
+def test_coverage_filters(service, auth, configure) -> None:
     assert len(run_download(configure(query={"min_coverage_ratio": 0.9}, dry_run=True), auth).pairs) == 1
     for product in service.products.values():
         product.row["GeoFootprint"] = square(15.0, 15.3)
     result = run_download(configure(query={"min_coverage_ratio": 0.9}, dry_run=True), auth)
-    assert result.pairs == [] and "of the tile, less than 0.9" in result.passed_over[0][1]
+    assert result.pairs == []
+    assert "of the tile, less than 0.9" in result.passed_over[0][1]
 
 
 @needs_data
-def test_real_rows_are_understood():
+def test_real_rows_are_understood() -> None:
     document = json.loads((DATA / "odata_products_search.json").read_text())
     with Service() as service:
         document.pop("@odata.nextLink")
@@ -264,23 +269,24 @@ def test_real_rows_are_understood():
     assert len(found) == len(document["value"]) == 2
     first = next(hit for hit in found if hit.name.tile_id == "T54PXA")
     assert (first.size, first.online, first.strip_start) == (224105657, True, "20200808T010314")
-    assert round(first.cloud_cover, 2) == 95.14 and 0.3 < first.coverage < 0.7
+    assert round(first.cloud_cover, 2) == 95.14
+    assert 0.3 < first.coverage < 0.7
 
 
 @needs_data
 @pytest.mark.parametrize(
     "file", ["odata_paged_response_1.json", "odata_paged_response_2.json", "odata_products_search.json"]
 )
-def test_the_services_rows_have_the_real_shape(file):
+def test_the_services_rows_have_the_real_shape(file) -> None:
     real = json.loads((DATA / file).read_text())["value"][0]
     ours = catalogue_only(product_name(3), footprint=SQUARE).row
     assert set(real) <= set(ours) | {"Assets"}
-    assert {key for key in ours if key not in ("Assets",)} <= set(real)
+    assert {key for key in ours if key != "Assets"} <= set(real)
     assert set(ours["Attributes"][0]) == set(real["Attributes"][0])
 
 
 @needs_data
-def test_the_services_next_page_has_the_real_form():
+def test_the_services_next_page_has_the_real_form() -> None:
     real = json.loads((DATA / "odata_paged_response_1.json").read_text())["@odata.nextLink"]
     query = (
         real.split("?", 1)[1]
@@ -291,7 +297,8 @@ def test_the_services_next_page_has_the_real_form():
     names = [product_name(day, minute=minute) for day in (6, 7, 8) for minute in range(0, 40, 2)]
     with Service([catalogue_only(name) for name in names]) as service:
         page = get_json(f"{service.url('catalogue')}/odata/v1/Products?{query}", "")
-        assert page["@odata.count"] == 60 and len(page["value"]) == 10
+        assert page["@odata.count"] == 60
+        assert len(page["value"]) == 10
         ours = page["@odata.nextLink"].split("?", 1)[1]
     assert ours == query.replace("%24skip=10", "%24skip=20")
 
@@ -309,7 +316,7 @@ QUERIES = {
 
 
 @pytest.mark.parametrize(("text", "status"), QUERIES.items())
-def test_the_service_answers_as_the_real_one(text, status):
+def test_the_service_answers_as_the_real_one(text, status) -> None:
     with Service([catalogue_only(product_name(3))]) as service:
         url = f"{service.url('catalogue')}/odata/v1/Products"
         answer = requests.get(url, params={"$filter": text}, timeout=5)

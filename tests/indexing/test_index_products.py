@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +17,9 @@ from s2pipe.indexing.links import conflict, link
 from s2pipe.indexing.run import index_products, verify_index
 from s2pipe.sentinel2.safe import ProductName
 from tests.paths import SHARED_DATA
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DATA = SHARED_DATA
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real products are not in {DATA}")
@@ -78,7 +81,7 @@ def tree(root: Path) -> list[str]:
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*")) if root.exists() else []
 
 
-def test_a_pair_becomes_one_scene_of_links(tmp_path):
+def test_a_pair_becomes_one_scene_of_links(tmp_path) -> None:
     l1c, l2a = make_product(tmp_path, L1C), make_product(tmp_path, L2A)
     result = index_products([l1c, l2a], tmp_path / "out", verify=True)
     assert (result.changed, result.warnings, result.passed_over, result.verified_files) == (True, (), (), 10)
@@ -111,12 +114,13 @@ def test_a_pair_becomes_one_scene_of_links(tmp_path):
     assert (b02.path, scene.files_l1c.root_dir) == (f"{place}/T33UWQ_20251210T100319_B02.jp2", place)
     assert (b02.planned, b02.present, b02.checksum.algorithm) == (False, True, "SHA3-256")
     link = result.index.resolve(b02)
-    assert link.is_symlink() and os.readlink(link) == str((l1c / b02.product_path).resolve())
+    assert link.is_symlink()
+    assert os.readlink(link) == str((l1c / b02.product_path).resolve())
     assert link.stat().st_size == b02.size
     assert verify_index(result.index) == 10
 
 
-def test_indexing_again_changes_nothing(tmp_path):
+def test_indexing_again_changes_nothing(tmp_path) -> None:
     make_product(tmp_path / "products", L1C)
     first = index_products([tmp_path / "products"], tmp_path / "out")
     before = first.index_path.read_bytes(), first.index_path.stat().st_mtime_ns, tree(tmp_path / "out")
@@ -129,17 +133,19 @@ def test_indexing_again_changes_nothing(tmp_path):
     ) == before
 
 
-def test_an_index_is_extended(tmp_path):
+def test_an_index_is_extended(tmp_path) -> None:
     index_products([make_product(tmp_path, L1C)], tmp_path / "out")
     other = L1C.replace("T33UWQ", "T33UXQ")
     result = index_products([make_product(tmp_path, L2A), make_product(tmp_path, other)], tmp_path / "out")
     first, second = result.index.scenes
     assert (first.key.tile_id, second.key.tile_id) == ("T33UWQ", "T33UXQ")
-    assert first.l1c is not None and first.l2a is not None and second.l2a is None
+    assert first.l1c is not None
+    assert first.l2a is not None
+    assert second.l2a is None
 
 
 @pytest.mark.parametrize("prefix", [None, ""])
-def test_a_zip_is_linked_whole(tmp_path, prefix):
+def test_a_zip_is_linked_whole(tmp_path, prefix) -> None:
     product = make_product(tmp_path, L1C)
     archive = zip_product(product, tmp_path / "download.zip", prefix=prefix)
     result = index_products([archive], tmp_path / "out", verify=True)
@@ -154,7 +160,7 @@ def test_a_zip_is_linked_whole(tmp_path, prefix):
     assert verify_index(result.index) == 6
 
 
-def test_absent_files_are_planned(tmp_path):
+def test_absent_files_are_planned(tmp_path) -> None:
     product = make_product(tmp_path, L1C)
     (image,) = product.rglob("T*_B02.jp2")
     image.unlink()
@@ -165,7 +171,7 @@ def test_absent_files_are_planned(tmp_path):
     assert re.search(r"1 file\(s\) of manifest.safe are absent: l1c.band.B02", result.warnings[0])
 
 
-def test_a_product_without_manifest_is_taken_from_the_tree(tmp_path):
+def test_a_product_without_manifest_is_taken_from_the_tree(tmp_path) -> None:
     product = make_product(tmp_path, L1C)
     (product / "manifest.safe").unlink()
     result = index_products([product], tmp_path / "out")
@@ -174,7 +180,7 @@ def test_a_product_without_manifest_is_taken_from_the_tree(tmp_path):
     assert "has no manifest.safe" in result.warnings[0]
 
 
-def test_verification_lists_every_difference_and_writes_nothing(tmp_path):
+def test_verification_lists_every_difference_and_writes_nothing(tmp_path) -> None:
     product = make_product(tmp_path, L1C)
     (first,) = product.rglob("T*_B02.jp2")
     (second,) = product.rglob("T*_B8A.jp2")
@@ -194,7 +200,7 @@ def test_verification_lists_every_difference_and_writes_nothing(tmp_path):
         verify_index(result.index)
 
 
-def test_verifying_an_index_finds_lost_files(tmp_path):
+def test_verifying_an_index_finds_lost_files(tmp_path) -> None:
     product = make_product(tmp_path, L1C)
     archive = zip_product(make_product(tmp_path, L2A), tmp_path / "l2a.zip")
     result = index_products([product, archive], tmp_path / "out")
@@ -202,7 +208,8 @@ def test_verifying_an_index_finds_lost_files(tmp_path):
     shutil.rmtree(product / "GRANULE")
     with pytest.raises(ChecksumError, match=r"8 file\(s\)") as error:
         verify_index(result.index)
-    assert "_SCL_20m.jp2" in str(error.value) and "_B02.jp2" in str(error.value)
+    assert "_SCL_20m.jp2" in str(error.value)
+    assert "_B02.jp2" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -213,16 +220,17 @@ def test_verifying_an_index_finds_lost_files(tmp_path):
         (L1C.replace("20251212T162649", "20251212T162648"), "superseded"),
     ],
 )
-def test_the_newest_of_several_products_counts(tmp_path, other, reason):
+def test_the_newest_of_several_products_counts(tmp_path, other, reason) -> None:
     make_product(tmp_path / "products", L1C)
     make_product(tmp_path / "products", other)
     result = index_products([tmp_path / "products"], tmp_path / "out")
     assert result.index.scenes[0].l1c.product_name == f"{L1C}.SAFE"
     (passed,) = result.passed_over
-    assert passed.path.name == f"{other}.SAFE" and reason in passed.reason
+    assert passed.path.name == f"{other}.SAFE"
+    assert reason in passed.reason
 
 
-def test_a_directory_is_preferred_to_its_zip_and_counts_once(tmp_path):
+def test_a_directory_is_preferred_to_its_zip_and_counts_once(tmp_path) -> None:
     product = make_product(tmp_path, L1C)
     archive = zip_product(product, tmp_path / f"{L1C}.zip")
     result = index_products([archive, product, product / "MTD_MSIL1C.xml", tmp_path], tmp_path / "out")
@@ -231,7 +239,7 @@ def test_a_directory_is_preferred_to_its_zip_and_counts_once(tmp_path):
     assert "same product" in result.passed_over[0].reason
 
 
-def test_another_product_replaces_links_but_never_real_files(tmp_path):
+def test_another_product_replaces_links_but_never_real_files(tmp_path) -> None:
     old = make_product(tmp_path, L1C.replace("N0511", "N0510"))
     (old / "GRANULE" / "x").mkdir()
     new = make_product(tmp_path, L1C)
@@ -255,23 +263,27 @@ def test_another_product_replaces_links_but_never_real_files(tmp_path):
     assert (tree(out), index_path(out).read_bytes(), b02.read_bytes()) == (*before, b"downloaded")
 
 
-def test_where_links_are_impossible_files_are_copied(tmp_path):
+def test_where_links_are_impossible_files_are_copied(tmp_path) -> None:
     def refuse(_source: Path, _target: Path) -> None:
-        raise OSError("no privilege")
+        msg = "no privilege"
+        raise OSError(msg)
 
     source = tmp_path / "source"
     source.write_bytes(b"data")
     hard, copy = tmp_path / "hard", tmp_path / "copy"
     link(source, hard, kinds=(refuse, os.link, refuse))
     link(source, copy, kinds=(refuse, refuse, shutil.copy2))
-    assert hard.samefile(source) and not copy.samefile(source) and copy.read_bytes() == b"data"
-    assert conflict(source, hard) is None and conflict(source, copy) is None
+    assert hard.samefile(source)
+    assert not copy.samefile(source)
+    assert copy.read_bytes() == b"data"
+    assert conflict(source, hard) is None
+    assert conflict(source, copy) is None
     with pytest.raises(OSError, match="privilege"):
         link(source, tmp_path / "none", kinds=(refuse,))
     assert not (tmp_path / "none").exists()
 
 
-def test_copies_of_the_same_content_stay(tmp_path):
+def test_copies_of_the_same_content_stay(tmp_path) -> None:
     product = make_product(tmp_path, L1C)
     result = index_products([product], tmp_path / "out")
     for asset in result.index.scenes[0].assets:
@@ -283,7 +295,7 @@ def test_copies_of_the_same_content_stay(tmp_path):
     assert not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
 
 
-def test_a_renamed_product_is_known_by_its_metadata(tmp_path):
+def test_a_renamed_product_is_known_by_its_metadata(tmp_path) -> None:
     product = make_product(tmp_path, L1C, folder="my favourite tile")
     archive = zip_product(make_product(tmp_path, L2A), tmp_path / "b.zip", prefix="renamed/")
     result = index_products([product, archive], tmp_path / "out")
@@ -292,7 +304,7 @@ def test_a_renamed_product_is_known_by_its_metadata(tmp_path):
     assert "was renamed" in index_products([misnamed], tmp_path / "out2").warnings[0]
 
 
-def test_a_product_without_metadata_is_known_by_its_name(tmp_path):
+def test_a_product_without_metadata_is_known_by_its_name(tmp_path) -> None:
     product = make_product(tmp_path, L1C)
     (product / "MTD_MSIL1C.xml").unlink()
     result = index_products([product], tmp_path / "out")
@@ -302,7 +314,7 @@ def test_a_product_without_metadata_is_known_by_its_name(tmp_path):
         index_products([product.rename(tmp_path / "nameless")], tmp_path / "out")
 
 
-def test_wrong_paths_are_all_reported_and_nothing_is_written(tmp_path):
+def test_wrong_paths_are_all_reported_and_nothing_is_written(tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.zip").write_text("no archive")
     old = tmp_path / "S2A_OPER_PRD_MSIL1C_PDMC_20160101T000000_R051_V20160101T105441.SAFE"
@@ -310,7 +322,8 @@ def test_wrong_paths_are_all_reported_and_nothing_is_written(tmp_path):
     good = make_product(tmp_path / "good", L1C)
     with pytest.raises(ProductError) as error:
         index_products([tmp_path / "absent", tmp_path / "empty", good], tmp_path / "out")
-    assert "absent: no such file" in str(error.value) and "holds no product" in str(error.value)
+    assert "absent: no such file" in str(error.value)
+    assert "holds no product" in str(error.value)
     with pytest.raises(ProductError, match=r"text\.zip: is no readable zip(.|\n)*December 2016") as error:
         index_products([tmp_path / "text.zip", good], tmp_path / "out")
     with pytest.raises(ProductError, match="holds no product"):
@@ -320,7 +333,7 @@ def test_wrong_paths_are_all_reported_and_nothing_is_written(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_leftovers_among_products_are_passed_over(tmp_path):
+def test_leftovers_among_products_are_passed_over(tmp_path) -> None:
     make_product(tmp_path / "in", L1C)
     (tmp_path / "in" / f"{L2A}.SAFE").mkdir()
     (tmp_path / "in" / f"{L2A}.zip").write_bytes(b"PK half")
@@ -329,7 +342,7 @@ def test_leftovers_among_products_are_passed_over(tmp_path):
     assert [passed.path.name for passed in result.passed_over] == [f"{L2A}.SAFE", f"{L2A}.zip"]
 
 
-def test_broken_metadata_is_named(tmp_path):
+def test_broken_metadata_is_named(tmp_path) -> None:
     product = make_product(tmp_path, L1C)
     (product / "MTD_MSIL1C.xml").write_bytes(b'{"code": "DAT-ZIP-609"}')
     with pytest.raises(MetadataError, match=r"MTD_MSIL1C\.xml: not well-formed"):
@@ -344,7 +357,7 @@ def test_broken_metadata_is_named(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_two_granules_are_refused(tmp_path):
+def test_two_granules_are_refused(tmp_path) -> None:
     product = make_product(tmp_path, L1C)
     (granule,) = (product / "GRANULE").iterdir()
     shutil.copytree(granule, granule.with_name("L1C_T33UWQ_A045679_20251210T100316"))
@@ -376,14 +389,14 @@ def _link_member(archive: zipfile.ZipFile) -> None:
         (lambda a: a.writestr(f"{L2A}.SAFE/manifest.safe", "<y/>"), ProductError, "holds 2 products"),
     ],
 )
-def test_hostile_archives_are_refused(tmp_path, change, error, message):
+def test_hostile_archives_are_refused(tmp_path, change, error, message) -> None:
     archive = hostile_zip(tmp_path / "a.zip", change)
     with pytest.raises(error, match=message):
         index_products([archive], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_encrypted_archives_are_refused(tmp_path):
+def test_encrypted_archives_are_refused(tmp_path) -> None:
     archive = hostile_zip(tmp_path / "a.zip", lambda a: None)
     data = bytearray(archive.read_bytes())
     data[data.index(b"PK\x01\x02") + 8] |= 1
@@ -393,7 +406,7 @@ def test_encrypted_archives_are_refused(tmp_path):
 
 
 @needs_data
-def test_the_real_products(tmp_path):
+def test_the_real_products(tmp_path) -> None:
     result = index_products([DATA / "metadata", DATA / "real"], tmp_path / "out", verify=True)
     assert [str(scene.key) for scene in result.index.scenes] == [
         "T01WCP/2023-06-25T23:46:21Z",
@@ -402,7 +415,8 @@ def test_the_real_products(tmp_path):
         "T46RER/2021-09-08T04:27:01Z",
     ]
     l2a, incomplete, footprints, _ = result.index.scenes
-    assert l2a.l1c is None and l2a.l2a.geofootprint["type"] == "MultiPolygon"
+    assert l2a.l1c is None
+    assert l2a.l2a.geofootprint["type"] == "MultiPolygon"
     assert (len(incomplete.assets), incomplete.asset("l1c.manifest")) == (3, None)
     assert incomplete.asset("l1c.band.B01").size == 2488555
     assert (

@@ -23,7 +23,7 @@ RASTERS = [
 
 
 @pytest.mark.parametrize(("comparison", "name"), RASTERS)
-def test_wrong_rasters_are_refused(comparison, name):
+def test_wrong_rasters_are_refused(comparison, name) -> None:
     good = arguments(comparison)
     array = good[name]
     wrong = {
@@ -41,7 +41,7 @@ def test_wrong_rasters_are_refused(comparison, name):
 
 
 @pytest.mark.parametrize(("comparison", "name"), RASTERS)
-def test_other_byte_orders_are_refused(comparison, name):
+def test_other_byte_orders_are_refused(comparison, name) -> None:
     good = arguments(comparison)
     if good[name].dtype.itemsize == 1:
         pytest.skip("one byte has no order")
@@ -54,7 +54,7 @@ def test_other_byte_orders_are_refused(comparison, name):
     ("comparison", "name"),
     [param for param in RASTERS if param.values[1] in ("out", "valid_out", "fraction", "valid")],
 )
-def test_rasters_that_do_not_fit_each_other_are_refused(comparison, name):
+def test_rasters_that_do_not_fit_each_other_are_refused(comparison, name) -> None:
     good = arguments(comparison)
     larger = np.zeros((*good[name].shape[:-1], good[name].shape[-1] + 1), good[name].dtype)
     with pytest.raises(ValueError, match="expected shape"):
@@ -64,14 +64,14 @@ def test_rasters_that_do_not_fit_each_other_are_refused(comparison, name):
 @pytest.mark.parametrize(
     ("comparison", "name"), [param for param in RASTERS if param.values[1] in ("out", "valid_out")]
 )
-def test_read_only_outputs_are_refused(comparison, name):
+def test_read_only_outputs_are_refused(comparison, name) -> None:
     good = arguments(comparison)
     good[name].flags.writeable = False
     with pytest.raises(ValueError, match=f"{name}: expected a writable array"):
         comparison.kernel(**good)
 
 
-def test_bad_numbers_are_refused():
+def test_bad_numbers_are_refused() -> None:
     dn, out = np.ones((2, 3, 4), np.float32), np.empty((2, 3, 4), np.float32)
     for radiometry, message in (
         (k.Radiometry([0.0], [1.0]), "radiometry.offset: expected 2 numbers"),
@@ -88,7 +88,7 @@ def test_bad_numbers_are_refused():
         k.drop_below_fraction(dn, out, 1.5)
 
 
-def test_reflectance_is_a_true_division():
+def test_reflectance_is_a_true_division() -> None:
     every_dn = np.arange(65536, dtype=np.float32).reshape(1, 256, 256)
     expected = every_dn / np.float32(10000)
     out = np.empty_like(every_dn)
@@ -98,7 +98,7 @@ def test_reflectance_is_a_true_division():
     assert (reciprocal != expected).mean() > 0.2
 
 
-def test_valid_pixels_may_have_reflectance_zero_or_less():
+def test_valid_pixels_may_have_reflectance_zero_or_less() -> None:
     dn = np.array([[[0, 1, 1000, 65535, np.nan]]], np.float32)
     out, valid = np.empty_like(dn), np.empty_like(dn)
     k.reflectance_valid(dn, k.Radiometry([-1000], [10000]), out, valid)
@@ -106,7 +106,7 @@ def test_valid_pixels_may_have_reflectance_zero_or_less():
     np.testing.assert_array_equal(valid, [[[0, 1, 1, 1, 0]]])
 
 
-def test_each_band_is_masked_by_itself_and_single_is_their_and():
+def test_each_band_is_masked_by_itself_and_single_is_their_and() -> None:
     dn = np.array([[[0, 2000]], [[3000, 4000]]], np.float32)
     out, valid = np.empty_like(dn), np.empty((1, 1, 2), np.float32)
     k.reflectance_valid(dn, k.Radiometry([0, 0], [10000, 10000]), out, valid)
@@ -114,7 +114,7 @@ def test_each_band_is_masked_by_itself_and_single_is_their_and():
     np.testing.assert_array_equal(valid, [[[0, 1]]])
 
 
-def test_output_may_be_the_input():
+def test_output_may_be_the_input() -> None:
     dn = sample_dn((2, 200, 300), np.random.default_rng(1))
     expected = np.empty_like(dn)
     radiometry = k.Radiometry([-1000, 0], [10000, 10000])
@@ -123,7 +123,7 @@ def test_output_may_be_the_input():
     np.testing.assert_array_equal(dn, expected)
 
 
-def test_neighbouring_slices_of_one_buffer_are_written_exactly():
+def test_neighbouring_slices_of_one_buffer_are_written_exactly() -> None:
     dn = sample_dn((3, 40, 50), np.random.default_rng(1))
     buffer = np.full((6, 40, 50), 9, np.float32)
     k.reflectance_valid(dn, k.Radiometry.identity(3), buffer[1:4], buffer[4:5])
@@ -132,7 +132,7 @@ def test_neighbouring_slices_of_one_buffer_are_written_exactly():
     np.testing.assert_array_equal(buffer[4], (dn != 0).all(axis=0))
 
 
-def test_label_lut_and_counts_over_windows():
+def test_label_lut_and_counts_over_windows() -> None:
     lut = k.label_lut({4: 1, 5: 2}, fill=255)
     assert lut.dtype == np.uint8
     assert (lut[4], lut[5], lut[0], lut[200]) == (1, 2, 255, 255)
@@ -145,7 +145,7 @@ def test_label_lut_and_counts_over_windows():
 
 
 @pytest.mark.parametrize("target", [np.uint8, np.uint16])
-def test_uint16_labels(target):
+def test_uint16_labels(target) -> None:
     labels = np.arange(60000, dtype=np.uint16).reshape(200, 300)
     lut = k.label_lut({7: 3, 59999: 200}, fill=0, source=np.uint16, target=target)
     out, counts = np.empty(labels.shape, target), np.zeros(201, np.int64)
@@ -154,7 +154,7 @@ def test_uint16_labels(target):
     assert (counts[3], counts[200], counts[0]) == (1, 1, 59998)
 
 
-def test_bad_label_arguments_are_refused():
+def test_bad_label_arguments_are_refused() -> None:
     labels = np.zeros((2, 2), np.uint8)
     lut = k.label_lut({}, fill=9)
     with pytest.raises(ValueError, match="at least 10 entries"):

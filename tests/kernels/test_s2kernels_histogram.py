@@ -20,7 +20,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_counts_equal_bincount_shifted_by_the_offset():
+def test_counts_equal_bincount_shifted_by_the_offset() -> None:
     dn = np.random.default_rng(1).integers(0, 21000, (1, 300, 301)).astype(np.float32)
     expected = np.zeros(22000, np.int64)
     seen = np.bincount(dn[dn != 0].astype(int))
@@ -33,7 +33,7 @@ def test_counts_equal_bincount_shifted_by_the_offset():
 
 
 @pytest.mark.parametrize("width", [1e-4, 2e-4, 5e-4, 1e-3, 0.1])
-def test_every_dn_lands_in_its_bin(width):
+def test_every_dn_lands_in_its_bin(width) -> None:
     dn = np.arange(1, 20001, dtype=np.float32).reshape(1, 100, 200)
     spec = k.HistogramSpec.from_range(-0.1, 1.9, width)
     got = k.reflectance_histogram(dn, k.Radiometry([-1000], [10000]), spec)
@@ -45,7 +45,7 @@ def test_every_dn_lands_in_its_bin(width):
     assert (got.underflow[0], got.overflow[0]) == (0, 1)
 
 
-def test_values_beyond_the_range_count_into_the_end_bins():
+def test_values_beyond_the_range_count_into_the_end_bins() -> None:
     dn = np.array([[[0, 1, 999, 1000, 1500, 2000, 65535, np.nan, np.inf]]], np.float32)
     got = k.reflectance_histogram(dn, k.Radiometry.identity(1), k.HistogramSpec(1000, 500, 2))
     np.testing.assert_array_equal(got.counts, [[3, 4]])
@@ -62,14 +62,14 @@ def test_values_beyond_the_range_count_into_the_end_bins():
         pytest.param(k.HistogramSpec(0, 10.0, 3), id="bins too wide for a table of DN"),
     ],
 )
-def test_resampled_dn_and_all_kinds_of_bins(spec):
+def test_resampled_dn_and_all_kinds_of_bins(spec) -> None:
     dn = (np.random.default_rng(1).random((2, 90, 110), dtype=np.float32) * 12000).astype(np.float32)
     dn[:, ::7] = 0
     radiometry = k.Radiometry([-1000, -1010], [10000, 10000])
     assert same(k.reflectance_histogram(dn, radiometry, spec), reference(dn, radiometry, spec))
 
 
-def test_bands_with_different_quantification():
+def test_bands_with_different_quantification() -> None:
     dn = sample_dn((2, 60, 70), np.random.default_rng(1))
     radiometry = k.Radiometry([-1000, 0], [10000, 4000])
     assert same(k.reflectance_histogram(dn, radiometry, ONE_DN), reference(dn, radiometry, ONE_DN))
@@ -77,7 +77,7 @@ def test_bands_with_different_quantification():
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 97), max_size=6), st.lists(st.integers(0, 83), max_size=4), st.randoms())
-def test_any_split_in_any_order_adds_up(rows, columns, random):
+def test_any_split_in_any_order_adds_up(rows, columns, random) -> None:
     dn = sample_dn((2, 97, 83), np.random.default_rng(1))
     radiometry = k.Radiometry([-1000, 0], [10000, 10000])
     whole = k.reflectance_histogram(dn, radiometry, ONE_DN)
@@ -107,7 +107,7 @@ def test_any_split_in_any_order_adds_up(rows, columns, random):
     st.integers(-2000, 2000),
     st.sampled_from([1, 2, 7, 10, 50]),
 )
-def test_counts_add_up_to_the_valid_pixels(values, lower, width):
+def test_counts_add_up_to_the_valid_pixels(values, lower, width) -> None:
     dn = np.array(values, np.float32).reshape(1, 1, -1)
     spec = k.HistogramSpec(lower, width, 900)
     got = k.reflectance_histogram(dn, k.Radiometry.identity(1), spec)
@@ -116,7 +116,7 @@ def test_counts_add_up_to_the_valid_pixels(values, lower, width):
     assert got.overflow[0] == ((dn != 0) & (dn >= lower + 900 * width)).sum()
 
 
-def test_result_does_not_depend_on_the_number_of_threads():
+def test_result_does_not_depend_on_the_number_of_threads() -> None:
     dn = sample_dn((3, 150, 170), np.random.default_rng(1))
     radiometry = k.Radiometry.identity(3)
     spec = k.HistogramSpec(0, 1, 10000)
@@ -138,7 +138,7 @@ def test_result_does_not_depend_on_the_number_of_threads():
         assert same(result, [2 * part for part in expected])
 
 
-def test_bands_may_arrive_one_by_one():
+def test_bands_may_arrive_one_by_one() -> None:
     dn = sample_dn((3, 50, 60), np.random.default_rng(1))
     radiometry = k.Radiometry([-1000, 0, -5], [10000, 10000, 10000])
     accumulator = k.HistogramAccumulator(ONE_DN, radiometry)
@@ -149,7 +149,7 @@ def test_bands_may_arrive_one_by_one():
         accumulator.add(dn, first_band=2)
 
 
-def test_result_may_be_asked_for_in_between():
+def test_result_may_be_asked_for_in_between() -> None:
     dn = sample_dn((1, 30, 40), np.random.default_rng(1))
     accumulator = k.HistogramAccumulator(ONE_DN, k.Radiometry.identity(1))
     accumulator.add(dn)
@@ -158,7 +158,7 @@ def test_result_may_be_asked_for_in_between():
     assert same(accumulator.result(), [2 * part for part in once])
 
 
-def test_private_counts_are_folded_before_they_can_overflow(monkeypatch):
+def test_private_counts_are_folded_before_they_can_overflow(monkeypatch) -> None:
     dn = sample_dn((1, 30, 40), np.random.default_rng(1))
     monkeypatch.setattr(sys.modules["s2kernels.histogram"], "_MAX_PIXELS", 3 * 1200)
     accumulator = k.HistogramAccumulator(ONE_DN, k.Radiometry.identity(1))
@@ -170,7 +170,7 @@ def test_private_counts_are_folded_before_they_can_overflow(monkeypatch):
         accumulator.add(np.ones((1, 61, 60), np.float32))
 
 
-def test_spec_is_exact_in_decimals():
+def test_spec_is_exact_in_decimals() -> None:
     assert ONE_DN.n_bins == 22000
     assert ONE_DN.in_dn(-1000.0, 10000.0) == (-1000, 1)
     assert k.HistogramSpec.from_range(0, 0.3, 0.1).n_bins == 3
@@ -179,12 +179,12 @@ def test_spec_is_exact_in_decimals():
 
 
 @pytest.mark.parametrize(("low", "high", "width"), [(0, 1, 0.3), (0, 1, 0), (1, 0, 0.1), (0, 0, 0.1)])
-def test_ranges_that_are_no_whole_number_of_bins_are_refused(low, high, width):
+def test_ranges_that_are_no_whole_number_of_bins_are_refused(low, high, width) -> None:
     with pytest.raises(ValueError, match="whole number of bins"):
         k.HistogramSpec.from_range(low, high, width)
 
 
-def test_specs_without_bins_are_refused():
+def test_specs_without_bins_are_refused() -> None:
     for lower, width, n_bins in ((0, 0, 5), (0, -1, 5), (np.nan, 1, 5), (0, 1, 0)):
         with pytest.raises(ValueError, match="HistogramSpec: expected"):
             k.HistogramSpec(lower, width, n_bins)

@@ -32,19 +32,19 @@ def run(code, environment):
     )
 
 
-def test_import_is_light_and_compiles_nothing(kernel_environment):
+def test_import_is_light_and_compiles_nothing(kernel_environment) -> None:
     code = "import sys, s2kernels; print('numba' in sys.modules, 'osgeo' in sys.modules)"
     result = run(code, kernel_environment())
     assert result.stdout.split() == ["False", "False"], result.stderr
 
 
-def test_works_without_gdal_and_s2pipe(kernel_environment):
+def test_works_without_gdal_and_s2pipe(kernel_environment) -> None:
     block = "import sys; sys.modules['osgeo'] = None; sys.modules['s2pipe'] = None\n"
     result = run(block + USE + "import s2kernels.reference\n", kernel_environment())
     assert result.returncode == 0, result.stderr
 
 
-def test_only_numba_and_numpy_are_imported():
+def test_only_numba_and_numpy_are_imported() -> None:
     imported = set()
     for path in PACKAGE.glob("*.py"):
         imported |= set(re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.MULTILINE))
@@ -58,7 +58,7 @@ def copied_package(tmp_path):
     return target
 
 
-def test_compiled_kernels_are_cached_on_disk(tmp_path, kernel_environment):
+def test_compiled_kernels_are_cached_on_disk(tmp_path, kernel_environment) -> None:
     cache = tmp_path / "cache"
     code_path = copied_package(tmp_path)
     result = run(USE, kernel_environment(PYTHONPATH=str(code_path), NUMBA_CACHE_DIR=str(cache)))
@@ -66,7 +66,7 @@ def test_compiled_kernels_are_cached_on_disk(tmp_path, kernel_environment):
     assert len(list(cache.rglob("*.nbc"))) == 1
 
 
-def test_works_where_no_cache_can_be_written(tmp_path, kernel_environment):
+def test_works_where_no_cache_can_be_written(tmp_path, kernel_environment) -> None:
     # Plain files stand where directories would have to be made: that stops even root.
     code_path = copied_package(tmp_path)
     (code_path / "s2kernels" / "__pycache__").write_text("")
@@ -86,7 +86,7 @@ def test_works_where_no_cache_can_be_written(tmp_path, kernel_environment):
 
 
 @pytest.mark.skipif(not KERNELS.is_dir(), reason="the example is part of the repository, not of the package")
-def test_example_runs_without_gdal_and_s2pipe(kernel_environment, tmp_path):
+def test_example_runs_without_gdal_and_s2pipe(kernel_environment, tmp_path) -> None:
     code = (
         "import sys, runpy; sys.modules['osgeo'] = None; sys.modules['s2pipe'] = None\n"
         f"runpy.run_path({str(KERNELS / 'examples' / 'embed_numpy_tiles.py')!r}, run_name='__main__')"
@@ -104,7 +104,7 @@ def test_example_runs_without_gdal_and_s2pipe(kernel_environment, tmp_path):
 
 
 @pytest.mark.skipif(not KERNELS.is_dir(), reason="the README is part of the repository, not of the package")
-def test_readme_code_runs(kernel_environment):
+def test_readme_code_runs(kernel_environment) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (KERNELS / "README.md").read_text(), re.DOTALL)
     assert blocks
     result = run("\n".join(blocks), kernel_environment())

@@ -48,7 +48,7 @@ def compared(comparison, inputs):
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.name)
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
-def test_kernel_equals_reference(comparison, window):
+def test_kernel_equals_reference(comparison, window) -> None:
     inputs = comparison.inputs(WINDOWS[window](), np.random.default_rng(7))
     before = {name: value.copy() for name, value in inputs.items() if isinstance(value, np.ndarray)}
 
@@ -66,7 +66,7 @@ WITH_BANDS = [one for one in COMPARISONS if not one.name.startswith("map_labels"
 
 
 @pytest.mark.parametrize("comparison", WITH_BANDS, ids=lambda comparison: comparison.name)
-def test_no_bands_is_a_no_op(comparison):
+def test_no_bands_is_a_no_op(comparison) -> None:
     inputs = comparison.inputs(np.zeros((0, 4, 5), np.float32), np.random.default_rng(1))
     outputs = comparison.outputs(inputs)
     comparison.kernel(**{**inputs, **outputs})
@@ -76,7 +76,7 @@ def test_no_bands_is_a_no_op(comparison):
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.name)
-def test_read_only_and_memory_mapped_inputs(comparison, tmp_path):
+def test_read_only_and_memory_mapped_inputs(comparison, tmp_path) -> None:
     inputs = comparison.inputs(ragged(), np.random.default_rng(7))
     for number, (name, value) in enumerate(inputs.items()):
         if isinstance(value, np.ndarray):

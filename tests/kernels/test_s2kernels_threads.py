@@ -50,7 +50,7 @@ SEVERAL_THREADS = textwrap.dedent(
 
 
 @pytest.mark.parametrize("layer", ["workqueue", "omp", "tbb"])
-def test_threads_may_call_kernels_at_once(layer, kernel_environment):
+def test_threads_may_call_kernels_at_once(layer, kernel_environment) -> None:
     run = subprocess.run(
         [sys.executable, "-c", SEVERAL_THREADS],
         env=kernel_environment(NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2"),
@@ -65,7 +65,7 @@ def test_threads_may_call_kernels_at_once(layer, kernel_environment):
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.name)
-def test_one_thread_and_all_threads_agree(comparison):
+def test_one_thread_and_all_threads_agree(comparison) -> None:
     inputs = comparison.inputs(sample_dn((3, 120, 333), np.random.default_rng(1)), np.random.default_rng(1))
     everyone = numba.get_num_threads()
     results = []
@@ -81,7 +81,7 @@ def test_one_thread_and_all_threads_agree(comparison):
         assert one.tobytes() == other.tobytes()
 
 
-def test_warm_up_knows_the_public_kernels():
+def test_warm_up_knows_the_public_kernels() -> None:
     assert {"reflectance", "histogram", "map_labels", "valid_single"} <= set(k.kernel_names())
     k.warm_up(["reflectance"])
     k.warm_up()

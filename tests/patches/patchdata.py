@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from osgeo import osr
@@ -12,6 +12,9 @@ from osgeo import osr
 from s2pipe.config.schema import SAMPLE_META, STEP2_INDEX
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.writer import TiffSpec, TiffWriter
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 IGNORE = 255
 

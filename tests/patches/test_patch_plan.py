@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,6 +17,9 @@ from s2pipe.preprocess.run import run_preprocess
 from s2pipe.synthetic import ProductSpec, make_products
 from tests.conftest import read_whole_band
 from tests.paths import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytest.importorskip("pyarrow")
 BANDS = ("B02", "B11")
@@ -56,7 +59,8 @@ def test_from_products_to_shards_without_a_leak(step1: Path, tmp_path: Path, cap
     counts_of_all = np.load(stats.with_name("histogram.npz"))["counts"]
     only_train = NormalizeConfig(**first, split="train", split_plan=plan_path)
     run = run_preprocess(PreprocessConfig(**base, normalize=only_train))
-    assert len(run.done) == 2 and not everything.failed  # not the histograms of all ground
+    assert len(run.done) == 2
+    assert not everything.failed
     counts = np.load(stats.with_name("histogram.npz"))["counts"]
     document = json.loads(stats.read_text())
     plan = load_plan(plan_path)
@@ -97,7 +101,8 @@ def test_from_products_to_shards_without_a_leak(step1: Path, tmp_path: Path, cap
     assert "training ground" not in capsys.readouterr().err
     assert main(["patches", str(file), "--quiet", "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert plan_path.read_bytes() == planned and summary["samples_by_split"]["train"] > 0
+    assert plan_path.read_bytes() == planned
+    assert summary["samples_by_split"]["train"] > 0
     shards = json.loads((out / "patches" / "shards.json").read_text())
     assert shards["normalization"]["fingerprint"] == document["fingerprint"]
     for name in ("shards.json", "summary.json"):
@@ -118,7 +123,8 @@ def test_the_command_line_makes_shards_from_a_database(step1: Path, tmp_path: Pa
     file.write_text(json.dumps({"patches": {**patches, "split": {"train": 1.0, "val": 0.0, "test": 0.0}}}))
     assert main(["patches", str(file), "-q"]) == 0
     arguments = ["patches", str(file), "--from-db", "cloud_fraction < 0.2", "-q"]
-    assert main(arguments) == 2 and "--out-dir" in capsys.readouterr().err
+    assert main(arguments) == 2
+    assert "--out-dir" in capsys.readouterr().err
     assert main([*arguments, "--out-dir", str(tmp_path / "clear"), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert 0 < summary["kept"] < summary["candidates"]
@@ -143,9 +149,11 @@ def test_nothing_is_counted_where_no_ground_trains(step1: Path, tmp_path: Path, 
         "compute_only", tmp_path / "stats.json", split="train", split_plan=tmp_path / "split.json", **draw
     )
     result = run_preprocess(PreprocessConfig(step1, tmp_path / "out", "scl_20m", BANDS, normalize=normalize))
-    assert result.stats_path is None and not (tmp_path / "stats.json").exists()
+    assert result.stats_path is None
+    assert not (tmp_path / "stats.json").exists()
     histograms = sorted((tmp_path / "out").rglob("histogram.npz"))
-    assert len(histograms) == 2 and not any(np.load(path)["counts"].any() for path in histograms)
+    assert len(histograms) == 2
+    assert not any(np.load(path)["counts"].any() for path in histograms)
 
 
 def test_split_and_plan_go_together(tmp_path: Path) -> None:

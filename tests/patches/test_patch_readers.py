@@ -6,7 +6,7 @@ import json
 import runpy
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,6 +19,9 @@ from s2pipe.patches.run import run_patches
 from tests.patches.patchdata import IGNORE, Scene, pixels, write_step2
 from tests.patches.test_shards import all_samples, array, check_counts, config, samples_of
 from tests.paths import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 parquet = pytest.importorskip("pyarrow.parquet")
 EXAMPLE = ROOT / "docs" / "examples" / "train_patches.py"
@@ -42,13 +45,15 @@ def test_duckdb_finds_patches(dataset: Path) -> None:
         f"select count(*) from '{dataset}/patches.parquet' where kept and month = '2025-08' and class_8 > 100"
     )
     expected = sum(r["kept"] and r["month"] == "2025-08" and r["class_8"] > 100 for r in rows)
-    assert duckdb.sql(query).fetchall() == [(expected,)] and expected > 0
+    assert duckdb.sql(query).fetchall() == [(expected,)]
+    assert expected > 0
 
 
 def test_geopandas_sees_the_footprints(dataset: Path) -> None:
     geopandas = pytest.importorskip("geopandas")
     frame = geopandas.read_parquet(dataset / "patches.parquet")
-    assert frame.crs == "OGC:CRS84" and frame.geometry.is_valid.all()
+    assert frame.crs == "OGC:CRS84"
+    assert frame.geometry.is_valid.all()
     areas = frame.to_crs(32633).area
     np.testing.assert_allclose(areas, (32 * 20.0) ** 2, rtol=1e-6)
 
@@ -67,7 +72,8 @@ def test_geoparquet_metadata(dataset: Path) -> None:
     column = geo["columns"][geo["primary_column"]]
     assert (geo["version"], column["encoding"], column["geometry_types"]) == ("1.0.0", "WKB", ["Polygon"])
     west, south, east, north = column["bbox"]
-    assert 14 < west < east < 17 and 49 < south < north < 50
+    assert 14 < west < east < 17
+    assert 49 < south < north < 50
 
 
 def test_footprints_across_the_antimeridian_are_cut(tmp_path: Path) -> None:
@@ -80,7 +86,9 @@ def test_footprints_across_the_antimeridian_are_cut(tmp_path: Path) -> None:
     assert {shape.geom_type for shape in shapes} == {"Polygon", "MultiPolygon"}
     for shape, row in zip(shapes, rows, strict=True):
         west, _, east, _ = shape.bounds
-        assert shape.is_valid and west >= -180 and east <= 180
+        assert shape.is_valid
+        assert west >= -180
+        assert east <= 180
         whole = ring(footprints(scene.grid, np.array([row["row"]]), np.array([row["col"]]), 64))[0]
         np.testing.assert_allclose(shape.area, shapely.Polygon(whole).area, rtol=1e-9)
 
@@ -96,7 +104,8 @@ def test_a_query_makes_new_shards_without_the_rasters(dataset: Path, tmp_path: P
     result = reshard(cfg, dataset / "patches.parquet", query)
     check_counts(tmp_path / "new")
     old, new = all_samples(dataset), all_samples(tmp_path / "new")
-    assert 0 < len(new) < len(old) and result.kept == len(new)
+    assert 0 < len(new) < len(old)
+    assert result.kept == len(new)
     assert all(files == old[key] for key, files in new.items())
     rows = {r["patch_id"]: r for r in parquet.read_table(tmp_path / "new" / "patches.parquet").to_pylist()}
     source = {r["patch_id"]: r for r in parquet.read_table(dataset / "patches.parquet").to_pylist()}
@@ -126,7 +135,8 @@ def test_time_stacks_are_chosen_whole(tmp_path: Path) -> None:
         for key, files in old.items()
         if all(date["cloud_fraction"] < 0.45 for date in json.loads(files["json"])["dates"])
     }
-    assert set(all_samples(tmp_path / "b")) == clear and 0 < len(clear) < len(old)
+    assert set(all_samples(tmp_path / "b")) == clear
+    assert 0 < len(clear) < len(old)
 
 
 def test_weights_prefer_a_rare_class(dataset: Path, tmp_path: Path) -> None:
@@ -153,7 +163,8 @@ def test_the_torch_dataset_reads_every_sample(dataset: Path) -> None:
             plain |= samples_of(dataset / record["path"])
     found = PatchDataset(dataset / "shards.json", "train", shuffle=True)
     read = {item["key"]: item for item in found}
-    assert set(read) == set(plain) and len(found) == len(plain)
+    assert set(read) == set(plain)
+    assert len(found) == len(plain)
     for key, item in read.items():
         np.testing.assert_array_equal(item["x"].numpy(), array(plain[key]["x.npy"]))
         np.testing.assert_array_equal(item["y"].numpy(), array(plain[key]["y.npy"]))
@@ -163,19 +174,23 @@ def test_the_torch_dataset_reads_every_sample(dataset: Path) -> None:
     shares = [[i["key"] for i in PatchDataset(dataset / "shards.json", share=(r, 2))] for r in range(2)]
     assert sorted(shares[0] + shares[1]) == sorted(plain)
     straight = list(PatchDataset(dataset.parent / "meta" / "step2" / "index.json", windows=(128, 128)))
-    assert len(straight) == 12 and straight[0]["x"].shape == (3, 128, 128)
+    assert len(straight) == 12
+    assert straight[0]["x"].shape == (3, 128, 128)
 
 
 def test_the_example_trains_for_an_epoch(dataset: Path) -> None:
     pytest.importorskip("torch", reason="no PyTorch here: the training example is not run")
     losses = runpy.run_path(str(EXAMPLE))["train"](dataset / "shards.json")
-    assert len(losses) > 3 and np.isfinite(losses).all()
+    assert len(losses) > 3
+    assert np.isfinite(losses).all()
 
 
 def test_without_torch_the_error_says_what_to_do() -> None:
     code = "import sys; sys.modules['torch'] = None; import s2pipe.torch"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=_paths())
-    assert result.returncode and DependencyError.__name__ in result.stderr and "pytorch.org" in result.stderr
+    assert result.returncode
+    assert DependencyError.__name__ in result.stderr
+    assert "pytorch.org" in result.stderr
 
 
 def _paths() -> dict[str, str]:
@@ -194,6 +209,8 @@ def test_a_scene_opens_in_xarray(tmp_path: Path) -> None:
     x, y = pixels(scene, 0)
     np.testing.assert_array_equal(opened["image"].sel(band="B03").values, x[1])
     np.testing.assert_array_equal(opened["label"].values, y)
-    assert opened["valid"].values.all() and opened["label"].attrs["ignore_index"] == IGNORE
+    assert opened["valid"].values.all()
+    assert opened["label"].attrs["ignore_index"] == IGNORE
     np.testing.assert_array_equal(opened["angles"].sel(angle="sun_zen_cos").values, x[1] * np.float32(0.5))
-    assert float(opened["x"][0]) == scene.ulx + 10 and float(opened["y"][0]) == scene.uly - 10
+    assert float(opened["x"][0]) == scene.ulx + 10
+    assert float(opened["y"][0]) == scene.uly - 10

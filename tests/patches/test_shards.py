@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -26,6 +26,9 @@ from s2pipe.patches.cfg import BalanceConfig, PatchConfig, QualityConfig, ShardC
 from s2pipe.patches.run import plan_patches, run_patches
 from s2pipe.runtime.files import locked
 from tests.patches.patchdata import IGNORE, Scene, pixels, write_step2
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -191,7 +194,8 @@ def check_counts(out: Path) -> None:
     """shards.json, database, summary and archives tell the same story."""
     document = json.loads((out / "shards.json").read_text())
     summary = json.loads((out / "summary.json").read_text())
-    assert not document_faults(document, "step3_shards") and not document_faults(summary, "step3_summary")
+    assert not document_faults(document, "step3_shards")
+    assert not document_faults(summary, "step3_summary")
     rows = parquet.read_table(out / "patches.parquet").to_pylist()
     assert len({row["patch_id"] for row in rows}) == len(rows) == summary["candidates"]
     assert sum(row["kept"] for row in rows) == summary["kept"] == document["kept"]
@@ -207,7 +211,8 @@ def check_counts(out: Path) -> None:
         found = list(samples_of(out / record["path"]))
         assert len(found) == record["count"]
         in_shard |= {key: (record["path"], index) for index, key in enumerate(found)}
-        assert all(key.startswith("T") for key in found) and record["path"].startswith(record["split"] + "/")
+        assert all(key.startswith("T") for key in found)
+        assert record["path"].startswith(record["split"] + "/")
     for name, total in document["splits"].items():
         assert total["samples"] == sum(r["count"] for r in document["shards"] if r["split"] == name)
         for label, count in total["class_histogram"].items():
@@ -275,7 +280,8 @@ def test_counts_agree_and_no_ground_is_in_two_splits(
 @given(st.integers(1, 700), st.integers(1, 300), st.integers(1, 400), st.sampled_from(["drop", "pad"]))
 def test_windows_cover_what_they_should(length: int, size: int, stride: int, edges: str) -> None:
     starts = window_starts(length, size, stride, edges)
-    assert (starts % stride == 0).all() and (starts < length).all()
+    assert (starts % stride == 0).all()
+    assert (starts < length).all()
     covered = np.zeros(length + size, bool)
     for start in starts.tolist():
         covered[start : start + size] = True
@@ -331,7 +337,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(step2: Path, tmp_path: Path) -> 
     for _ in range(4):
         command = [sys.executable, "-c", CHILD, document]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None and child.stdout.readline()
+            assert child.stdout is not None
+            assert child.stdout.readline()
             time.sleep(moments.uniform(0.1, 0.9))
             child.kill()
         unfinished += not (out / "shards.json").exists()
@@ -340,7 +347,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(step2: Path, tmp_path: Path) -> 
             assert hashlib.sha256(path.read_bytes()).hexdigest() == whole[name]
             resumed += 1
     result = run_patches(config(step2, out, **options))
-    assert unfinished and resumed
+    assert unfinished
+    assert resumed
     assert result.shards_written < len(result.shards) or not resumed
     assert digests(out) == whole
 
@@ -360,7 +368,8 @@ def test_float16_equal_counts_and_limits(step2: Path, tmp_path: Path) -> None:
     assert all(record["bytes"] <= 1_000_000 for record in document["shards"])
     for split in ("train", "val", "test"):
         counts = [record["count"] for record in document["shards"] if record["split"] == split]
-        assert len(counts) % 2 == 0 and len(set(counts)) <= 1
+        assert len(counts) % 2 == 0
+        assert len(set(counts)) <= 1
     for key, files in all_samples(tmp_path).items():
         about = json.loads(files["json"])
         x, _ = source(key[:23])
@@ -416,10 +425,12 @@ def test_time_stacks(step2: Path, tmp_path: Path) -> None:
     for key, files in found.items():
         about = json.loads(files["json"])
         x, y = array(files["x.npy"]), array(files["y.npy"])
-        assert x.shape == (3, 3, 64, 64) and y.shape == (3, 64, 64)
+        assert x.shape == (3, 3, 64, 64)
+        assert y.shape == (3, 64, 64)
         dates = [d["sensing_start_utc"] for d in about["dates"]]
         lengths.add(about["length"])
-        assert dates == sorted(dates) and len(dates) == about["length"]
+        assert dates == sorted(dates)
+        assert len(dates) == about["length"]
         for t, date in enumerate(dates):
             name = f"{about['tile_id']}_{date.replace('-', '').replace(':', '')}"
             values, labels = source(name)
@@ -427,8 +438,10 @@ def test_time_stacks(step2: Path, tmp_path: Path) -> None:
             np.testing.assert_array_equal(x[t], values[:, *window])
             np.testing.assert_array_equal(y[t], labels[window])
             row = rows[f"{name}_r{about['row']:05d}_c{about['col']:05d}"]
-            assert row["t"] == t and row["kept"]
-        assert not x[len(dates) :].any() and (y[len(dates) :] == IGNORE).all()
+            assert row["t"] == t
+            assert row["kept"]
+        assert not x[len(dates) :].any()
+        assert (y[len(dates) :] == IGNORE).all()
         assert key == about["patch_id"]
     assert lengths == {1, 2}
     capped = tmp_path / "capped"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,7 +16,12 @@ from s2pipe.preprocess.cfg import AngleAssetConfig, LabelConfig, NormalizeConfig
 from s2pipe.preprocess.pixels.radiometry import scene_radiometry
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.raster.reader import inspect_raster
-from tests.conftest import Dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import Dataset
 
 BANDS = ("l2a.B04_10m", "l1c.B04", "l2a.B8A_20m")
 
@@ -34,7 +37,7 @@ def _sample(out_dir: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _product(dataset: Dataset, level: str) -> Path:
-    return sorted(dataset.products.glob(f"*MSI{level}*"))[0]
+    return min(dataset.products.glob(f"*MSI{level}*"))
 
 
 def test_both_levels_and_scl_in_one_sample(
@@ -115,7 +118,7 @@ def test_angles_of_the_bands_behind_l2a_channels(dataset: Dataset, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "bands, l1c_bands, message",
+    ("bands", "l1c_bands", "message"),
     [
         (None, None, "expected either l1c_bands or bands, got neither"),
         (BANDS, ("B02",), "expected either l1c_bands or bands, got both"),
@@ -135,6 +138,7 @@ def test_real_offsets_of_surface_reflectance(shared_data: Path) -> None:
     found = scene_radiometry(
         [("l2a.B04_10m", path.read_bytes(), "l2a"), ("l2a.B12_20m", path.read_bytes(), "l2a")]
     )
-    assert found.offset == (-1000.0, -1000.0) and found.quantification == (10000.0, 10000.0)
+    assert found.offset == (-1000.0, -1000.0)
+    assert found.quantification == (10000.0, 10000.0)
     with pytest.raises(MetadataError, match="expected L1C metadata for band B04, got L2A"):
         scene_radiometry([("B04", path.read_bytes(), "l2a")])

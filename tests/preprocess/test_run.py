@@ -248,7 +248,8 @@ def test_statistics_of_a_subset_need_no_pixel_again(dataset: Dataset, tmp_path: 
     for scenes in ((KEY,), tmp_path / "list.txt"):
         some = replace(normalize, stats_path=tmp_path / "some.json", scenes=scenes)
         result = run_preprocess(dataset.config(tmp_path, normalize=some))
-        assert len(result.up_to_date) == 1 and not result.done
+        assert len(result.up_to_date) == 1
+        assert not result.done
         document = json.loads((tmp_path / "some.json").read_text())
         assert [scene["key"]["sensing_start_utc"] for scene in document["scenes"]] == ["2025-12-10T10:03:19Z"]
     wrong = replace(normalize, scenes=("T33UWQ/2020-01-01T00:00:00Z",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,6 +10,9 @@ import pytest
 from s2pipe.errors import DependencyError, RasterError
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.jp2 import jp2_writer, write_jp2, write_jp2_bands
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 gdal = pytest.importorskip("osgeo.gdal")
 osr = pytest.importorskip("osgeo.osr")

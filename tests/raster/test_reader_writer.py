@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +13,9 @@ from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.reader import RasterReader, inspect_raster
 from s2pipe.raster.writer import TILE_PX, TiffSpec, TiffWriter
 from tests.conftest import Dataset, read_whole_band
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GRID = Grid("", (500000.0, 20.0, 0.0, 5400000.0, 0.0, -20.0), (2 * TILE_PX + 37, 3 * TILE_PX + 5))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +12,9 @@ from s2pipe.raster.grid import Grid, RasterInfo, Window
 from s2pipe.raster.reader import RasterReader, inspect_raster
 from s2pipe.raster.vrt import StackBand, WarpSpec, stack_vrt, validity_vrt, warped_vrt
 from tests.conftest import Dataset, read_whole_band
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BANDS = {10: "B02", 20: "B11", 60: "B01"}
 

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Never
 
 import pytest
 
@@ -23,7 +24,7 @@ from s2pipe.sentinel2.bands import (
 )
 
 
-def test_band_table():
+def test_band_table() -> None:
     assert [band.band_id for band in BANDS] == list(range(13))
     assert (BY_NAME["B8A"].band_id, BY_NAME["B8A"].resolution_m, BY_NAME["B09"].band_id) == (8, 20, 9)
     by_resolution = {r: [b.name for b in BANDS if b.resolution_m == r] for r in (10, 20, 60)}
@@ -37,13 +38,13 @@ def test_band_table():
     assert all("B10" not in bands for bands in L2A_BANDS_BY_RESOLUTION.values())
 
 
-def test_roles_are_unique_and_spelt_as_documented():
+def test_roles_are_unique_and_spelt_as_documented() -> None:
     assert len(set(roles.ALL_ROLES)) == len(roles.ALL_ROLES)
     assert {roles.l1c_band(band) for band in BAND_NAMES} <= set(roles.ALL_ROLES)
     assert {"l1c.detector_footprint.B8A", "l2a.scl_20m", "l2a.band.B04_10m"} <= set(roles.ALL_ROLES)
 
 
-def test_a_failed_write_leaves_the_old_content(tmp_path):
+def test_a_failed_write_leaves_the_old_content(tmp_path) -> Never:
     target = tmp_path / "index.json"
     write_json_atomic(target, {"a": 1})
     with pytest.raises(ValueError, match="JSON"):
@@ -56,14 +57,14 @@ def test_a_failed_write_leaves_the_old_content(tmp_path):
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "md5", "SHA3-256", "sha3_256"])
-def test_checksums_by_the_names_of_safe_manifests(tmp_path, algorithm):
+def test_checksums_by_the_names_of_safe_manifests(tmp_path, algorithm) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"s2")
     expected = hashlib.new(algorithm.lower().replace("-", "_"), b"s2").hexdigest()
     assert hash_file(file, algorithm) == expected
 
 
-def test_a_lock_has_one_holder(tmp_path):
+def test_a_lock_has_one_holder(tmp_path) -> None:
     path = Path(tmp_path, "meta", ".lock")
     with locked(path), pytest.raises(LockedError, match="another"), locked(path, wait=False):
         pass

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from s2pipe.errors import MetadataError
 from s2pipe.sentinel2.safe.detectors import read_detector_outlines
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GOOD = """<?xml version="1.0"?>
 <eop:Mask xmlns:eop="http://www.opengis.net/eop/2.0" xmlns:gml="http://www.opengis.net/gml/3.2">
@@ -24,7 +27,8 @@ def test_real_footprints(shared_data: Path) -> None:
         assert [outline.detector for outline in outlines] == [9, 10, 11, 12]
         for outline in outlines:
             (ring,) = outline.rings
-            assert ring.shape[1] == 2 and len(ring) >= 4
+            assert ring.shape[1] == 2
+            assert len(ring) >= 4
             assert (ring.min(axis=0) >= (499_980, 4_590_240)).all()
             assert (ring.max(axis=0) <= (609_780, 4_700_040)).all()
 
@@ -36,7 +40,7 @@ def test_a_small_footprint() -> None:
 
 
 @pytest.mark.parametrize(
-    "old, new, message",
+    ("old", "new", "message"),
     [
         ("32632", "32633", "expected the tile's EPSG:32632"),
         ("B02-09-0", "B03-09-0", "expected an id such as detector_footprint-B02-05-0"),

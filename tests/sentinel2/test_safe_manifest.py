@@ -29,7 +29,7 @@ def manifest(*entries: tuple[str, str, str, str]) -> bytes:
     ).encode()
 
 
-def test_entries_are_normalised():
+def test_entries_are_normalised() -> None:
     first, second = read_safe_manifest(
         manifest(("./GRANULE/a.jp2", "12", "SHA3-256", "ABcd"), (".\\GRANULE\\b.jp2", "0", "md5", "00"))
     )
@@ -38,13 +38,14 @@ def test_entries_are_normalised():
     assert (second.product_path, second.checksum_algorithm) == ("GRANULE/b.jp2", "MD5")
 
 
-def test_an_entry_without_checksum_has_none():
+def test_an_entry_without_checksum_has_none() -> None:
     (entry,) = read_safe_manifest(manifest(("./a", "1", "", "")))
-    assert entry.checksum_algorithm is None and entry.checksum_value is None
+    assert entry.checksum_algorithm is None
+    assert entry.checksum_value is None
 
 
 @pytest.mark.parametrize("href", ["../a", "./x/../../a", "/etc/passwd", "C:/a", "..\\a", "a&#10;b", ""])
-def test_hostile_hrefs_are_refused(href):
+def test_hostile_hrefs_are_refused(href) -> None:
     with pytest.raises(PathEscapeError, match="fileLocation"):
         read_safe_manifest(manifest((href, "1", "MD5", "00")), "manifest.safe")
 
@@ -52,7 +53,7 @@ def test_hostile_hrefs_are_refused(href):
 @given(
     st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="&<\"'"), max_size=30)
 )
-def test_no_href_leaves_the_product(href):
+def test_no_href_leaves_the_product(href) -> None:
     try:
         entries = read_safe_manifest(manifest((href, "1", "MD5", "00")))
     except (PathEscapeError, ProductError, MetadataError):
@@ -62,7 +63,7 @@ def test_no_href_leaves_the_product(href):
 
 
 @given(st.text(alphabet="ab./\\:~\x00", max_size=12))
-def test_safe_join_never_escapes(path):
+def test_safe_join_never_escapes(path) -> None:
     root = Path("/root/of/dataset")
     if is_safe_relative(path):
         joined = Path(str(safe_join(root, path))).resolve()
@@ -73,12 +74,12 @@ def test_safe_join_never_escapes(path):
 
 
 @pytest.mark.parametrize("size", ["", "x", "-1", "1.5", "nan"])
-def test_unusable_sizes_name_file_and_element(size):
+def test_unusable_sizes_name_file_and_element(size) -> None:
     with pytest.raises(MetadataError, match=r"p/manifest\.safe: byteStream of a/@size"):
         read_safe_manifest(manifest(("./a", size, "MD5", "00")), "p/manifest.safe")
 
 
-def test_contradicting_entries_are_refused():
+def test_contradicting_entries_are_refused() -> None:
     with pytest.raises(ProductError, match="listed twice"):
         read_safe_manifest(manifest(("./a", "1", "MD5", "00"), ("a", "2", "MD5", "00")))
 
@@ -91,25 +92,25 @@ def test_contradicting_entries_are_refused():
         '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE x><x/>'.encode("utf-16"),
     ],
 )
-def test_document_types_and_entities_are_refused(document):
+def test_document_types_and_entities_are_refused(document) -> None:
     with pytest.raises(MetadataError, match="DOCTYPE"):
         Xml.read(document, "MTD.xml")
 
 
 @pytest.mark.parametrize("document", [b"", b"<a>", b"{}", b'{"code": "DAT-ZIP-609"}', b"<a>&nbsp;</a>"])
-def test_what_is_no_xml_is_refused(document):
+def test_what_is_no_xml_is_refused(document) -> None:
     with pytest.raises(MetadataError, match=r"MTD\.xml: not well-formed"):
         Xml.read(document, "MTD.xml")
 
 
-def test_deep_nesting_is_refused():
+def test_deep_nesting_is_refused() -> None:
     with pytest.raises(MetadataError, match="nested"):
         Xml.read(b"<a>" * 100_000, "MTD.xml")
 
 
 @needs_data
 @pytest.mark.parametrize(("tile", "algorithm", "count"), [("T32TNM", "MD5", 16), ("T46RER", "SHA3-256", 2)])
-def test_real_files_match_their_manifest(tile, algorithm, count):
+def test_real_files_match_their_manifest(tile, algorithm, count) -> None:
     (path,) = DATA.glob(f"metadata/*{tile}*/manifest.safe")
     present = [entry for entry in read_safe_manifest(path) if (path.parent / entry.product_path).is_file()]
     assert len(present) == count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +14,9 @@ from s2pipe.sentinel2.bands import BAND_NAMES
 from s2pipe.sentinel2.safe import read_product_info, read_radiometry, read_tile_angles, read_tile_metadata
 from s2pipe.sentinel2.safe.footprint import footprint_geojson
 from tests.paths import SHARED_DATA
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DATA = SHARED_DATA
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real products are not in {DATA}")
@@ -40,14 +43,14 @@ def offset_list(*entries: tuple[str, str]) -> str:
     return f"<Radiometric_Offset_List>{offsets}</Radiometric_Offset_List>"
 
 
-def test_without_an_offset_list_every_offset_is_zero():
+def test_without_an_offset_list_every_offset_is_zero() -> None:
     radiometry = read_radiometry(l1c_xml(QUANTIFICATION))
     assert radiometry.quantification == 10000.0
     assert not radiometry.has_offset_list
     assert [radiometry.offset(band) for band in BAND_NAMES] == [0.0] * 13
 
 
-def test_a_list_that_lacks_a_needed_band_is_an_error():
+def test_a_list_that_lacks_a_needed_band_is_an_error() -> None:
     radiometry = read_radiometry(
         l1c_xml(QUANTIFICATION + offset_list(("1", "-1000"), ("8", "-900.5"))), "a.xml"
     )
@@ -57,7 +60,7 @@ def test_a_list_that_lacks_a_needed_band_is_an_error():
         radiometry.offset("B03")
 
 
-def test_an_empty_list_is_a_list():
+def test_an_empty_list_is_a_list() -> None:
     with pytest.raises(MetadataError, match="no band"):
         read_radiometry(l1c_xml(QUANTIFICATION + offset_list())).offset("B01")
 
@@ -78,13 +81,13 @@ def test_an_empty_list_is_a_list():
         (QUANTIFICATION + offset_list(("0", "1"), ("0", "1")), "listed twice"),
     ],
 )
-def test_unusable_radiometry_names_file_and_element(characteristics, message):
+def test_unusable_radiometry_names_file_and_element(characteristics, message) -> None:
     with pytest.raises(MetadataError, match=message) as error:
         read_radiometry(l1c_xml(characteristics), "MTD_MSIL1C.xml")
     assert str(error.value).startswith("MTD_MSIL1C.xml: General_Info/Product_Image_Characteristics/")
 
 
-def test_early_l2a_metadata_is_read():
+def test_early_l2a_metadata_is_read() -> None:
     document = (
         b'<n1:Level-2A_User_Product xmlns:n1="urn:x"><n1:General_Info>'
         b"<L2A_Product_Info><PRODUCT_URI_2A>S2A.SAFE</PRODUCT_URI_2A></L2A_Product_Info>"
@@ -97,20 +100,20 @@ def test_early_l2a_metadata_is_read():
     assert read_radiometry(document).quantification == 10000.0
 
 
-def test_other_documents_are_refused():
+def test_other_documents_are_refused() -> None:
     with pytest.raises(MetadataError, match="no product metadata"):
         read_radiometry(b"<x/>")
     with pytest.raises(MetadataError, match="no tile metadata"):
         read_tile_metadata(b"<x/>")
 
 
-def test_absent_values_are_none():
+def test_absent_values_are_none() -> None:
     info = read_product_info(l1c_xml(""))
     assert (info.level, info.product_uri, info.cloud_cover, info.geofootprint) == ("L1C", None, None, None)
 
 
 @given(st.floats(-80, 80), st.floats(-179, 179), st.floats(0.1, 1), st.floats(0.1, 1))
-def test_footprints_keep_their_area_at_the_antimeridian(lat, lon, height, width):
+def test_footprints_keep_their_area_at_the_antimeridian(lat, lon, height, width) -> None:
     square = [(lon, lat), (lon + width, lat), (lon + width, lat + height), (lon, lat + height)]
     wrapped = [((x + 180.0) % 360.0 - 180.0, y) for x, y in square]
     geometry = footprint_geojson([value for x, y in wrapped for value in (y, x)])
@@ -149,7 +152,7 @@ def tile_xml(sun: str, views: str = "") -> bytes:
     ).encode()
 
 
-def test_tile_metadata():
+def test_tile_metadata() -> None:
     tile = read_tile_metadata(tile_xml(grid()))
     assert (tile.level, tile.tile_id, tile.epsg, tile.l1c_tile_id) == ("L1C", "T32TNM", 32632, None)
     assert tile.sizes_yx == {10: (600, 600), 20: (300, 300), 60: (100, 100)}
@@ -166,12 +169,12 @@ def test_tile_metadata():
         ("<NROWS>600", "<NROWS>600.5", "NROWS: expected a whole number"),
     ],
 )
-def test_unusable_tile_metadata_names_the_element(old, new, message):
+def test_unusable_tile_metadata_names_the_element(old, new, message) -> None:
     with pytest.raises(MetadataError, match=message):
         read_tile_metadata(tile_xml(grid()).replace(old.encode(), new.encode(), 1))
 
 
-def test_angles_of_a_small_grid():
+def test_angles_of_a_small_grid() -> None:
     angles = read_tile_angles(tile_xml(grid(), view("8", "3", grid("NaN 2\n3 NaN")) + view("8", "2", grid())))
     np.testing.assert_array_equal(angles.sun_zenith, [[1.0, 2.0], [3.0, 4.0]])
     np.testing.assert_array_equal(angles.view["B8A", 3][0], [[np.nan, 2.0], [3.0, np.nan]])
@@ -195,14 +198,14 @@ def test_angles_of_a_small_grid():
         (grid(), view("0", "1", grid("1 2 3\n4 5 6")), "values like the sun grid"),
     ],
 )
-def test_unusable_angles_name_file_and_element(sun, views, message):
+def test_unusable_angles_name_file_and_element(sun, views, message) -> None:
     with pytest.raises(MetadataError, match=message) as error:
         read_tile_angles(tile_xml(sun, views), "MTD_TL.xml")
     assert str(error.value).startswith("MTD_TL.xml: Geometric_Info/Tile_Angles/")
 
 
 @needs_data
-def test_real_l1c_products_have_no_offsets_before_baseline_04():
+def test_real_l1c_products_have_no_offsets_before_baseline_04() -> None:
     for name, baseline in (("*T31TDH*", "02.06"), ("*T32TNM*", "02.04"), ("*T46RER*", "03.01")):
         path = real(f"*/{name}/MTD_MSIL1C.xml")
         radiometry, info = read_radiometry(path), read_product_info(path)
@@ -212,7 +215,7 @@ def test_real_l1c_products_have_no_offsets_before_baseline_04():
 
 
 @needs_data
-def test_a_real_l2a_product():
+def test_a_real_l2a_product() -> None:
     path = real("metadata/*T01WCP*/MTD_MSIL2A.xml")
     radiometry, info = read_radiometry(path), read_product_info(path)
     assert [radiometry.offset(band) for band in BAND_NAMES] == [-1000.0] * 13
@@ -233,13 +236,14 @@ def test_a_real_l2a_product():
         ("T46RER", 26.4931642669439, 142.987598836457, (11, 12)),
     ],
 )
-def test_real_angles(tile, mean_zenith, mean_azimuth, detectors):
+def test_real_angles(tile, mean_zenith, mean_azimuth, detectors) -> None:
     angles = read_tile_angles(real(f"*/*{tile}*/GRANULE/*/MTD_TL.xml"))
     # The file states the plain mean of all nodes.
     assert angles.sun_zenith.mean() == pytest.approx(mean_zenith, abs=1e-4)
     assert angles.sun_azimuth.mean() == pytest.approx(mean_azimuth, abs=1e-4)
     assert all(angles.detectors(band) == detectors for band in BAND_NAMES)
     for zenith, azimuth in angles.view.values():
-        assert zenith.shape == azimuth.shape == (23, 23) and zenith.dtype == np.float64
+        assert zenith.shape == azimuth.shape == (23, 23)
+        assert zenith.dtype == np.float64
         np.testing.assert_array_equal(np.isnan(zenith), np.isnan(azimuth))
         assert np.nanmax(zenith) < 15.0

@@ -33,16 +33,16 @@ names = st.builds(
 
 
 @given(names, st.sampled_from(["", ".SAFE", ".zip", ".SAFE.zip", ".safe"]))
-def test_every_compact_name_survives_parsing(name, suffix):
+def test_every_compact_name_survives_parsing(name, suffix) -> None:
     assert ProductName.parse(name + suffix).stem == name
 
 
 @given(st.text())
-def test_other_text_is_no_name(text):
+def test_other_text_is_no_name(text) -> None:
     assert ProductName.try_parse(text) is None
 
 
-def test_fields_of_a_name():
+def test_fields_of_a_name() -> None:
     name = ProductName.parse(NAME + ".SAFE")
     assert (name.satellite, name.level, name.tile_id) == ("S2B", "L1C", "T33UWQ")
     assert name.sensing_start_utc == "2025-12-10T10:03:19Z"
@@ -64,13 +64,13 @@ def test_fields_of_a_name():
         "x" + NAME,
     ],
 )
-def test_names_that_are_refused(name):
+def test_names_that_are_refused(name) -> None:
     assert ProductName.try_parse(name) is None
     with pytest.raises(ProductError, match="compact form"):
         ProductName.parse(name)
 
 
-def test_a_third_partys_baseline_is_never_the_newest():
+def test_a_third_partys_baseline_is_never_the_newest() -> None:
     ours, theirs = (ProductName.parse(NAME.replace("N0511", code)) for code in ("N0204", "N9999"))
     assert max(ours, theirs, key=lambda name: name.age_key) == ours
 
@@ -107,19 +107,19 @@ L2A = "GRANULE/L2A_T33UWQ_A045678_20251210T100316"
         ("DATASTRIP/DS_X/MTD_DS.xml", "L1C", None),
     ],
 )
-def test_role_of_a_path(path, level, role):
+def test_role_of_a_path(path, level, role) -> None:
     assert role_of(path, level) == role
 
 
 @given(st.text(max_size=80), st.sampled_from(["L1C", "L2A"]))
-def test_any_path_has_a_known_role_or_none(path, level):
+def test_any_path_has_a_known_role_or_none(path, level) -> None:
     role = role_of(path, level)
     assert role is None or role in roles.ALL_ROLES
 
 
 @needs_data
 @pytest.mark.parametrize(("tile", "level", "count"), [("T32TNM", "L1C", 28), ("T46RER", "L1C", 28)])
-def test_roles_of_real_l1c_manifests(tile, level, count):
+def test_roles_of_real_l1c_manifests(tile, level, count) -> None:
     (manifest,) = DATA.glob(f"metadata/*{tile}*/manifest.safe")
     found = [role_of(entry.product_path, level) for entry in read_safe_manifest(manifest)]
     known = [role for role in found if role is not None]
@@ -128,7 +128,7 @@ def test_roles_of_real_l1c_manifests(tile, level, count):
 
 
 @needs_data
-def test_a_real_l2a_manifest_holds_every_l2a_role_but_that_of_itself():
+def test_a_real_l2a_manifest_holds_every_l2a_role_but_that_of_itself() -> None:
     (manifest,) = DATA.glob("metadata/*T01WCP*/manifest.safe")
     found = {role_of(entry.product_path, "L2A") for entry in read_safe_manifest(manifest)} - {None}
     assert found == {role for role in roles.ALL_ROLES if role.startswith("l2a.")} - {roles.L2A_MANIFEST}

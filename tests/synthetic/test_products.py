@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +15,9 @@ from s2pipe.sentinel2.bands import BAND_NAMES, BY_NAME, JP2_TILE_PX
 from s2pipe.synthetic import ProductPaths, ProductSpec, make_products
 from s2pipe.synthetic.imagery.strips import scene_of
 from s2pipe.synthetic.swath import DETECTORS, nodes, swath_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 gdal = pytest.importorskip("osgeo.gdal")
 gdal.UseExceptions()
@@ -75,7 +78,8 @@ def test_names_follow_the_compact_convention(small: ProductPaths) -> None:
     assert small.l2a.name.startswith("S2A_MSIL2A_20251210T100319_N0511_R122_T33UWQ_")
     assert small.l1c.name[-20:] != small.l2a.name[-20:]
     found = files(small.l1c)
-    assert "MTD_MSIL1C.xml" in found and "manifest.safe" in found
+    assert "MTD_MSIL1C.xml" in found
+    assert "manifest.safe" in found
     assert sum(name.endswith(".jp2") and "/IMG_DATA/" in name for name in found) == len(BAND_NAMES) + 1
     assert {p.name for p in small.l2a.glob("GRANULE/*/IMG_DATA/*")} == {"R10m", "R20m", "R60m"}
 
@@ -168,7 +172,8 @@ def test_view_grids_are_finite_where_the_detector_sees(small: ProductPaths) -> N
 def test_sun_grid_is_full_and_mean_is_plain(small: ProductPaths) -> None:
     root = xml(one(small.l1c, "MTD_TL.xml"))
     (values,) = grids(root, "Sun_Angles_Grid").values()
-    assert values.shape == (2, 23, 23) and np.isfinite(values).all()
+    assert values.shape == (2, 23, 23)
+    assert np.isfinite(values).all()
     expected = np.stack(swath_of(SMALL).sun_angles_at(*nodes(swath_of(SMALL))))
     np.testing.assert_allclose(values, expected, atol=1e-3)
     assert float(root.findtext(".//Mean_Sun_Angle/ZENITH_ANGLE") or "nan") == pytest.approx(
@@ -191,7 +196,8 @@ def test_radiometry_of_current_baselines(small: ProductPaths) -> None:
     l1c_id = xml(one(small.l1c, "MTD_TL.xml")).findtext(".//TILE_ID")
     assert xml(one(small.l2a, "MTD_TL.xml")).findtext(".//L1C_TILE_ID") == l1c_id
     masks = [e.text or "" for e in xml(one(small.l1c, "MTD_TL.xml")).iter("MASK_FILENAME")]
-    assert len(masks) == 27 and all((small.l1c / mask).is_file() for mask in masks)
+    assert len(masks) == 27
+    assert all((small.l1c / mask).is_file() for mask in masks)
 
 
 def test_old_baselines(old: ProductPaths) -> None:
@@ -209,7 +215,8 @@ def test_old_baselines(old: ProductPaths) -> None:
         np.testing.assert_array_equal(corners[0], corners[-1])
         west, east = swath.limits("B02", detector)
         across = swath.across(corners[:, 0], corners[:, 1])
-        assert across.min() >= west - 0.01 and across.max() <= east + 0.01
+        assert across.min() >= west - 0.01
+        assert across.max() <= east + 0.01
     x, y = nodes(swath)
     assert seen >= {d for d in DETECTORS if swath.covers(x[:22, :22], y[:22, :22], "B02", d).any()}
 
@@ -222,7 +229,9 @@ def test_manifest_lists_every_file(which: str, request: pytest.FixtureRequest) -
         for entry in xml(product / "manifest.safe").iter("byteStream"):
             href = entry.find("fileLocation").get("href")  # type: ignore[union-attr]
             checksum = entry.find("checksum")
-            assert checksum is not None and href is not None and href.startswith("./")
+            assert checksum is not None
+            assert href is not None
+            assert href.startswith("./")
             path = product / href
             assert path.stat().st_size == int(entry.get("size", -1))
             listed[href[2:]] = checksum.text or ""

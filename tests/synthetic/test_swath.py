@@ -104,14 +104,16 @@ def test_view_angles_are_those_of_the_instrument() -> None:
         seen = swath.detector_at(x, y, band)
         assert (seen > 0).all()
         zenith, azimuth = swath.view_angles_at(x, y, band, seen)
-        assert zenith.min() > 0 and zenith.max() < 12
+        assert zenith.min() > 0
+        assert zenith.max() < 12
         assert np.isfinite(azimuth).all()
         # Neighbouring detectors look ahead and back in turn: across a seam the direction jumps.
         odd, _ = swath.view_angles_at(x, y, band, 7)
         even_azimuth = swath.view_angles_at(x, y, band, 8)[1]
         odd_azimuth = swath.view_angles_at(x, y, band, 7)[1]
         jump = np.abs((even_azimuth - odd_azimuth + 180) % 360 - 180)
-        assert jump.min() > 5 and odd.min() > 0
+        assert jump.min() > 5
+        assert odd.min() > 0
 
 
 def test_default_scene_shows_a_seam() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +15,9 @@ from s2pipe.synthetic.metadata.gml import detector_footprint_gml
 from s2pipe.synthetic.metadata.tile_xml import tile_xml
 from s2pipe.synthetic.swath import swath_of
 from tests.paths import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_the_figure_is_small() -> None:

@@ -186,9 +186,8 @@ def fetch(task: FetchTask, options: FetchOptions) -> None:
         part = _Part(task, options)
     except ValueError:
         name = task.checksum.algorithm if task.checksum else ""
-        raise ChecksumError(
-            f"{task.what}: cannot be checked: unknown checksum algorithm {name[:40]!r}"
-        ) from None
+        msg = f"{task.what}: cannot be checked: unknown checksum algorithm {name[:40]!r}"
+        raise ChecksumError(msg) from None
     except OSError as error:
         raise disk_error(task.part, error) from error
     try:
@@ -238,16 +237,17 @@ def _receive(part: _Part, task: FetchTask, options: FetchOptions) -> None:
     with options.open(task.url, task.what, part.size) as body:
         packed = body.headers.get("Content-Encoding", "identity").strip().lower()
         if packed not in ("", "identity"):
-            raise ServiceError(
-                f"{task.what}: the service packs the file ({packed[:40]!r}), unasked; try again later"
-            )
+            msg = f"{task.what}: the service packs the file ({packed[:40]!r}), unasked; try again later"
+            raise ServiceError(msg)
         _place(part, task, body)
         announced = announced_length(body.headers)
         end = None if announced is None else part.size + announced
         if task.size is not None and end is not None and end != task.size:
-            raise _Mismatch(f"expected {task.size} bytes, but the service announces {end}")
+            msg = f"expected {task.size} bytes, but the service announces {end}"
+            raise _Mismatch(msg)
         if task.size is None and (end or 0) > task.limit:
-            raise ServiceError(f"{task.what}: the service announces {end} bytes, more than the product has")
+            msg = f"{task.what}: the service announces {end} bytes, more than the product has"
+            raise ServiceError(msg)
         wanted = task.size if task.size is not None else end
         stop = options.backoff().stop
         while wanted is None or part.size < wanted:
@@ -257,11 +257,13 @@ def _receive(part: _Part, task: FetchTask, options: FetchOptions) -> None:
                 break
             part.write(data)
             if part.size > task.limit and wanted is None:
-                raise ServiceError(f"{task.what}: the body does not end; the product is not that large")
+                msg = f"{task.what}: the body does not end; the product is not that large"
+                raise ServiceError(msg)
             if stop.is_set():
                 raise Stopped
         if wanted is not None and part.size < wanted:
-            raise TryAgain(f"the body ended after {part.size} of {wanted} bytes")
+            msg = f"the body ended after {part.size} of {wanted} bytes"
+            raise TryAgain(msg)
         part.known_size = part.size
 
 
@@ -280,7 +282,8 @@ def _place(part: _Part, task: FetchTask, body: _Body) -> None:
         return
     part.restart()
     if body.status != 200:  # neither the whole file nor the range that was asked for
-        raise TryAgain("the service sent another range than was asked for", body.status)
+        msg = "the service sent another range than was asked for"
+        raise TryAgain(msg, body.status)
 
 
 def _quarantined(part: _Part, task: FetchTask, fault: str) -> ChecksumError:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from s2pipe.dataset.assets import Checksum
 from s2pipe.errors import ServiceError, UntrustedServerError
 from s2pipe.runtime.files import is_safe_relative
 from s2pipe.sentinel2.safe import MANIFEST, read_safe_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_MANIFEST_BYTES = 16 << 20
 """Largest manifest.safe; those of real products have about 0.1 MB."""
@@ -54,7 +56,8 @@ def manifest_files(data: bytes, source: str) -> list[RemoteFile]:
     for entry in read_safe_manifest(data, source):
         _check_names(entry.product_path.split("/"), source)
         if entry.size > MAX_FILE_BYTES:
-            raise UntrustedServerError(f"{source}: {entry.product_path[:200]} claims {entry.size} bytes")
+            msg = f"{source}: {entry.product_path[:200]} claims {entry.size} bytes"
+            raise UntrustedServerError(msg)
         checksum = None
         if entry.checksum_algorithm is not None and entry.checksum_value is not None:
             checksum = Checksum(entry.checksum_algorithm, entry.checksum_value)
@@ -83,7 +86,8 @@ def walk(get_json: Callable[[str, str], Any], host: str, product_id: str, produc
         nodes = _nodes(get_json(node_url(host, product_id, product, path, listing=True), what), what)
         seen += len(nodes)
         if seen > _MAX_NODES or depth > _MAX_DEPTH:
-            raise UntrustedServerError(f"{what}: the product has more files or levels than any real one")
+            msg = f"{what}: the product has more files or levels than any real one"
+            raise UntrustedServerError(msg)
         for name, size, children in nodes:
             inner = f"{path}/{name}" if path else name
             if not children:
@@ -99,14 +103,17 @@ def _nodes(document: Any, what: str) -> list[tuple[str, int, int]]:
     """Name, size and number of children of each node, by name: the service's order is not stable."""
     rows = document.get("result", document.get("value")) if isinstance(document, dict) else None
     if not isinstance(rows, list):
-        raise ServiceError(f"{what}: the answer is no list of nodes; try again later")
+        msg = f"{what}: the answer is no list of nodes; try again later"
+        raise ServiceError(msg)
     nodes = []
     for row in rows:
         name = row.get("Name") if isinstance(row, dict) else None
         if not isinstance(name, str):
-            raise ServiceError(f"{what}: a node has no name; try again later")
+            msg = f"{what}: a node has no name; try again later"
+            raise ServiceError(msg)
         if "/" in name or "\\" in name:
-            raise UntrustedServerError(f"{what}: a node is named {name[:80]!r}, which leaves its directory")
+            msg = f"{what}: a node is named {name[:80]!r}, which leaves its directory"
+            raise UntrustedServerError(msg)
         _check_names([name], what)
         nodes.append((name, _count(row.get("ContentLength")), _count(row.get("ChildrenNumber"))))
     return sorted(nodes)
@@ -120,9 +127,11 @@ def _count(value: Any) -> int:
 def _check_names(names: list[str], what: str) -> None:
     for name in names:
         if not is_safe_relative(name) or name in (".", "") or "\x7f" in name:
-            raise UntrustedServerError(f"{what}: a file is named {name[:80]!r}, which leaves the product")
+            msg = f"{what}: a file is named {name[:80]!r}, which leaves the product"
+            raise UntrustedServerError(msg)
         if len(name.encode("utf-8", "surrogatepass")) > _MAX_NAME_BYTES:
-            raise UntrustedServerError(f"{what}: a file's name has more than {_MAX_NAME_BYTES} bytes")
+            msg = f"{what}: a file's name has more than {_MAX_NAME_BYTES} bytes"
+            raise UntrustedServerError(msg)
 
 
 __all__ = ["MANIFEST", "RemoteFile", "manifest_files", "node_url", "walk"]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s2pipe.dataset.assets import Asset, AssetGroup, Checksum, Product, SceneKey
 from s2pipe.dataset.step1_index import Index, Scene
-from s2pipe.download.cfg import PipelineConfig
 from s2pipe.download.files.fetch import FetchTask, disk_error
 from s2pipe.download.files.nodes import (
     MANIFEST,
@@ -22,9 +21,7 @@ from s2pipe.download.files.nodes import (
     node_url,
     walk,
 )
-from s2pipe.download.search.catalogue import Hit
 from s2pipe.download.search.select import Pair
-from s2pipe.download.service.transport import Transport
 from s2pipe.errors import (
     AuthError,
     DiskFullError,
@@ -38,6 +35,13 @@ from s2pipe.errors import (
 from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import role_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from s2pipe.download.cfg import PipelineConfig
+    from s2pipe.download.search.catalogue import Hit
+    from s2pipe.download.service.transport import Transport
 
 log = logging.getLogger("s2pipe.download")
 
@@ -175,7 +179,8 @@ class Planner:
             if role is None or role not in wanted:
                 continue
             if role in assets:
-                raise ProductError(f"{hit.name}: two files have the role {role}; the product is damaged")
+                msg = f"{hit.name}: two files have the role {role}; the product is damaged"
+                raise ProductError(msg)
             asset = Asset(
                 role=role,
                 path=f"{root_dir}/{file.path.rpartition('/')[2]}",
@@ -189,9 +194,8 @@ class Planner:
         missing = [role for role in wanted if role not in assets]
         fatal = [role for role in missing if not role.startswith(_OPTIONAL)]
         if fatal:
-            raise ProductError(
-                f"{hit.name}: has no file for {', '.join(fatal)}; select other files or products"
-            )
+            msg = f"{hit.name}: has no file for {', '.join(fatal)}; select other files or products"
+            raise ProductError(msg)
         if missing:
             warnings.append(f"{hit.name}: has no {', '.join(missing)}, as products of its baseline")
         return AssetGroup(root_dir, tuple(sorted(assets.values(), key=lambda asset: _ORDER[asset.role])))

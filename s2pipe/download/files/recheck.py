@@ -6,12 +6,16 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from s2pipe.dataset.assets import Asset, AssetGroup
 from s2pipe.dataset.step1_index import Index, Scene, SceneKey, rewrite_index
 from s2pipe.dataset.verification import check_asset
 from s2pipe.errors import PathEscapeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2pipe.dataset.assets import Asset, AssetGroup
 
 log = logging.getLogger("s2pipe.download")
 

@@ -6,21 +6,25 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from s2pipe.dataset.assets import AssetGroup
-from s2pipe.dataset.step1_index import Scene
 from s2pipe.download.files.fetch import FetchOptions, disk_error, fetch
 from s2pipe.download.files.plan import ScenePlan
 from s2pipe.download.service.retry import Stopped
 from s2pipe.errors import AuthError, DiskFullError, LockedError, S2PipeError
 from s2pipe.runtime.files import locked, write_bytes_atomic
-from s2pipe.runtime.progress import ByteProgress
 from s2pipe.sentinel2.safe import read_product_info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from s2pipe.dataset.assets import AssetGroup
+    from s2pipe.dataset.step1_index import Scene
+    from s2pipe.runtime.progress import ByteProgress
 
 log = logging.getLogger("s2pipe.download")
 

@@ -155,10 +155,11 @@ class Catalogue:
             return rows
         length = search.end - search.start
         if length < 2 * _SHORTEST:
-            raise ServiceError(
+            msg = (
                 f"{search}: the catalogue counts {count} product(s), but lists {len(rows)}; the list would be "
                 "incomplete, so nothing is fetched; try again later, or narrow the query"
             )
+            raise ServiceError(msg)
         middle = search.start + length / 2
         middle -= timedelta(microseconds=middle.microsecond % 1000)
         log.debug("%s: %d of %s listed; asking in halves", search, len(rows), count)
@@ -194,22 +195,26 @@ class Catalogue:
                 rows[row["Id"]] = row
             if not is_new or (count is not None and count > MAX_RESULTS):
                 return count, rows
-        raise ServiceError(f"{search}: the catalogue's pages do not end; try again later")
+        msg = f"{search}: the catalogue's pages do not end; try again later"
+        raise ServiceError(msg)
 
     def _read_page(
         self, document: Any, search: Search
     ) -> tuple[list[dict[str, Any]], int | None, str | None]:
         page = document.get("value") if isinstance(document, dict) else None
         if not isinstance(page, list) or not all(_is_row(row) for row in page):
-            raise ServiceError(f"{search}: the catalogue's answer is no list of products; try again later")
+            msg = f"{search}: the catalogue's answer is no list of products; try again later"
+            raise ServiceError(msg)
         count, link = document.get("@odata.count"), document.get("@odata.nextLink")
         if isinstance(count, bool) or not isinstance(count, int | None) or not isinstance(link, str | None):
-            raise ServiceError(f"{search}: the catalogue's answer has no usable count or next page")
+            msg = f"{search}: the catalogue's answer has no usable count or next page"
+            raise ServiceError(msg)
         if link is not None and origin(link) != origin(self._host):
-            raise UntrustedServerError(
+            msg = (
                 f"{search}: the next page is on another host, {origin(link) or 'an unusable address'}; that is "
                 "not followed; if it is a mirror, configure it in download.endpoints"
             )
+            raise UntrustedServerError(msg)
         return page, count, link
 
     def _hit(self, row: dict[str, Any], search: Search) -> Hit | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.sentinel2.bands import TILE_SIDE_M
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 Point = tuple[float, float]
 Ring = tuple[Point, ...]
@@ -47,21 +49,26 @@ def query_areas(text: str) -> tuple[str, ...]:
         return tuple(_to_wkt(area) for area in _checked(areas))
     except ValueError as error:
         shown = text if len(text) <= 80 else f"{text[:77]}..."
-        raise ConfigError("download.query.geometry", [Fault("", f"{shown!r}: {error}")]) from None
+        msg = "download.query.geometry"
+        raise ConfigError(msg, [Fault("", f"{shown!r}: {error}")]) from None
 
 
 def _from_file(path: Path) -> list[Polygon]:
     if path.suffix.lower() not in (".json", ".geojson"):
-        raise ValueError("expected WKT (POLYGON, MULTIPOLYGON or POINT), or a .geojson or .json file")
+        msg = "expected WKT (POLYGON, MULTIPOLYGON or POINT), or a .geojson or .json file"
+        raise ValueError(msg)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
+        msg = f"cannot be read: {error.strerror}"
+        raise ValueError(msg) from None
     except (ValueError, RecursionError):
-        raise ValueError("is not JSON") from None
+        msg = "is not JSON"
+        raise ValueError(msg) from None
     areas = [area for geometry in _geometries(document) for area in polygons(geometry)]
     if not areas:
-        raise ValueError("holds no Polygon, MultiPolygon or Point")
+        msg = "holds no Polygon, MultiPolygon or Point"
+        raise ValueError(msg)
     return areas
 
 
@@ -101,14 +108,16 @@ def polygons(geometry: Any) -> list[Polygon]:
 def _polygon(rings: Any) -> Polygon:
     found = tuple(tuple(_point(vertex) for vertex in ring) for ring in rings)
     if not found or min(map(len, found)) < 3:
-        raise ValueError("a ring has fewer than 3 vertices")
+        msg = "a ring has fewer than 3 vertices"
+        raise ValueError(msg)
     return found
 
 
 def _point(vertex: Any) -> Point:
     x, y = float(vertex[0]), float(vertex[1])
     if not (math.isfinite(x) and math.isfinite(y)):
-        raise ValueError("a coordinate is not finite")
+        msg = "a coordinate is not finite"
+        raise ValueError(msg)
     return x, y
 
 
@@ -118,31 +127,37 @@ def _from_wkt(kind: str, text: str) -> list[Polygon]:
     try:
         nested = json.loads(pairs.replace("(", "[").replace(")", "]"))
     except ValueError:
-        raise ValueError("its brackets do not fit together") from None
+        msg = "its brackets do not fit together"
+        raise ValueError(msg) from None
     if kind == "POINT":
         return polygons({"type": "Point", "coordinates": nested[0]})
     found = polygons({"type": {"POLYGON": "Polygon"}.get(kind, "MultiPolygon"), "coordinates": nested})
     if not found:
-        raise ValueError(f"is no {kind} with rings of 3 vertices or more")
+        msg = f"is no {kind} with rings of 3 vertices or more"
+        raise ValueError(msg)
     return found
 
 
 def _pair(text: str) -> str:
     numbers = text.split()
     if len(numbers) != 2 or not all(_NUMBER.fullmatch(number) for number in numbers):
-        raise ValueError(f"expected 'longitude latitude', got {text.strip()[:40]!r}")
+        msg = f"expected 'longitude latitude', got {text.strip()[:40]!r}"
+        raise ValueError(msg)
     return f"[{float(numbers[0])!r},{float(numbers[1])!r}]"
 
 
 def _checked(areas: Sequence[Polygon]) -> Sequence[Polygon]:
     vertices = [vertex for area in areas for ring in area for vertex in ring]
     if not vertices:
-        raise ValueError("is empty")
+        msg = "is empty"
+        raise ValueError(msg)
     if len(vertices) > _MAX_VERTICES:
-        raise ValueError(f"has {len(vertices)} vertices; simplify it to {_MAX_VERTICES} or fewer")
+        msg = f"has {len(vertices)} vertices; simplify it to {_MAX_VERTICES} or fewer"
+        raise ValueError(msg)
     wrong = [v for v in vertices if not (-180.0 <= v[0] <= 180.0 and -90.0 <= v[1] <= 90.0)]
     if wrong:
-        raise ValueError(f"{wrong[0]} is no longitude and latitude in degrees")
+        msg = f"{wrong[0]} is no longitude and latitude in degrees"
+        raise ValueError(msg)
     return areas
 
 

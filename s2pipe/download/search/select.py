@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from s2pipe.dataset.assets import SceneKey
-from s2pipe.download.cfg import QueryConfig
 from s2pipe.download.search.catalogue import Hit
 from s2pipe.download.search.coverage import overlap_ratio
 from s2pipe.sentinel2.safe import THIRD_PARTY_BASELINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from s2pipe.download.cfg import QueryConfig
 
 _APART = 0.5
 """Products of two datastrips that share less than this of the smaller one are halves of one acquisition."""

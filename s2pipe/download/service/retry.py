@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from s2pipe.download.cfg import RetryConfig
 from s2pipe.errors import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 _RECOVERY = 16
@@ -65,8 +67,9 @@ class Backoff:
         """
         self.attempts += 1
         if self.attempts >= self.policy.max_attempts:
+            msg = f"{what}: given up after {self.attempts} attempt(s): {error.reason}; run again later"
             raise ServiceError(
-                f"{what}: given up after {self.attempts} attempt(s): {error.reason}; run again later",
+                msg,
                 error.status,
             )
         if self.stop.wait(self.delay(error.after)):

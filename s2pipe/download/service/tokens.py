@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from s2pipe.download.auth import Auth
 from s2pipe.errors import AuthError, ServiceError
+
+if TYPE_CHECKING:
+    from s2pipe.download.auth import Auth
 
 CLIENT_ID = "cdse-public"
 EARLY_S = 60.0
@@ -108,7 +110,8 @@ class TokenKeeper:
         access = document.get("access_token") if isinstance(document, dict) else None
         # Only what a header may carry: a line break would end it.
         if not isinstance(access, str) or not access.isascii() or not access.isprintable() or not access:
-            raise ServiceError("the login service's answer has no usable access_token; try again later")
+            msg = "the login service's answer has no usable access_token; try again later"
+            raise ServiceError(msg)
         life = _seconds(document.get("expires_in"), 600.0)
         refresh = document.get("refresh_token")
         self._access = access

@@ -17,18 +17,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 
 from s2pipe import __version__
-from s2pipe.download.auth import Auth
-from s2pipe.download.cfg import DownloadConfig, Endpoints
 from s2pipe.download.service.retry import Backoff, Gate, TryAgain, repeat
 from s2pipe.download.service.tokens import TokenKeeper
 from s2pipe.errors import AuthError, ServiceError, UntrustedServerError
+
+if TYPE_CHECKING:
+    from s2pipe.download.auth import Auth
+    from s2pipe.download.cfg import DownloadConfig, Endpoints
 
 log = logging.getLogger("s2pipe.download")
 
@@ -67,7 +69,8 @@ class Body:
         try:
             return bytes(self._raw.read(count, decode_content=False))
         except (*_NETWORK_ERRORS, ValueError, AttributeError) as error:
-            raise TryAgain(f"the connection broke ({_why(error)})") from None
+            msg = f"the connection broke ({_why(error)})"
+            raise TryAgain(msg) from None
 
 
 class Transport:
@@ -177,7 +180,8 @@ class Transport:
                 url = urljoin(url, response.headers.get("Location", ""))
             except ValueError:
                 url = ""
-        raise ServiceError(f"{what}: redirected more than {_MAX_REDIRECTS} times; try again later")
+        msg = f"{what}: redirected more than {_MAX_REDIRECTS} times; try again later"
+        raise ServiceError(msg)
 
     def _send(self, url: str, what: str, headers: Mapping[str, str], with_token: bool) -> requests.Response:
         """Send one request; repeat it once with a new token when the service no longer takes the old one."""
@@ -195,7 +199,8 @@ class Transport:
                 if not is_last:
                     continue
             self._refused(response, what, f"{code} {message}".strip())
-        raise AssertionError("unreachable")
+        msg = "unreachable"
+        raise AssertionError(msg)
 
     def _get(self, url: str, headers: Mapping[str, str], token: str | None) -> requests.Response:
         try:
@@ -208,14 +213,17 @@ class Transport:
                 allow_redirects=False,
             )
         except requests.exceptions.SSLError as error:
-            raise ServiceError(
+            msg = (
                 f"{origin(url)}: its certificate is not trusted ({_why(error)}); check date, proxy and "
                 "certificates of this machine"
-            ) from None
+            )
+            raise ServiceError(msg) from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError, ValueError):
-            raise ServiceError(f"{url[:200]!r}: is no usable address") from None
+            msg = f"{url[:200]!r}: is no usable address"
+            raise ServiceError(msg) from None
         except _NETWORK_ERRORS as error:
-            raise TryAgain(f"{origin(url)} does not answer ({_why(error)})") from None
+            msg = f"{origin(url)} does not answer ({_why(error)})"
+            raise TryAgain(msg) from None
 
     def _refused(self, response: requests.Response, what: str, said: str) -> None:
         status = response.status_code
@@ -228,20 +236,23 @@ class Transport:
             after = _retry_after(response.headers.get("Retry-After"))
             raise TryAgain(f"the service failed ({status} {said})".replace(" )", ")"), status, after)
         if status == 401:
-            raise AuthError(f"{what}: the service does not accept the login (401 {said}); check the account")
+            msg = f"{what}: the service does not accept the login (401 {said}); check the account"
+            raise AuthError(msg)
         hints = {
             403: "the account may not fetch this",
             404: "the product may have been deleted or replaced since the search; search again",
         }
         hint = hints.get(status, "run again later, or report this")
-        raise ServiceError(f"{what}: refused ({status} {said}); {hint}", status)
+        msg = f"{what}: refused ({status} {said}); {hint}"
+        raise ServiceError(msg, status)
 
     def _refuse_foreign(self, url: str, what: str) -> None:
         if origin(url) not in (origin(self.endpoints.catalogue), origin(self.endpoints.download)):
-            raise UntrustedServerError(
+            msg = (
                 f"{what}: the service points to another host, {origin(url) or 'an unusable address'}; that is "
                 "not followed; if it is a mirror of the service, configure it in download.endpoints"
             )
+            raise UntrustedServerError(msg)
 
     def _post_form(self, form: Mapping[str, str]) -> tuple[int, Any]:
         """Send a form to the token endpoint. No error here ever holds the form."""
@@ -259,16 +270,20 @@ class Transport:
                     allow_redirects=False,
                 )
             except requests.exceptions.SSLError as error:
-                raise ServiceError(f"{origin(url)}: its certificate is not trusted ({_why(error)})") from None
+                msg = f"{origin(url)}: its certificate is not trusted ({_why(error)})"
+                raise ServiceError(msg) from None
             except (*_NETWORK_ERRORS, ValueError) as error:
-                raise TryAgain(f"{origin(url)} does not answer ({_why(error)})") from None
+                msg = f"{origin(url)} does not answer ({_why(error)})"
+                raise TryAgain(msg) from None
             with response:
                 status = response.status_code
                 if 300 <= status < 400:
-                    raise UntrustedServerError("login: the login service redirects; that is not followed")
+                    msg = "login: the login service redirects; that is not followed"
+                    raise UntrustedServerError(msg)
                 if status == 429 or status in _TRANSIENT:
                     after = _retry_after(response.headers.get("Retry-After"))
-                    raise TryAgain(f"the login service failed ({status})", status, after)
+                    msg = f"the login service failed ({status})"
+                    raise TryAgain(msg, status, after)
                 body = Body(status, response.headers, response.raw)
                 data = _read_all(body, 1 << 20, what)
             try:
@@ -309,10 +324,12 @@ def _read_all(body: Body, limit: int, what: str) -> bytes:
     """Read a whole small body; neither its packed nor its unpacked size may exceed the limit."""
     announced = announced_length(body.headers)
     if announced is not None and announced > limit:
-        raise ServiceError(f"{what}: the answer has {announced} bytes, more than the {limit} it may have")
+        msg = f"{what}: the answer has {announced} bytes, more than the {limit} it may have"
+        raise ServiceError(msg)
     packed = body.headers.get("Content-Encoding", "identity").strip().lower()
     if packed not in ("identity", "", "gzip"):
-        raise ServiceError(f"{what}: the answer is packed as {packed[:40]!r}, which was not asked for")
+        msg = f"{what}: the answer is packed as {packed[:40]!r}, which was not asked for"
+        raise ServiceError(msg)
     unpack = zlib.decompressobj(wbits=31) if packed == "gzip" else None
     data, size = bytearray(), 0
     while chunk := body.read(1 << 16):
@@ -320,13 +337,17 @@ def _read_all(body: Body, limit: int, what: str) -> bytes:
         try:
             data += chunk if unpack is None else unpack.decompress(chunk, limit + 1 - len(data))
         except zlib.error:
-            raise TryAgain("the answer is damaged (gzip)") from None
+            msg = "the answer is damaged (gzip)"
+            raise TryAgain(msg) from None
         if max(len(data), size) > limit:
-            raise ServiceError(f"{what}: the answer is larger than the {limit} bytes it may have")
+            msg = f"{what}: the answer is larger than the {limit} bytes it may have"
+            raise ServiceError(msg)
     if announced is not None and size < announced:
-        raise TryAgain(f"the answer ended after {size} of {announced} bytes")
+        msg = f"the answer ended after {size} of {announced} bytes"
+        raise TryAgain(msg)
     if unpack is not None and not unpack.eof:
-        raise TryAgain("the answer ended early (gzip)")
+        msg = "the answer ended early (gzip)"
+        raise TryAgain(msg)
     return bytes(data)
 
 
@@ -342,7 +363,8 @@ def _json(data: bytes, what: str) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        raise TryAgain(f"{what}: the answer is not JSON ({_printable(data[:60])})") from None
+        msg = f"{what}: the answer is not JSON ({_printable(data[:60])})"
+        raise TryAgain(msg) from None
 
 
 def _service_message(response: requests.Response) -> tuple[str, str]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from s2pipe.config.fields import read_document
 from s2pipe.config.schema import STEP3_SPLIT
-from s2pipe.dataset.samples import Sample
-from s2pipe.dataset.step1_index import Index, Scene
 from s2pipe.errors import ConfigError, Fault, ManifestError, MissingInputError
 from s2pipe.ground.cells import CellGrid, Rectangles
 from s2pipe.ground.projection import utm_epsg
@@ -27,10 +23,17 @@ from s2pipe.ground.split import (
     save_plan,
 )
 from s2pipe.patches.candidates.windows import PatchTable, footprints, grid_windows, make_table
-from s2pipe.patches.cfg import PatchConfig, SplitConfig
-from s2pipe.raster.grid import Grid
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.runtime.draws import mix, text_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from s2pipe.dataset.samples import Sample
+    from s2pipe.dataset.step1_index import Index, Scene
+    from s2pipe.patches.cfg import PatchConfig, SplitConfig
+    from s2pipe.raster.grid import Grid
 
 SPLIT_NAME = "split.json"
 """File name of the split in the output directory."""
@@ -77,8 +80,9 @@ def grounds_of_manifest(index: Index) -> list[SceneGround]:
             grid = inspect_raster(path).grid
             grounds.append(SceneGround.of(scene.key.tile_id, scene.key.sensing_start_utc, grid))
     if gaps or not grounds:
+        msg = f"{index.root}: a split needs the ground of every scene:"
         raise MissingInputError(
-            f"{index.root}: a split needs the ground of every scene:",
+            msg,
             gaps or ["no scene"],
             "Download or index the products first.",
         )

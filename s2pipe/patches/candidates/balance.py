@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from s2pipe.ground.split import SPLITS
-from s2pipe.patches.candidates.windows import PatchTable
-from s2pipe.patches.cfg import BalanceConfig
 from s2pipe.runtime.draws import mix, text_seed, unit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from s2pipe.patches.candidates.windows import PatchTable
+    from s2pipe.patches.cfg import BalanceConfig
 
 
 def patch_numbers(table: PatchTable, names: Sequence[str], seed: int) -> np.ndarray:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from s2pipe.dataset.samples import Labels, Sample, common
 from s2pipe.errors import ConfigError, Fault, RasterError, S2PipeError
-from s2pipe.patches.candidates.windows import PatchTable
-from s2pipe.patches.cfg import PatchConfig, QualityConfig
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from s2pipe.patches.candidates.windows import PatchTable
+    from s2pipe.patches.cfg import PatchConfig, QualityConfig
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,9 @@ def _settings(table: PatchTable, labels: Labels, config: PatchConfig) -> ScoreSe
     if clouds is None:
         clouds = labels.cloud_labels()
     if clouds is None:
+        msg = "PatchConfig"
         raise ConfigError(
-            "PatchConfig",
+            msg,
             [
                 Fault(
                     "patches.quality.cloud_labels",
@@ -93,7 +98,8 @@ def _refuse_label_filters(quality: QualityConfig) -> None:
         if is_given
     ]
     if faults:
-        raise ConfigError("PatchConfig", faults)
+        msg = "PatchConfig"
+        raise ConfigError(msg, faults)
 
 
 def score_all(
@@ -144,9 +150,8 @@ def _score_sample(table: PatchTable, part: slice, sample: Sample, settings: Scor
     labels = None if sample.y_path is None else StackReader(str(sample.y_path))
     for reader, path in ((mask, sample.x_path), (labels, sample.y_path)):
         if reader is not None and reader.shape_yx != sample.grid.shape_yx:
-            raise RasterError(
-                f"{path}: has {reader.shape_yx} pixels, meta.json says {sample.grid.shape_yx}; run Step 2 again"
-            )
+            msg = f"{path}: has {reader.shape_yx} pixels, meta.json says {sample.grid.shape_yx}; run Step 2 again"
+            raise RasterError(msg)
     starts = np.flatnonzero(np.diff(rows, prepend=-1))
     for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
         row = int(rows[start])

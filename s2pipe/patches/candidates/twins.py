@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.dataset.samples import Sample
 from s2pipe.ground.projection import lonlat_to_utm, utm_epsg
 from s2pipe.ground.split import overlaps
 from s2pipe.patches.candidates.windows import PatchTable, footprints
-from s2pipe.patches.cfg import PatchConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from s2pipe.dataset.samples import Sample
+    from s2pipe.patches.cfg import PatchConfig
 
 
 def drop_duplicates(table: PatchTable, samples: Sequence[Sample], config: PatchConfig) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.dataset.samples import Sample
 from s2pipe.ground.cells import Rectangles
 from s2pipe.ground.projection import utm_epsg
-from s2pipe.patches.cfg import PatchConfig
-from s2pipe.raster.grid import Grid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from s2pipe.dataset.samples import Sample
+    from s2pipe.patches.cfg import PatchConfig
+    from s2pipe.raster.grid import Grid
 
 REASONS = (
     None,

@@ -124,7 +124,8 @@ def _check_angle_grids(samples: Sequence[Sample]) -> None:
         and (shape := list(sample.meta["assets"]["angles"]["shape"][1:])) != list(sample.grid.shape_yx)
     ]
     if faults:
-        raise ManifestError("angles", faults)
+        msg = "angles"
+        raise ManifestError(msg, faults)
 
 
 def shared_facts(samples: Sequence[Sample], config: PatchConfig) -> dict[str, Any]:
@@ -149,7 +150,8 @@ def shared_facts(samples: Sequence[Sample], config: PatchConfig) -> dict[str, An
     normalized = normalization["mode"] == "apply_with_stats"
     if config.shards.dtype == "float16" and unit == "dn" and not normalized:
         message = "float16 cannot hold DN exactly; use float32, or reflectance (to_toa_reflectance)"
-        raise ConfigError("PatchConfig", [Fault("patches.shards.dtype", message)])
+        msg = "PatchConfig"
+        raise ConfigError(msg, [Fault("patches.shards.dtype", message)])
     return {
         "bands": bands,
         "unit": "standard deviations" if normalized else unit,

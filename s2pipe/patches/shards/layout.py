@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.dataset.samples import Sample
 from s2pipe.ground.split import SPLITS
 from s2pipe.patches.candidates.balance import patch_numbers
-from s2pipe.patches.candidates.windows import PatchTable
-from s2pipe.patches.cfg import PatchConfig, ShardConfig
 from s2pipe.raster.writer import TILE_PX
 from s2pipe.runtime.draws import mix, text_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from s2pipe.dataset.samples import Sample
+    from s2pipe.patches.candidates.windows import PatchTable
+    from s2pipe.patches.cfg import PatchConfig, ShardConfig
 
 _CHUNK_ROWS_COLS = (8, 4)
 _MOST_CHUNK_PIXELS = 2_500_000

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.schema import STEP3_SHARDS, validate_document
 from s2pipe.errors import ManifestError
@@ -14,6 +13,9 @@ from s2pipe.ground.split import SPLITS
 from s2pipe.patches.database import DATABASE_NAME
 from s2pipe.patches.shards.writer import PROGRESS, ShardRecord, known_shards, progress_path
 from s2pipe.runtime.files import write_json_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 SHARDS_NAME, SUMMARY_NAME = "shards.json", "summary.json"
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _BLOCK = tarfile.BLOCKSIZE
 _MOST_JSON_BYTES, _MOST_LABEL_BYTES, _MOST_DATE_BYTES = 2048, 20, 512

@@ -11,23 +11,26 @@ import json
 import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from s2pipe.dataset.samples import Sample
 from s2pipe.errors import RasterError
-from s2pipe.patches.candidates.windows import PatchTable
-from s2pipe.patches.shards.documents import Dataset
 from s2pipe.patches.shards.layout import Groups, ShardPlan
 from s2pipe.patches.shards.tarball import SampleBuffer, archive_size, sample_size
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
 from s2pipe.runtime.files import write_json_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from s2pipe.dataset.samples import Sample
+    from s2pipe.patches.candidates.windows import PatchTable
+    from s2pipe.patches.shards.documents import Dataset
 
 PROGRESS = ".progress"
 """Directory of what is known of finished shards while a run goes on."""
@@ -274,10 +277,11 @@ class _Running:
 def _open(path: Path, sample: Sample) -> StackReader:
     reader = StackReader(str(path))
     if reader.shape_yx != sample.grid.shape_yx:
-        raise RasterError(
+        msg = (
             f"{path}: has {reader.shape_yx} pixels where x.tif has {sample.grid.shape_yx}; patches need all rasters on "
             "the target grid (for angles: angles.grid target)"
         )
+        raise RasterError(msg)
     return reader
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +12,11 @@ from s2pipe.raster.grid import Grid, RasterInfo, Window
 from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.transform import same_crs
 from s2pipe.raster.vrt import WarpSpec, warped_vrt
-from s2pipe.sentinel2.safe.detectors import DetectorOutline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from s2pipe.sentinel2.safe.detectors import DetectorOutline
 
 _DENSE_M = 500.0
 """Longest piece of an outline that is taken for straight after it was projected to another CRS."""
@@ -34,9 +38,8 @@ class MaskReader:
 
     def __init__(self, mask: RasterInfo, target: Grid) -> None:
         if not mask.grid.crs_wkt:
-            raise RasterError(
-                f"{mask.path}: the detector footprint has no coordinate reference system; fetch the file again"
-            )
+            msg = f"{mask.path}: the detector footprint has no coordinate reference system; fetch the file again"
+            raise RasterError(msg)
         self._direct = mask.grid == target
         self._picks: tuple[np.ndarray, np.ndarray] | None = None
         text = mask.path
@@ -112,10 +115,11 @@ class OutlineReader:
             for ring in outline.rings:
                 points = ring if project is None else project(_densified(ring))
                 if not np.isfinite(points).all():
-                    raise RasterError(
+                    msg = (
                         f"footprints of detector {outline.detector} cannot be brought into the target grid's CRS; "
                         "choose a target grid nearer to the tile's own UTM zone"
                     )
+                    raise RasterError(msg)
                 crossings.append(_crossings(_in_pixels(points, target), target.height, outline.detector))
         self._spans = _spans(np.concatenate(crossings))
         self._first = np.searchsorted(self._spans[:, 0], np.arange(target.height + 1))

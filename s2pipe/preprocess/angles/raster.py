@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,9 +21,7 @@ from s2pipe.preprocess.angles.directions import (
     sun_vectors,
 )
 from s2pipe.preprocess.angles.footprints import MaskReader, OutlineReader
-from s2pipe.preprocess.cfg import AngleAssetConfig
 from s2pipe.preprocess.pixels.blocks import Background, stream_windows
-from s2pipe.preprocess.plan import AngleInput, SceneFile
 from s2pipe.raster.gdalenv import crs_wkt, gdal_module
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.reader import inspect_raster
@@ -32,6 +30,10 @@ from s2pipe.raster.vrt import WarpSpec, warped_vrt
 from s2pipe.raster.writer import TILE_PX, TiffSpec, TiffStorage, TiffWriter
 from s2pipe.sentinel2.safe.detectors import read_detector_outlines
 from s2pipe.sentinel2.safe.tile import ANGLE_STEP_M, TileAngles, TileMetadata, read_tile_angles
+
+if TYPE_CHECKING:
+    from s2pipe.preprocess.cfg import AngleAssetConfig
+    from s2pipe.preprocess.plan import AngleInput, SceneFile
 
 _WINDOW_BYTES = 96 << 20
 """Most that a window's channels take; two windows are in memory at once."""

@@ -9,18 +9,15 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from s2pipe.dataset.step1_index import SceneKey
 from s2pipe.errors import ConfigError, Fault, RasterError, S2PipeError
-from s2pipe.preprocess.cfg import LabelConfig
 from s2pipe.preprocess.pixels.blocks import scene_windows, stream_windows
 from s2pipe.raster.grid import Grid, RasterInfo
 from s2pipe.raster.reader import RasterReader
@@ -28,6 +25,12 @@ from s2pipe.raster.vrt import WarpSpec, lut_vrt, warped_vrt
 from s2pipe.raster.writer import TiffSpec, TiffWriter
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.bands import SCL_CLASSES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from s2pipe.dataset.step1_index import SceneKey
+    from s2pipe.preprocess.cfg import LabelConfig
 
 NO_LABEL = 65535
 """Class of a pixel that has none, in uint16 arrays; it becomes the ignore index."""
@@ -77,7 +80,8 @@ class LabelBackend:
 
     def classify(self, *sources: np.ndarray) -> np.ndarray:
         """Turn a window of every source, (y, x), into classes, uint8 or uint16 (y, x)."""
-        raise NotImplementedError(f"{type(self).__name__} has no method classify")
+        msg = f"{type(self).__name__} has no method classify"
+        raise NotImplementedError(msg)
 
 
 class SceneClassification(LabelBackend):
@@ -107,10 +111,11 @@ class LabelRaster(LabelBackend):
         """Check that the raster holds classes."""
         (raster,) = rasters
         if raster.dtype not in ("Byte", "UInt16"):
-            raise RasterError(
+            msg = (
                 f"{raster.path}: labels must be whole numbers from 0 to 65534: expected pixel type Byte or UInt16, "
                 f"got {raster.dtype}; convert it, e.g. with gdal_translate -ot UInt16"
             )
+            raise RasterError(msg)
         return (LabelSource(raster, raster.nodata),)
 
     def class_limit(self, rasters: Sequence[RasterInfo]) -> int:
@@ -170,7 +175,8 @@ def load_backend(config: LabelConfig) -> LabelBackend:
     except ImportError as error:
         found, reason = None, f"cannot be imported ({error}); is its directory in PYTHONPATH?"
     if not (isinstance(found, type) and issubclass(found, LabelBackend)):
-        raise ConfigError("labels", [Fault("preprocess.labels.backend", f"{module_name} {reason}")])
+        msg = "labels"
+        raise ConfigError(msg, [Fault("preprocess.labels.backend", f"{module_name} {reason}")])
     return found(config)
 
 
@@ -293,11 +299,11 @@ def _checked(classes: np.ndarray, shape_yx: tuple[int, int], backend: LabelBacke
     name = type(backend).__name__
     if not isinstance(classes, np.ndarray) or classes.shape != shape_yx:
         got = getattr(classes, "shape", type(classes).__name__)
-        raise S2PipeError(f"{name}.classify: expected classes of shape {shape_yx}, got {got}")
+        msg = f"{name}.classify: expected classes of shape {shape_yx}, got {got}"
+        raise S2PipeError(msg)
     if classes.dtype not in (np.uint8, np.uint16):
-        raise S2PipeError(
-            f"{name}.classify: expected uint8 or uint16, got {classes.dtype}; convert it with astype"
-        )
+        msg = f"{name}.classify: expected uint8 or uint16, got {classes.dtype}; convert it with astype"
+        raise S2PipeError(msg)
     return np.ascontiguousarray(classes)
 
 
@@ -307,10 +313,11 @@ def _check_limit(classes: np.ndarray, limit: int, backend: LabelBackend) -> None
         return
     highest = int(np.max(classes, where=classes != none, initial=0))
     if highest > limit:
-        raise S2PipeError(
+        msg = (
             f"{type(backend).__name__}.classify: class {highest} is above {limit}; name it in class_names, or map it "
             "with labels.mapping"
         )
+        raise S2PipeError(msg)
 
 
 def label_stats(

@@ -7,13 +7,16 @@ threads, so that results do not either.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.writer import TILE_PX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from s2pipe.raster.grid import Grid, Window
 
 _WINDOW_PIXELS = 3_000_000
 """About this many pixels a window: 12 MB of float32 a band. Full-width rows let a window use whole rows of

@@ -9,15 +9,18 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from s2pipe.errors import S2PipeError
-from s2pipe.raster.grid import Window
 from s2pipe.runtime.files import atomic_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from s2pipe.raster.grid import Window
 
 SUFFIX = ".dnstack"
 _MAGIC = b"s2pipe DN stack 1\n"
@@ -115,7 +118,8 @@ class StackWriter:
         """Move the complete entry into place."""
         self._stream.close()
         if self._count != len(self._windows):
-            raise ValueError(f"expected {len(self._windows)} windows, got {self._count}")
+            msg = f"expected {len(self._windows)} windows, got {self._count}"
+            raise ValueError(msg)
         self._place.__exit__(None, None, None)
 
     def abandon(self) -> None:
@@ -141,12 +145,14 @@ def read_stack(path: Path, bands: int, windows: Sequence[Window]) -> Iterator[tu
     with open(path, "rb") as stream:
         expected = _MAGIC + _header(bands, windows)
         if stream.read(len(expected)) != expected:
-            raise CacheDamagedError(f"{path}: is no entry of this layout")
+            msg = f"{path}: is no entry of this layout"
+            raise CacheDamagedError(msg)
         for window in windows:
             part = buffer[: bands * window.height * window.width]
             data = memoryview(part).cast("B")
             if stream.readinto(data) != len(data) or stream.read(4) != zlib.crc32(data).to_bytes(4, "little"):
-                raise CacheDamagedError(f"{path}: fails its checksum at row {window.row}")
+                msg = f"{path}: fails its checksum at row {window.row}"
+                raise CacheDamagedError(msg)
             yield window, part.reshape(bands, *window.shape_yx)
 
 

@@ -6,18 +6,22 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.pixels.blocks import stream_windows
 from s2pipe.preprocess.pixels.cache import CacheDamagedError, StackCache, StackWriter, entry_bytes, read_stack
 from s2pipe.preprocess.pixels.sources import BandSource, open_band
-from s2pipe.preprocess.plan import ScenePlan
 from s2pipe.preprocess.record import stack_fingerprint
 from s2pipe.raster.gdalenv import gdal_module
 from s2pipe.raster.grid import Window
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2pipe.preprocess.cfg import PreprocessConfig
+    from s2pipe.preprocess.plan import ScenePlan
 
 log = logging.getLogger("s2pipe.preprocess")
 LOOK_AHEAD = 3
@@ -122,7 +126,8 @@ def _kept(path: Path, bands: int, windows: Sequence[Window], *, remove: bool) ->
         yield from read_stack(path, bands, windows)
     except (CacheDamagedError, OSError) as error:
         path.unlink(missing_ok=True)
-        raise CacheDamagedError(f"{path}: dropped from the cache ({error})") from error
+        msg = f"{path}: dropped from the cache ({error})"
+        raise CacheDamagedError(msg) from error
     if remove:
         path.unlink(missing_ok=True)
 

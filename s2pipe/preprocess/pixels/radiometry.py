@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from s2pipe.errors import MetadataError
 from s2pipe.preprocess.cfg import band_of
 from s2pipe.sentinel2.safe.metadata import Radiometry, read_radiometry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,11 @@ def scene_radiometry(bands: Sequence[tuple[str, bytes, str]]) -> SceneRadiometry
         radiometry = known[source]
         level = "L2A" if name.startswith("l2a.") else "L1C"
         if radiometry.level != level:
-            raise MetadataError(
+            msg = (
                 f"{source}: expected {level} metadata for band {name}, got {radiometry.level}; "
                 "correct the manifest, or index the products again"
             )
+            raise MetadataError(msg)
         quantification.append(radiometry.quantification)
         offset.append(radiometry.offset(band_of(name)))
     return SceneRadiometry(tuple(quantification), tuple(offset), ", ".join(known))

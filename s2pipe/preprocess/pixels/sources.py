@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from s2pipe.preprocess.plan import BandInput
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.vrt import WarpSpec, validity_vrt, warped_vrt
+
+if TYPE_CHECKING:
+    from s2pipe.preprocess.plan import BandInput
 
 _MAX_FACTOR = 16
 _local = threading.local()

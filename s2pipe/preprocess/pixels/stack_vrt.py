@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from s2pipe.preprocess.plan import ScenePlan
 from s2pipe.raster.vrt import StackBand, WarpSpec, stack_vrt, warped_vrt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2pipe.preprocess.plan import ScenePlan
 
 BAND_VRTS = "stack"
 """Directory beside ``stack.vrt`` that holds the warped VRT of each resampled band."""

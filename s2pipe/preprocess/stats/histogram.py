@@ -16,17 +16,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from s2pipe.config.schema import NORMALIZE_STATS
 from s2pipe.dataset.step1_index import SceneKey
 from s2pipe.errors import Fault, ManifestError, S2PipeError, StatsMismatchError
-from s2pipe.ground.split import SplitPlan
 from s2pipe.preprocess.cfg import PreprocessConfig, bin_count
 from s2pipe.runtime.files import atomic_path, write_json_atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2pipe.ground.split import SplitPlan
 
 MIN_STD = 1e-6
 """Least standard deviation, so that a constant band does not divide by zero."""
@@ -93,9 +96,8 @@ class HistogramSettings:
         """Number of bins."""
         count = bin_count(self.hist_range, self.hist_bin_width)
         if count is None:
-            raise S2PipeError(
-                f"hist_range {self.hist_range} is not a whole number of bins of {self.hist_bin_width}"
-            )
+            msg = f"hist_range {self.hist_range} is not a whole number of bins of {self.hist_bin_width}"
+            raise S2PipeError(msg)
         return count
 
 
@@ -119,7 +121,8 @@ class Histogram:
     def __post_init__(self) -> None:
         shape = (len(self.settings.bands), self.settings.bin_count)
         if self.counts.shape != shape:
-            raise S2PipeError(f"a histogram has shape {self.counts.shape}, expected {shape}")
+            msg = f"a histogram has shape {self.counts.shape}, expected {shape}"
+            raise S2PipeError(msg)
 
 
 def merge_histograms(histograms: Iterable[Histogram]) -> Histogram:
@@ -144,13 +147,13 @@ def merge_histograms(histograms: Iterable[Histogram]) -> Histogram:
             continue
         faults = _setting_faults(total.settings, histogram.settings)
         if faults:
-            raise StatsMismatchError(f"histogram of {_names(histogram.scenes)}", faults)
+            msg = f"histogram of {_names(histogram.scenes)}"
+            raise StatsMismatchError(msg, faults)
         known = {key.identity for key in scene_keys(total.scenes)}
         twice = [key for key in scene_keys(histogram.scenes) if key.identity in known]
         if twice:
-            raise S2PipeError(
-                f"scene {', '.join(map(str, twice))} is in more than one histogram; give each scene once"
-            )
+            msg = f"scene {', '.join(map(str, twice))} is in more than one histogram; give each scene once"
+            raise S2PipeError(msg)
         total.counts[...] += histogram.counts
         total = replace(
             total,
@@ -161,9 +164,8 @@ def merge_histograms(histograms: Iterable[Histogram]) -> Histogram:
             ),
         )
     if total is None:
-        raise S2PipeError(
-            "there is no histogram to make statistics from; run pass 1 (normalize.mode: compute_only)"
-        )
+        msg = "there is no histogram to make statistics from; run pass 1 (normalize.mode: compute_only)"
+        raise S2PipeError(msg)
     return total
 
 
@@ -223,7 +225,8 @@ def load_histogram(path: Path) -> Histogram:
             about = json.loads(str(arrays["about"]))
             counts, underflow, overflow = (arrays[name] for name in ("counts", "underflow", "overflow"))
         if about["format"] != HISTOGRAM_FORMAT:
-            raise ValueError(f"format {about['format']!r} is not {HISTOGRAM_FORMAT!r}")
+            msg = f"format {about['format']!r} is not {HISTOGRAM_FORMAT!r}"
+            raise ValueError(msg)
         scene_keys(about["scenes"])
         raw = about["settings"]
         settings = HistogramSettings(
@@ -319,10 +322,11 @@ def stats_document(
     totals = histogram.counts.sum(axis=1)
     empty = [band for band, total in zip(settings.bands, totals, strict=True) if total == 0]
     if empty:
-        raise S2PipeError(
+        msg = (
             f"no valid pixel of {', '.join(empty)} in {_names(histogram.scenes)}: nothing to make statistics from; "
             "choose other scenes, or check valid_min_fraction"
         )
+        raise S2PipeError(msg)
     stats = {
         band: band_stats(counts, settings, clip_percentiles)
         for band, counts in zip(settings.bands, histogram.counts, strict=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.dataset.scene_list import match_scenes, read_scene_list
 from s2pipe.errors import ConfigError, Fault
@@ -17,6 +15,10 @@ from s2pipe.preprocess.stats.histogram import (
     stats_document,
     write_stats,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
 def histogram_paths(paths: Sequence[Path]) -> list[Path]:
@@ -63,9 +65,8 @@ def merge_to_stats(
         A wanted scene has no histogram, or the percentiles are out of order.
     """
     if clip_percentiles is not None and not 0.0 <= clip_percentiles[0] < clip_percentiles[1] <= 100.0:
-        raise ConfigError(
-            "clip percentiles", [Fault("", f"expected 0 <= low < high <= 100, got {list(clip_percentiles)}")]
-        )
+        msg = "clip percentiles"
+        raise ConfigError(msg, [Fault("", f"expected 0 <= low < high <= 100, got {list(clip_percentiles)}")])
     histograms = [load_histogram(path) for path in paths]
     if scenes is not None:
         keys = [scene_keys(histogram.scenes) for histogram in histograms]

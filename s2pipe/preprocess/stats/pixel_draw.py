@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.dataset.step1_index import SceneKey
-from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.pixels.blocks import BandReader, scene_windows
 from s2pipe.preprocess.pixels.dn import core_count, open_bands
 from s2pipe.preprocess.pixels.sources import nesting_factor
-from s2pipe.preprocess.plan import BandInput, ScenePlan
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.runtime.draws import mix, text_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from s2pipe.dataset.step1_index import SceneKey
+    from s2pipe.preprocess.cfg import PreprocessConfig
+    from s2pipe.preprocess.plan import BandInput, ScenePlan
 
 BLOCK_SHARE = 1 / 6
 """Largest part of a block's pixels that is drawn: a smaller part means more blocks, which represent the scene better,
@@ -180,7 +184,7 @@ def tile_blocks(band: BandInput, target: Grid) -> list[Window]:
     finer, coarser = nesting_factor(source, target), nesting_factor(target, source)
     if not (finer or coarser):
         return target.block_windows(_FALLBACK_BLOCK_PX, _FALLBACK_BLOCK_PX)
-    ratio = finer if finer else 1 / coarser
+    ratio = finer or 1 / coarser
     halo = 0 if band.method in (None, "average") else math.ceil(_HALO_PX * max(1, ratio))
     rows = _spans(source.height, tile_rows, halo, ratio)
     cols = _spans(source.width, tile_cols, halo, ratio)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from s2pipe.config.schema import document_faults
 from s2pipe.errors import ConfigError, Fault, ManifestError, StatsMismatchError
-from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.stats.histogram import HistogramSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from s2pipe.preprocess.cfg import PreprocessConfig
 
 _BY_BAND = ("clip_low_by_band", "clip_high_by_band", "mean_by_band", "std_by_band")
 _SAMPLING = ("max_pixels_per_scene", "sampling", "seed", "split")

@@ -74,13 +74,15 @@ class SafeContainer:
                 ):
                     yield member
         except (OSError, KeyError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-            raise ProductError(f"{self.display(product_path)}: cannot be read: {error}") from error
+            msg = f"{self.display(product_path)}: cannot be read: {error}"
+            raise ProductError(msg) from error
 
     def read(self, product_path: str) -> bytes:
         """Read a metadata file whole."""
         size = self.sizes.get(product_path, 0)
         if size > MAX_XML_BYTES:
-            raise ProductError(f"{self.display(product_path)}: {size} bytes is too large for metadata")
+            msg = f"{self.display(product_path)}: {size} bytes is too large for metadata"
+            raise ProductError(msg)
         with self.open(product_path) as stream:
             return stream.read(MAX_XML_BYTES + 1)
 
@@ -126,10 +128,12 @@ def open_container(path: Path) -> SafeContainer:
     absolute = path.absolute()
     if path.is_dir():
         if not is_product_directory(absolute):
-            raise ProductError(f"{path}: is no product: {_EXPECTED}")
+            msg = f"{path}: is no product: {_EXPECTED}"
+            raise ProductError(msg)
         return SafeContainer(absolute, absolute.name, dict(_walk(absolute)), None)
     if not path.exists():
-        raise ProductError(f"{path}: no such file or directory; check the path")
+        msg = f"{path}: no such file or directory; check the path"
+        raise ProductError(msg)
     return _open_zip(absolute)
 
 
@@ -151,7 +155,8 @@ def _open_zip(path: Path) -> SafeContainer:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError) as error:
-        raise ProductError(f"{path}: is no readable zip archive ({error}): {_EXPECTED}") from error
+        msg = f"{path}: is no readable zip archive ({error}): {_EXPECTED}"
+        raise ProductError(msg) from error
     _check_members(path, members)
     sizes = {member.filename: member.file_size for member in members if not member.is_dir()}
     prefix = _prefix(path, sizes)
@@ -164,18 +169,20 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
         name = member.filename
         if not is_safe_relative(name):
-            raise PathEscapeError(
+            msg = (
                 f"{path}: member {name!r} leaves the archive; do not use it, fetch the product again from a "
                 "trusted place"
             )
+            raise PathEscapeError(msg)
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise ProductError(
-                f"{path}: member {name!r} is a symbolic link; unpack the archive and index that"
-            )
+            msg = f"{path}: member {name!r} is a symbolic link; unpack the archive and index that"
+            raise ProductError(msg)
         if member.flag_bits & 1:
-            raise ProductError(f"{path}: member {name!r} is encrypted; unpack the archive and index that")
+            msg = f"{path}: member {name!r} is encrypted; unpack the archive and index that"
+            raise ProductError(msg)
         if name in seen:
-            raise ProductError(f"{path}: member {name!r} is there twice; fetch the product again")
+            msg = f"{path}: member {name!r} is there twice; fetch the product again"
+            raise ProductError(msg)
         seen.add(name)
 
 
@@ -188,6 +195,7 @@ def _prefix(path: Path, sizes: Mapping[str, int]) -> str:
         tops = {top for name in sizes if ProductName.try_parse(top := name.split("/")[0])}
     if len(tops) != 1:
         found = f"{len(tops)} products ({', '.join(sorted(tops))}); unpack it" if tops else "no product"
-        raise ProductError(f"{path}: the archive holds {found}: {_EXPECTED}")
+        msg = f"{path}: the archive holds {found}: {_EXPECTED}"
+        raise ProductError(msg)
     top = tops.pop()
     return f"{top}/" if top else ""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import Element
+
+import numpy as np
+from numpy.typing import NDArray
 
 from s2pipe.sentinel2.safe.xml import Xml
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from pathlib import Path
+    from xml.etree.ElementTree import Element
+
 
 _MEMBER = "maskMembers/MaskFeature"
 _RINGS = ("exterior", "interior")
@@ -71,7 +73,8 @@ def _check_crs(xml: Xml, epsg: int) -> None:
     name = "" if envelope is None else envelope.get("srsName", "")
     found = _EPSG.search(name)
     if name and (found is None or int(found[1]) != epsg):
-        raise xml.error("boundedBy/Envelope/@srsName", f"expected the tile's EPSG:{epsg}, got {name!r}")
+        msg = "boundedBy/Envelope/@srsName"
+        raise xml.error(msg, f"expected the tile's EPSG:{epsg}, got {name!r}")
 
 
 def _rings(xml: Xml, member: Element, path: str) -> list[NDArray[np.float64]]:
@@ -92,5 +95,6 @@ def _rings(xml: Xml, member: Element, path: str) -> list[NDArray[np.float64]]:
                 raise xml.error(where, f"expected a closed ring, got {ring[0]} to {ring[-1]}")
             rings.append(ring)
     if not rings:
-        raise xml.error(f"{path}/extentOf/Polygon", "has no ring; the file is incomplete, fetch it again")
+        msg = f"{path}/extentOf/Polygon"
+        raise xml.error(msg, "has no ring; the file is incomplete, fetch it again")
     return rings

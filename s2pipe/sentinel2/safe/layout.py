@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.bands import BAND_NAMES
-from s2pipe.sentinel2.safe.names import Level
+
+if TYPE_CHECKING:
+    from s2pipe.sentinel2.safe.names import Level
 
 MANIFEST = "manifest.safe"
 """Path of the SAFE manifest inside a product."""

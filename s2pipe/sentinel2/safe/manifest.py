@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from xml.etree.ElementTree import Element
+from typing import TYPE_CHECKING
 
 from s2pipe.errors import PathEscapeError, ProductError
 from s2pipe.runtime.files import is_safe_relative
 from s2pipe.sentinel2.safe.xml import Xml
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,11 @@ def read_safe_manifest(data: bytes | Path, source: str | None = None) -> list[Ma
         entry = _entry(stream, xml)
         known = entries.setdefault(entry.product_path, entry)
         if known != entry:
-            raise ProductError(
+            msg = (
                 f"{xml.source}: {entry.product_path} is listed twice with different sizes or checksums; "
                 "fetch the product again"
             )
+            raise ProductError(msg)
     return list(entries.values())
 
 
@@ -64,7 +68,8 @@ def _entry(stream: Element, xml: Xml) -> ManifestEntry:
     where = f"byteStream of {path}"
     size = xml.to_integer(stream.get("size"), f"{where}/@size")
     if size < 0:
-        raise xml.error(f"{where}/@size", f"expected 0 or more, got {size}")
+        msg = f"{where}/@size"
+        raise xml.error(msg, f"expected 0 or more, got {size}")
     checksum = stream.find("checksum")
     value = "" if checksum is None else (checksum.text or "").strip().lower()
     algorithm = "" if checksum is None else checksum.get("checksumName", "").strip().upper()
@@ -77,11 +82,13 @@ def _product_path(href: str, source: str) -> str:
     # Sen2Cor on Windows writes back slashes.
     path = href.replace("\\", "/")
     if not is_safe_relative(path) or "\x7f" in path:
-        raise PathEscapeError(
+        msg = (
             f"{source}: fileLocation {href!r} leaves the product: expected a path below it such as "
             "./GRANULE/...; do not use this product, fetch it again from a trusted place"
         )
+        raise PathEscapeError(msg)
     normalised = str(PurePosixPath(path))
     if normalised == ".":
-        raise ProductError(f"{source}: fileLocation {href!r} names no file; fetch the product again")
+        msg = f"{source}: fileLocation {href!r} names no file; fetch the product again"
+        raise ProductError(msg)
     return normalised

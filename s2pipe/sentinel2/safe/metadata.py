@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from xml.etree.ElementTree import Element
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import MetadataError
 from s2pipe.sentinel2.bands import BANDS
 from s2pipe.sentinel2.safe.footprint import footprint_geojson
 from s2pipe.sentinel2.safe.names import Level
 from s2pipe.sentinel2.safe.xml import Xml, parse_float
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from xml.etree.ElementTree import Element
 
 _LEVEL_OF_ROOT: dict[str, Level] = {"Level-1C_User_Product": "L1C", "Level-2A_User_Product": "L2A"}
 # The second path of each pair is that of early L2A products (2017, baseline 02.05).
@@ -94,10 +96,11 @@ class Radiometry:
             return 0.0
         if band not in self.offsets:
             path, tag = _OFFSETS[self.level]
-            raise MetadataError(
+            msg = (
                 f"{self.source}: {path}: no {tag} for band {band}, got those of "
                 f"{', '.join(self.offsets) or 'no band'}; the metadata file is incomplete, fetch it again"
             )
+            raise MetadataError(msg)
         return self.offsets[band]
 
 
@@ -179,7 +182,8 @@ def _offsets(xml: Xml, offset_list: Element, path: str, tag: str) -> dict[str, f
     for element in offset_list.iterfind(tag):
         band_id = xml.to_integer(element.get("band_id"), f"{path}/@band_id")
         if not 0 <= band_id < len(BANDS):
-            raise xml.error(f"{path}/@band_id", f"expected 0 to {len(BANDS) - 1}, got {band_id}")
+            msg = f"{path}/@band_id"
+            raise xml.error(msg, f"expected 0 to {len(BANDS) - 1}, got {band_id}")
         name = BANDS[band_id].name
         if name in offsets:
             raise xml.error(path, f"band {name} (band_id {band_id}) is listed twice")

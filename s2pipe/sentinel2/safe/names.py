@@ -59,11 +59,12 @@ class ProductName:
         """
         parsed = cls.try_parse(name)
         if parsed is None:
-            raise ProductError(
+            msg = (
                 f"{name!r} is not the name of a Sentinel-2 product: expected the compact form "
                 "S2A_MSIL1C_20251210T100319_N0511_R122_T33UWQ_20251212T162649.SAFE (S2A to S2D, L1C or L2A); "
                 "restore the original name, or index a product in the format used since December 2016"
             )
+            raise ProductError(msg)
         return parsed
 
     @classmethod

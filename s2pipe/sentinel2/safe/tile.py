@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from xml.etree.ElementTree import Element
 
 from s2pipe.errors import MetadataError
 from s2pipe.sentinel2.bands import BANDS
@@ -15,6 +13,9 @@ from s2pipe.sentinel2.safe.names import Level
 from s2pipe.sentinel2.safe.xml import Xml, parse_float
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from xml.etree.ElementTree import Element
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -93,10 +94,11 @@ class TileAngles:
         """
         found = tuple(sorted(detector for name, detector in self.view if name == band))
         if not found:
-            raise MetadataError(
+            msg = (
                 f"{self.tile.source}: {_ANGLES}/Viewing_Incidence_Angles_Grids: none for band {band}; "
                 "the metadata file is incomplete, fetch it again"
             )
+            raise MetadataError(msg)
         return found
 
 
@@ -164,13 +166,13 @@ def _tile(xml: Xml) -> TileMetadata:
     granule_id = xml.need_text(*(f"{_GENERAL}/{tag}" for tag in ("TILE_ID", "TILE_ID_2A")))
     tile = _TILE_IN_ID.search(granule_id)
     if tile is None:
-        raise xml.error(
-            f"{_GENERAL}/TILE_ID", f"expected one with a tile such as _T33UWQ_, got {granule_id!r}"
-        )
+        msg = f"{_GENERAL}/TILE_ID"
+        raise xml.error(msg, f"expected one with a tile such as _T33UWQ_, got {granule_id!r}")
     code = xml.need_text(f"{_GEOCODING}/HORIZONTAL_CS_CODE")
     epsg = _EPSG.fullmatch(code)
     if epsg is None:
-        raise xml.error(f"{_GEOCODING}/HORIZONTAL_CS_CODE", f"expected EPSG:<number>, got {code!r}")
+        msg = f"{_GEOCODING}/HORIZONTAL_CS_CODE"
+        raise xml.error(msg, f"expected EPSG:<number>, got {code!r}")
     return TileMetadata(
         source=xml.source,
         level=level,
@@ -208,7 +210,8 @@ def _view_key(xml: Xml, element: Element) -> tuple[tuple[str, int], str]:
     band_id = xml.to_integer(element.get("bandId"), f"{path}/@bandId")
     detector = xml.to_integer(element.get("detectorId"), f"{path}/@detectorId")
     if not 0 <= band_id < len(BANDS):
-        raise xml.error(f"{path}/@bandId", f"expected 0 to {len(BANDS) - 1}, got {band_id}")
+        msg = f"{path}/@bandId"
+        raise xml.error(msg, f"expected 0 to {len(BANDS) - 1}, got {band_id}")
     return (BANDS[band_id].name, detector), f"{path}[@bandId={band_id}][@detectorId={detector}]"
 
 
@@ -242,7 +245,8 @@ def _grid(xml: Xml, element: Element, path: str, tag: str) -> FloatGrid:
         raise xml.error(path, "is missing; the metadata file is incomplete, fetch it again")
     for step in ("COL_STEP", "ROW_STEP"):
         if xml.to_number(grid.findtext(step), f"{path}/{step}") != ANGLE_STEP_M:
-            raise xml.error(f"{path}/{step}", f"expected {ANGLE_STEP_M} m, got {grid.findtext(step)!r}")
+            msg = f"{path}/{step}"
+            raise xml.error(msg, f"expected {ANGLE_STEP_M} m, got {grid.findtext(step)!r}")
     path = f"{path}/Values_List/VALUES"
     texts = [row.text or "" for row in grid.iterfind("Values_List/VALUES")]
     rows = [[parse_float(value) for value in text.split()] for text in texts]

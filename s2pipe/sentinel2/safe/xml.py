@@ -45,7 +45,8 @@ class Xml:
         name = source or (str(data) if isinstance(data, Path) else "XML document")
         size = data.stat().st_size if isinstance(data, Path) else len(data)
         if size > MAX_XML_BYTES:
-            raise MetadataError(f"{name}: {size} bytes is too large for metadata (limit {MAX_XML_BYTES})")
+            msg = f"{name}: {size} bytes is too large for metadata (limit {MAX_XML_BYTES})"
+            raise MetadataError(msg)
         content = data.read_bytes() if isinstance(data, Path) else data
         return cls(_parse(content, name), name)
 
@@ -118,7 +119,8 @@ def _parse(content: bytes, source: str) -> Element:
         nonlocal depth
         depth += 1
         if depth > _MAX_DEPTH:
-            raise MetadataError(f"{source}: {name}: elements are nested more than {_MAX_DEPTH} deep")
+            msg = f"{source}: {name}: elements are nested more than {_MAX_DEPTH} deep"
+            raise MetadataError(msg)
         builder.start(name.rpartition(":")[2], attributes)
 
     def end(name: str) -> None:
@@ -127,10 +129,11 @@ def _parse(content: bytes, source: str) -> Element:
         builder.end(name.rpartition(":")[2])
 
     def refuse(name: str | None, *_: Any) -> None:
-        raise MetadataError(
+        msg = (
             f"{source}: <!DOCTYPE {name}>: document types and entities are refused (Sentinel-2 metadata has "
             "none); fetch the file again from a trusted place"
         )
+        raise MetadataError(msg)
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end
@@ -140,7 +143,6 @@ def _parse(content: bytes, source: str) -> Element:
     try:
         parser.Parse(content, True)
     except expat.ExpatError as error:
-        raise MetadataError(
-            f"{source}: not well-formed XML ({error}); the file is damaged or no XML, fetch it again"
-        ) from error
+        msg = f"{source}: not well-formed XML ({error}); the file is damaged or no XML, fetch it again"
+        raise MetadataError(msg) from error
     return builder.close()

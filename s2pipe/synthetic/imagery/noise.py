@@ -26,7 +26,7 @@ def mix(*parts: np.ndarray | int) -> np.ndarray:
             state ^= state >> np.uint32(15)
             state = state * np.uint32(_MULTIPLIERS[1])
             state ^= state >> np.uint32(13)
-    return cast(np.ndarray, state)
+    return cast("np.ndarray", state)
 
 
 def unit(hashed: np.ndarray) -> np.ndarray:

@@ -100,7 +100,7 @@ class Strip:
         across = self.scene.swath.across(*self._mesh)
         west, _ = self.scene.swath.limits(band, 1)
         inside = (across >= west) & (across < self.scene.swath.edge_of(band) - ragged[:, np.newaxis])
-        return cast(np.ndarray, inside)
+        return cast("np.ndarray", inside)
 
     def reflectance(self, band: str) -> np.ndarray:
         """Surface reflectance of a band under its clouds ``(y, x)``, float32."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from s2pipe.synthetic.metadata.markup import document, put, root
-from s2pipe.synthetic.spec import ProductNames
 from s2pipe.synthetic.swath import DETECTORS, Polygon, Swath
+
+if TYPE_CHECKING:
+    from s2pipe.synthetic.spec import ProductNames
 
 _NAMESPACES = {"eop": "http://www.opengis.net/eop/2.0", "gml": "http://www.opengis.net/gml/3.2"}
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from s2pipe.runtime.files import hash_file
 from s2pipe.synthetic.metadata.markup import document, put, root
 from s2pipe.synthetic.metadata.product_xml import stamp
-from s2pipe.synthetic.spec import ProductNames
+
+if TYPE_CHECKING:
+    import xml.etree.ElementTree as ET
+
+    from s2pipe.synthetic.spec import ProductNames
 
 _NAMESPACES = {
     "gml": "http://www.opengis.net/gml",

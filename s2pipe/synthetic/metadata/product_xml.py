@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-from collections.abc import Sequence
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +10,15 @@ from s2pipe.ground.projection import utm_to_lonlat
 from s2pipe.sentinel2.bands import BAND_NAMES, BANDS, SCL_CLASSES
 from s2pipe.synthetic.imagery.strips import OFFSET_DN, QUANTIFICATION
 from s2pipe.synthetic.metadata.markup import XSI, document, put, root
-from s2pipe.synthetic.spec import ProductNames
 from s2pipe.synthetic.sun import earth_sun_factor
-from s2pipe.synthetic.swath import Swath
+
+if TYPE_CHECKING:
+    import xml.etree.ElementTree as ET
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from s2pipe.synthetic.spec import ProductNames
+    from s2pipe.synthetic.swath import Swath
 
 _SOLAR_IRRADIANCE = (1885, 1960, 1824, 1512, 1425, 1287, 1162, 1041, 953, 817, 367, 246, 85)
 """Rounded, W/m2/um, by band id."""

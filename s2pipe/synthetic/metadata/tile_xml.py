@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from s2pipe.sentinel2.bands import BANDS
 from s2pipe.synthetic.metadata.markup import XSI, document, put, root
 from s2pipe.synthetic.metadata.product_xml import cloud_cover, content_quality, stamp
-from s2pipe.synthetic.spec import ProductNames
 from s2pipe.synthetic.swath import DETECTORS, NODE_STEP_M, Swath, nodes
+
+if TYPE_CHECKING:
+    import xml.etree.ElementTree as ET
+    from collections.abc import Sequence
+
+    from s2pipe.synthetic.spec import ProductNames
 
 
 def tile_xml(

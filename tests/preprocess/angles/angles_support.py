@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from osgeo import gdal
 
 from s2pipe.dataset.assets import Asset
 from s2pipe.preprocess.angles.raster import AngleResult, write_angles
-from s2pipe.preprocess.cfg import AngleAssetConfig
 from s2pipe.preprocess.plan import AngleInput, SceneFile
-from s2pipe.raster.grid import Grid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2pipe.preprocess.cfg import AngleAssetConfig
+    from s2pipe.raster.grid import Grid
 
 gdal.UseExceptions()
 

@@ -6,10 +6,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -31,6 +30,9 @@ from s2pipe.sentinel2.safe.tile import read_tile_angles
 from s2pipe.synthetic import ProductSpec, make_products
 from s2pipe.synthetic.swath import Swath, swath_of
 from tests.preprocess.angles.angles_support import angles_of, apart, centres, channels, vectors_of, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SIDE_M = 10_980
 BANDS = ("B02", "B8A", "B11")
@@ -347,7 +349,7 @@ def test_tile_metadata_is_needed_but_not_for_statistics(rasters: Scene, tmp_path
 
 
 @pytest.mark.parametrize(
-    "change, path",
+    ("change", "path"),
     [
         ({"output_name": "../angles.tif"}, "angles.output_name"),
         ({"output_name": "a/b.tif"}, "angles.output_name"),
@@ -369,11 +371,11 @@ def test_configurations_that_make_no_sense(
 
 
 def _without(tag: str) -> Callable[[str], str]:
-    return lambda text: re.sub(rf"<{tag}\b.*?</{tag}>", "", text, flags=re.S)
+    return lambda text: re.sub(rf"<{tag}\b.*?</{tag}>", "", text, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize(
-    "damage, message",
+    ("damage", "message"),
     [
         (_without("Sun_Angles_Grid"), r"Sun_Angles_Grid: is missing"),
         (_without("Viewing_Incidence_Angles_Grids"), r"Viewing_Incidence_Angles_Grids: none for band B02"),
@@ -422,7 +424,7 @@ def test_a_scene_with_damaged_metadata_fails_and_leaves_nothing(rasters: Scene, 
 def test_a_band_without_any_node_has_no_view_angle(rasters: Scene, tmp_path: Path) -> None:
     text = rasters.granule.read_text(encoding="utf-8")
     grids = re.compile(
-        r'<Viewing_Incidence_Angles_Grids bandId="1".*?</Viewing_Incidence_Angles_Grids>', re.S
+        r'<Viewing_Incidence_Angles_Grids bandId="1".*?</Viewing_Incidence_Angles_Grids>', re.DOTALL
     )
     blind = grids.sub(
         lambda found: re.sub(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -20,6 +20,9 @@ from s2pipe.raster.transform import transform_points
 from s2pipe.sentinel2.safe.detectors import read_detector_outlines
 from s2pipe.sentinel2.safe.tile import TileAngles, TileMetadata, read_tile_angles
 from tests.preprocess.angles.angles_support import angles_of, centres, channels, vectors_of, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TILES = ("T32TNM", "T46RER", "T01WCP", "T31TDH")
 DEG = AngleAssetConfig(enabled=True, encode="deg")
@@ -137,7 +140,9 @@ def test_the_corners_of_the_tile(metadata: Path, tmp_path: Path) -> None:
         assert angle_between(got, expected).max() < 1e-4
 
 
-@pytest.mark.parametrize("crs, side, step", [(32633, 8000, 15.0), (4326, 900, 0.002), (3857, 700, 200.0)])
+@pytest.mark.parametrize(
+    ("crs", "side", "step"), [(32633, 8000, 15.0), (4326, 900, 0.002), (3857, 700, 200.0)]
+)
 def test_a_target_grid_in_another_crs(
     shared_data: Path, tmp_path: Path, crs: int, side: int, step: float
 ) -> None:
@@ -194,7 +199,7 @@ def test_across_north(metadata: Path, tmp_path: Path, encode: str) -> None:
             found[1],
         ),
         metadata.read_text(encoding="utf-8"),
-        flags=re.S,
+        flags=re.DOTALL,
     )
     (tmp_path / "MTD_TL.xml").write_text(text, encoding="utf-8")
     turned = read_tile_angles(tmp_path / "MTD_TL.xml")
@@ -210,7 +215,8 @@ def test_across_north(metadata: Path, tmp_path: Path, encode: str) -> None:
         (zenith, azimuth), (same, other) = (angles_of(one, prefix) for one in found)
         assert np.nanmax(np.abs(zenith - same)) < 1e-4
         assert np.nanmax(turn(azimuth + by, other) * np.sin(np.radians(zenith))) < 1e-4
-        assert np.nanmin(other) >= 0.0 and np.nanmax(other) < 360.0
+        assert np.nanmin(other) >= 0.0
+        assert np.nanmax(other) < 360.0
 
 
 def test_filled_nodes_continue_the_detector(metadata: Path) -> None:
@@ -274,7 +280,7 @@ def _residual(tile: TileMetadata, shift: float, row: np.ndarray, col: np.ndarray
     points = np.stack((ulx + (col + shift) * 5000.0, uly - (row + shift) * 5000.0), axis=-1)
     ground = transform_points(crs_wkt(tile.epsg), crs_wkt(4326), points)
     longitude, latitude = ground.T
-    start = datetime.fromisoformat(tile.sensing_time.replace("Z", "+00:00")).timestamp()
+    start = datetime.fromisoformat(tile.sensing_time).timestamp()
     u, v = row / 11.0 - 1.0, col / 11.0 - 1.0
     basis = np.stack((np.ones_like(u), u, v, u * u, u * v, v * v), axis=-1)
     delay = np.zeros(6)

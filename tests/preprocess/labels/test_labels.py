@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -30,6 +28,10 @@ from s2pipe.raster.reader import inspect_raster
 from s2pipe.raster.transform import transform_points
 from tests.conftest import Dataset, read_whole_band
 from tests.paths import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 gdal.UseExceptions()
 UTM33 = (32633, 500_000.0, 5_500_000.0)
@@ -77,7 +79,8 @@ def test_classes_of_a_raster_stay_as_they_are(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got, CLASSES)
     assert dtype == "uint8"
     assert stats["counts"] == {"0": 1, "10": 3, "20": 3, "30": 3, "95": 1, "255": 1}
-    assert stats["pixels"] == 12 and stats["ignored"] == 0
+    assert stats["pixels"] == 12
+    assert stats["ignored"] == 0
     assert stats["ratios"]["10"] == 0.25
 
 
@@ -97,7 +100,8 @@ def test_mapping_and_the_smallest_type(tmp_path: Path) -> None:
     )
     np.testing.assert_array_equal(got, [[1, 1, 0, 2], [1, 300, 0, 0], [0, 300, 300, 0]])
     assert dtype == "uint16"
-    assert stats["ignored"] == 5 and "class_names" not in stats
+    assert stats["ignored"] == 5
+    assert "class_names" not in stats
     large = make_raster(tmp_path / "l.tif", CLASSES.astype(np.uint16) * 100)
     got, _, dtype = labels_of(tmp_path, [large], grid_of((3, 4)), raster_config())
     np.testing.assert_array_equal(got, CLASSES.astype(int) * 100)
@@ -148,7 +152,7 @@ def test_such_a_raster_stops_the_run_before_any_pixel(dataset: Dataset, tmp_path
 
 
 @pytest.mark.parametrize("threshold", [1, 2, 50, 100])
-@pytest.mark.parametrize("resampling, step", [("nearest", 20.0), ("mode", 40.0)])
+@pytest.mark.parametrize(("resampling", "step"), [("nearest", 20.0), ("mode", 40.0)])
 def test_cloud_probability(tmp_path: Path, threshold: int, resampling: str, step: float) -> None:
     rng = np.random.default_rng(4)
     probability = rng.choice(np.array([0, 1, 2, 49, 50, 99, 100], np.uint8), (40, 60))
@@ -177,9 +181,12 @@ def test_scl_table() -> None:
     np.testing.assert_array_equal(table, np.arange(256))
     assert table.dtype == np.uint8
     table = label_table(LabelConfig(ignore_index=300))
-    assert table.dtype == np.uint16 and table[255] == 300 and table[0] == 0
+    assert table.dtype == np.uint16
+    assert table[255] == 300
+    assert table[0] == 0
     table = label_table(LabelConfig(mapping={4: 1}, ignore_index=9))
-    assert table[4] == 1 and (np.delete(table, 4) == 9).all()
+    assert table[4] == 1
+    assert (np.delete(table, 4) == 9).all()
 
 
 class Parity(LabelBackend):
@@ -211,7 +218,7 @@ def _own(name: str, **changes: Any) -> LabelConfig:
 
 
 def _meta(out_dir: Path) -> tuple[Path, dict[str, Any]]:
-    path = sorted(out_dir.rglob("meta.json"))[0]
+    path = min(out_dir.rglob("meta.json"))
     return path.parent, json.loads(path.read_text())
 
 
@@ -231,7 +238,7 @@ def test_a_backend_by_import_path(dataset: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault, message",
+    ("fault", "message"),
     [
         ("shape", "expected classes of shape"),
         ("dtype", "expected uint8 or uint16, got int64"),
@@ -245,7 +252,7 @@ def test_what_a_backend_may_not_return(dataset: Dataset, tmp_path: Path, fault: 
 
 
 @pytest.mark.parametrize(
-    "labels, message",
+    ("labels", "message"),
     [
         (LabelConfig(enabled=True, backend="sclx"), "does not match the pattern"),
         (LabelConfig(enabled=True, backend="no.such.package:Burned"), "cannot be imported"),
@@ -298,7 +305,7 @@ def test_the_example_in_the_docs(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_band: Callable[..., Any]
 ) -> None:
     text = (ROOT / "docs" / "labels.md").read_text(encoding="utf-8")
-    backend, run = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    backend, run = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert len([line for line in backend.splitlines() if line.strip()]) <= 20
     package = tmp_path / "my_package"
     package.mkdir()
@@ -310,7 +317,7 @@ def test_the_example_in_the_docs(
     exec(compile(run, "docs/labels.md", "exec"), {})
     where, meta = _meta(tmp_path / "out_burned")
     assert meta["labels"]["backend"] == "my_package.labels:Burned"
-    products = sorted(dataset.products.glob("*MSIL2A*"))[0]
+    products = min(dataset.products.glob("*MSIL2A*"))
     nir, swir = (
         read_band(next(products.rglob(f"*{band}_20m.jp2"))).astype(np.float64) for band in ("B8A", "B12")
     )
@@ -318,4 +325,5 @@ def test_the_example_in_the_docs(
     expected = np.where((nir > 0) & (swir > 0), burned, 255)
     got = read_band(where / "y.tif", 1, "uint8")
     assert (got == expected).mean() > 0.9999  # a ratio of exactly 0.1 may round to either side
-    assert 0 < (got == 1).mean() < 1 and NO_LABEL == 65535
+    assert 0 < (got == 1).mean() < 1
+    assert NO_LABEL == 65535

@@ -36,7 +36,8 @@ class Ramp:
 class Broken(Ramp):
     def read(self, window: Window, out: np.ndarray) -> None:
         if window.row >= 30:
-            raise OSError("bad tile")
+            msg = "bad tile"
+            raise OSError(msg)
         super().read(window, out)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,7 +22,9 @@ from s2pipe.preprocess.pixels.cache import (
 )
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.raster.grid import Window
-from tests.conftest import Dataset
+
+if TYPE_CHECKING:
+    from tests.conftest import Dataset
 
 WINDOWS = [Window(0, 0, 4, 7), Window(4, 0, 4, 7), Window(8, 0, 2, 7)]
 SAMPLE = Path("processed/tile=T33UWQ/sensing=2025-12-10T100319Z")

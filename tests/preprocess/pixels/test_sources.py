@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,7 +13,11 @@ from s2pipe.raster.grid import Grid, RasterInfo, Window
 from s2pipe.raster.jp2 import write_jp2
 from s2pipe.raster.reader import RasterReader, inspect_raster
 from s2pipe.raster.vrt import WarpSpec, warped_vrt
-from tests.conftest import Dataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Dataset
 
 PIXELS = {10: 732, 20: 366, 60: 122}
 

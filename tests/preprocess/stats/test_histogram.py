@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -27,7 +27,11 @@ from s2pipe.preprocess.stats.histogram import (
 )
 from s2pipe.preprocess.stats.stats_file import check_stats_match, load_stats
 from s2pipe.runtime.files import json_bytes
-from tests.conftest import Dataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Dataset
 
 SETTINGS = HistogramSettings(
     bands=("B02", "B8A"),

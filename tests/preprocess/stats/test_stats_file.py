@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from s2pipe.cli import main
 from s2pipe.errors import ManifestError
 from s2pipe.preprocess.stats.stats_file import content_faults, load_stats
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GOOD: dict[str, Any] = {
     "schema": "s2pipe.normalize.stats.v1",

@@ -26,7 +26,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
 }  # fmt: skip
 """Floor -> modules, or packages with all their modules that no longer name puts elsewhere."""
 STEPS = ("download", "indexing", "preprocess", "patches", "report")
-HEAVY = ("osgeo", "numba", "pandas", "numpy", "requests", "jsonschema", "tqdm", "yaml", "matplotlib")
+HEAVY = ("osgeo", "numba", "pandas", "numpy", "requests", "jsonschema", "tqdm", "yaml", "matplotlib",
+         "pyproj", "shapely")  # fmt: skip
 
 
 def _modules() -> dict[str, Path]:

@@ -1,6 +1,6 @@
 """Draw docs/img/angles.png from a real tile: ``python tools/angle_figure.py GRANULE/.../MTD_TL.xml``.
 
-Needs Matplotlib (`pip install 's2pipe[report]'`). The granule should have its detector footprints in QI_DATA.
+Needs Matplotlib (`pip install 's2pipe[figures]'`). The granule should have its detector footprints in QI_DATA.
 """
 
 from __future__ import annotations
@@ -98,13 +98,11 @@ def panels(metadata: Path, pixel_m: int) -> tuple[TileAngles, np.ndarray, list[t
 
 def draw(metadata: Path, out: Path, pixel_m: int) -> None:
     """Write the figure."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     angles, ids, found = panels(metadata, pixel_m)
-    figure, axes = pyplot.subplots(2, 3, figsize=(11.5, 7.2), layout="constrained")
+    figure = Figure(figsize=(11.5, 7.2), layout="constrained")
+    axes = figure.subplots(2, 3)
     extent = (0, 109.8, 109.8, 0)
     nodes = np.arange(22) * ANGLE_STEP_M / 1000
     order = [axes[0, 0], axes[1, 0], axes[0, 1], axes[1, 1], axes[0, 2], axes[1, 2]]
@@ -136,7 +134,7 @@ def draw(metadata: Path, out: Path, pixel_m: int) -> None:
         fontsize=10,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=100, pil_kwargs={"optimize": True})
+    figure.savefig(out, dpi=100, metadata={"Software": None}, pil_kwargs={"optimize": True})
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "requirements" / "constraints.txt"
 MINORS = (11, 12, 13)
 # Not `gdal`, whose version the system's libgdal dictates, nor `clients`, which no set-up of ours installs.
-EXTRAS = ("gdal-wheel", "tables", "shards", "xarray", "dask", "stac", "report", "test", "dev")
+EXTRAS = ("gdal-wheel", "tables", "shards", "xarray", "figures", "test", "dev")
 HEADER = """\
 # Versions that are known to work together on Python {first} to {last}. pip reads them with --constraint:
 # they install nothing by themselves, and name no place that packages come from. `make constraints` writes them.

@@ -46,9 +46,8 @@ def table(result: DemoResult) -> str:
     width = max(len(what) for what, _, _ in rows)
     lines = [f"{what:<{width}}  {size:>9}  {path}" for what, size, path in rows]
     times = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in result.seconds.items())
-    return "\n".join(
-        ["", f"Made in {result.out_dir}:", "", *lines, "", f"{times}.", f"Look at {result.picture}"]
-    )
+    look = [] if result.picture is None else [f"Look at {result.picture}"]
+    return "\n".join(["", f"Made in {result.out_dir}:", "", *lines, "", f"{times}.", *look])
 
 
 def _size(count: int) -> str:

@@ -1,4 +1,7 @@
-"""The picture of a demonstration: input, validity, labels and normalised output side by side."""
+"""The picture of a demonstration: input, validity, labels and normalised output side by side.
+
+Matplotlib draws it (extra ``figures``) and is imported only when it does.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from s2pipe.raster.grid import Window
-from s2pipe.raster.png import text_mask, write_png
 from s2pipe.raster.reader import RasterReader, band_count, inspect_raster
+from s2pipe.runtime.files import atomic_path
+from s2pipe.sentinel2.bands import SCL_CLASSES
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _SCL_COLOURS = np.array(
     [
@@ -20,42 +27,81 @@ _SCL_COLOURS = np.array(
     ],
     np.uint8,
 )  # fmt: skip
+"""Colour of each scene class."""
+_VALIDITY_COLOURS = np.array([(0, 0, 0), (255, 255, 255)], np.uint8)
 _PANEL_PX = 366
-_MARGIN_PX = 12
+_MARGIN_PX = 14
 _TITLE_PX = 34
+_LEGEND_PX = 96
+_DPI = 100
+_REFLECTANCE_RANGE = (0.02, 0.35)
+_REFLECTANCE_GAMMA = 1.6
+_NORMALISED_RANGE = (-1.5, 1.5)
+
+
+def can_draw() -> bool:
+    """Tell whether Matplotlib can be imported; the extra ``figures`` installs it."""
+    try:
+        import matplotlib as mpl  # noqa: F401 - only whether it is there
+    except ImportError:
+        return False
+    return True
 
 
 def draw_panels(path: Path, plain: Path, normalised: Path, rgb_bands: tuple[int, int, int]) -> None:
     """Draw two samples of one scene.
 
+    The same samples give the same bytes with the same Matplotlib: the file holds no time and no version.
+
     Parameters
     ----------
     path : Path
-        PNG to make.
+        PNG to write.
     plain : Path
         Directory of a sample with plain reflectance and labels.
     normalised : Path
         Directory of the same scene, normalised.
     rgb_bands : (int, int, int)
-        Numbers, from 1, of the bands to show as red, green and blue.
+        Band numbers, from 1, to show as red, green and blue.
     """
-    bands = band_count(str(plain / "x.tif"))
-    input_rgb = np.stack([_thumbnail(plain / "x.tif", band) for band in rgb_bands])
-    valid = _thumbnail(plain / "x.tif", bands)
-    labels = _thumbnail(plain / "y.tif", 1).astype(np.int64)
-    z = np.stack([_thumbnail(normalised / "x.tif", band) for band in rgb_bands])
-    inside = (valid > 0)[np.newaxis]
-    panels: dict[str, np.ndarray] = {
-        "INPUT": _stretch(input_rgb, 0.02, 0.35) * inside,
-        "VALID": np.repeat((valid * 255).astype(np.uint8)[np.newaxis], 3, axis=0),
-        "LABEL": np.moveaxis(_SCL_COLOURS[np.clip(labels, 0, len(_SCL_COLOURS) - 1)], 2, 0),
-        "NORMALIZED": _stretch(z, -1.5, 1.5) * inside,
-    }
-    write_png(path, _side_by_side(panels))
+    true_colour = np.stack([_thumbnail(plain / "x.tif", band) for band in rgb_bands], axis=-1)
+    valid = _thumbnail(plain / "x.tif", band_count(str(plain / "x.tif"))).astype(np.uint8)
+    labels = np.clip(_thumbnail(plain / "y.tif", 1).astype(np.int64), 0, len(_SCL_COLOURS) - 1)
+    z = np.stack([_thumbnail(normalised / "x.tif", band) for band in rgb_bands], axis=-1)
+    inside = valid[..., np.newaxis]
+
+    figure, panels = _panels(4)
+    _show(
+        panels[0],
+        "True colour (reflectance)",
+        _stretch(true_colour, _REFLECTANCE_RANGE, _REFLECTANCE_GAMMA) * inside,
+    )
+    _show(panels[1], "Validity", _VALIDITY_COLOURS[valid])
+    _legend(panels[1], _VALIDITY_COLOURS, {0: "no data", 1: "valid"})
+    _show(panels[2], "Labels (scene classification)", _SCL_COLOURS[labels])
+    _legend(panels[2], _SCL_COLOURS, {code: SCL_CLASSES[code] for code in np.unique(labels).tolist()})
+    low, high = _NORMALISED_RANGE
+    title = f"Normalised ({low:g} to {high:g} standard deviations)"
+    _show(panels[3], title, _stretch(z, _NORMALISED_RANGE) * inside)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
+
+
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    """Axes side by side, one image pixel per pixel of the picture, with room for titles and legends."""
+    from matplotlib.figure import Figure
+
+    width = count * (_PANEL_PX + _MARGIN_PX) + _MARGIN_PX
+    height = _TITLE_PX + _PANEL_PX + _LEGEND_PX
+    # Not pyplot: its figures and their settings are the user's.
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    lefts = [_MARGIN_PX + number * (_PANEL_PX + _MARGIN_PX) for number in range(count)]
+    bottom, side_x, side_y = _LEGEND_PX / height, _PANEL_PX / width, _PANEL_PX / height
+    return figure, [figure.add_axes((left / width, bottom, side_x, side_y)) for left in lefts]
 
 
 def _thumbnail(path: Path, band: int) -> np.ndarray:
-    """Every n-th pixel of a band, at most _PANEL_PX a side."""
+    """Every n-th pixel of a band, at most _PANEL_PX per side."""
     grid = inspect_raster(str(path)).grid
     out = np.empty(grid.shape_yx, np.float32)
     reader = RasterReader(str(path), band=band)
@@ -65,18 +111,29 @@ def _thumbnail(path: Path, band: int) -> np.ndarray:
     return out[::step, ::step]
 
 
-def _stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
+def _stretch(values: np.ndarray, limits: tuple[float, float], gamma: float = 1.0) -> np.ndarray:
+    """Scale values between two limits to uint8; a gamma above 1 brightens the dark ones."""
+    low, high = limits
     share = np.clip((values - low) / (high - low), 0, 1)
-    return (255 * share ** (1 / 1.6)).astype(np.uint8)
+    stretched: np.ndarray = (255 * share ** (1 / gamma)).astype(np.uint8)
+    return stretched
 
 
-def _side_by_side(panels: dict[str, np.ndarray]) -> np.ndarray:
-    height, width = next(iter(panels.values())).shape[1:]
-    total = len(panels) * (width + _MARGIN_PX) + _MARGIN_PX
-    sheet = np.full((3, height + _TITLE_PX + _MARGIN_PX, total), 225, np.uint8)
-    for number, (title, panel) in enumerate(panels.items()):
-        left = _MARGIN_PX + number * (width + _MARGIN_PX)
-        sheet[:, _TITLE_PX : _TITLE_PX + height, left : left + width] = panel
-        mask = text_mask(title, 2)[:, :width]
-        sheet[:, 10 : 10 + mask.shape[0], left : left + mask.shape[1]][:, mask] = 40
-    return sheet
+def _show(axes: Axes, title: str, rgb: np.ndarray) -> None:
+    axes.imshow(rgb, interpolation="nearest")
+    axes.set_title(title, fontsize=10)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _legend(axes: Axes, colours: np.ndarray, names: dict[int, str]) -> None:
+    """Explain a panel's colours beneath it."""
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(facecolor=colours[code] / 255, edgecolor="0.5", linewidth=0.5, label=name)
+        for code, name in names.items()
+    ]
+    axes.legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, fontsize=8, frameon=False
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2pipe.demo.picture import draw_panels
+from s2pipe.demo.picture import can_draw, draw_panels
 from s2pipe.errors import S2PipeError
 from s2pipe.indexing.run import index_products
 from s2pipe.patches.cfg import PatchConfig, QualityConfig, SplitConfig
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("s2pipe.demo")
 DEMO_BANDS: tuple[BandName, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
 _RGB = (3, 2, 1)
+_PICTURE = "demo.png"
 
 
 @dataclass
@@ -35,8 +36,8 @@ class DemoResult:
 
     out_dir: Path
     """Directory of everything."""
-    picture: Path
-    """PNG of input, validity, labels and normalised output."""
+    picture: Path | None = None
+    """PNG of input, validity, labels and normalised output; None without Matplotlib."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each part."""
 
@@ -44,13 +45,13 @@ class DemoResult:
         """Plain values for ``--json``."""
         return {
             "out_dir": str(self.out_dir),
-            "picture": str(self.picture),
+            "picture": None if self.picture is None else str(self.picture),
             "seconds": {part: round(value, 2) for part, value in self.seconds.items()},
             "files": [{"path": path, "bytes": size, "what": what} for path, size, what in self.files()],
         }
 
     def files(self) -> list[tuple[str, int, str]]:
-        """Path relative to ``out_dir``, size in bytes, and meaning of what was made, products as one line each."""
+        """Path relative to ``out_dir``, size in bytes, and meaning of what was made; one line per product."""
         meanings = {
             "index.json": "manifest",
             "stats.json": "dataset statistics",
@@ -62,7 +63,7 @@ class DemoResult:
             "split.json": "split of the ground",
             "shards.json": "list of the shards",
             "patches.parquet": "database of all candidates",
-            self.picture.name: "picture of the result",
+            _PICTURE: "picture of the result",
         }
         rows = []
         for product in sorted((self.out_dir / "products").glob("*.SAFE")):
@@ -82,7 +83,7 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
     Parameters
     ----------
     out_dir : Path
-        Directory to fill; what an earlier demonstration left there is replaced.
+        Directory to fill; the files of an earlier demonstration are replaced.
     spec : ProductSpec, optional
         The scene; None for the default one of 22 km.
 
@@ -91,7 +92,7 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
     S2PipeError
         A scene failed.
     """
-    result = DemoResult(out_dir, out_dir / "demo.png")
+    result = DemoResult(out_dir)
     data, normalised = out_dir / "data", out_dir / "normalized"
 
     def timed(part: str, work: Callable[[], object]) -> None:
@@ -106,13 +107,24 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
     for part, config in _passes(data, normalised, patches).items():
         timed(part, lambda config=config: _complete(run_preprocess(config)))  # type: ignore[misc]
     scene = next((data / "processed").glob("tile=*/sensing=*")).relative_to(data)
-    timed("picture", lambda: draw_panels(result.picture, data / scene, normalised / scene, _RGB))
+    timed("picture", lambda: add_picture(result, data / scene, normalised / scene))
     if can_write_shards():
         timed("patches", lambda: run_patches(patches))
     else:
-        log.warning("no shards: they need `pip install 's2pipe[shards]'`")
+        log.warning("no shards were written: they need PyArrow, `pip install 's2pipe[shards]'`")
     write_bytes_atomic(out_dir / "README.txt", _README.encode())
     return result
+
+
+def add_picture(result: DemoResult, plain: Path, normalised: Path) -> None:
+    """Draw the plain and the normalised sample of a scene, or say in one line why that is left out."""
+    picture = result.out_dir / _PICTURE
+    if can_draw():
+        draw_panels(picture, plain, normalised, _RGB)
+        result.picture = picture
+    else:
+        picture.unlink(missing_ok=True)
+        log.warning("no picture was drawn: it needs Matplotlib, `pip install 's2pipe[figures]'`")
 
 
 def _patch_config(out_dir: Path) -> PatchConfig:

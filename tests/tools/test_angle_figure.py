@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 
 from s2pipe.synthetic import ProductSpec
 from s2pipe.synthetic.metadata.gml import detector_footprint_gml
@@ -27,8 +25,6 @@ def test_the_figure_is_small() -> None:
 
 
 def test_the_command_draws(tmp_path: Path) -> None:
-    if importlib.util.find_spec("matplotlib") is None:
-        pytest.skip("matplotlib is not installed (extra: report)")
     spec = ProductSpec(side_m=109_800, baseline="02.06", l2a=False, nodata_wedge=0.2)
     names, swath = spec.names("L1C"), swath_of(spec)
     metadata, mask = tmp_path / "MTD_TL.xml", tmp_path / "QI_DATA" / "MSK_DETFOO_B02.gml"
@@ -37,6 +33,6 @@ def test_the_command_draws(tmp_path: Path) -> None:
     mask.write_bytes(detector_footprint_gml(names, swath, "B02"))
     out = tmp_path / "angles.png"
     command = [sys.executable, "tools/angle_figure.py", str(metadata), "--out", str(out), "--pixel-m", "1800"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert out.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

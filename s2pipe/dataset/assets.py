@@ -17,7 +17,7 @@ from s2pipe.errors import MissingInputError, PathEscapeError
 from s2pipe.runtime.files import is_safe_relative, safe_join
 
 if TYPE_CHECKING:
-    from s2pipe.sentinel2.safe.names import Level
+    from s2pipe.sentinel2.bands import Level
 
 MAX_READ_BYTES = 64 << 20
 """Largest file that :meth:`Asset.read_bytes` returns: it is for metadata, not for rasters."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+Level = Literal["L1C", "L2A"]
+"""Processing levels that s2pipe reads: top-of-atmosphere reflectance, and surface reflectance."""
 BandName = Literal["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12"]
 """Band names in the order of their ``bandId``."""
 

@@ -10,7 +10,7 @@ from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.bands import BAND_NAMES
 
 if TYPE_CHECKING:
-    from s2pipe.sentinel2.safe.names import Level
+    from s2pipe.sentinel2.bands import Level
 
 MANIFEST = "manifest.safe"
 """Path of the SAFE manifest inside a product."""

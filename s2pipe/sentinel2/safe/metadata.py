@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import MetadataError
-from s2pipe.sentinel2.bands import BANDS
+from s2pipe.sentinel2.bands import BANDS, Level
 from s2pipe.sentinel2.safe.footprint import footprint_geojson
-from s2pipe.sentinel2.safe.names import Level
 from s2pipe.sentinel2.safe.xml import Xml, parse_float
 
 if TYPE_CHECKING:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from s2pipe.errors import ProductError
-
-Level = Literal["L1C", "L2A"]
-"""Processing levels that s2pipe reads."""
+from s2pipe.sentinel2.bands import Level
 
 THIRD_PARTY_BASELINE = "99.99"
 """Baseline of L2A products made by third parties; never the newest of several."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from s2pipe.errors import MetadataError
-from s2pipe.sentinel2.bands import BANDS
-from s2pipe.sentinel2.safe.names import Level
+from s2pipe.sentinel2.bands import BANDS, Level
 from s2pipe.sentinel2.safe.xml import Xml, parse_float
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from s2kernels import AngleEncoding, interpolate_directions
 from s2pipe.dataset.assets import Asset
 from s2pipe.preprocess.angles.raster import _SceneAngles, placement, write_angles
 from s2pipe.preprocess.cfg import AngleAssetConfig
-from s2pipe.preprocess.plan import AngleInput, SceneFile
+from s2pipe.preprocess.inputs import AngleInput, SceneFile
 from s2pipe.raster.gdalenv import crs_wkt
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.jp2 import write_jp2

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from s2pipe.config.fields import Rule
 from s2pipe.errors import Fault
-from s2pipe.sentinel2.bands import BAND_NAMES, L2A_BANDS_BY_RESOLUTION, BandName
+from s2pipe.sentinel2.bands import BAND_NAMES, BandName
+from s2pipe.sentinel2.channels import L1C_CHANNELS, L2A_CHANNELS, Channel
 
 ResampleMethod = Literal[
     "nearest", "bilinear", "cubic", "average", "mode", "max", "min", "med", "q1", "q3", "sum"
@@ -20,11 +21,9 @@ ValidMask = Literal["single", "per_band"]
 NormalizeMode = Literal["none", "compute_only", "apply_with_stats"]
 SCL_GRID = "scl_20m"
 """Value of ``target_grid_ref`` that names the grid of the L2A scene classification."""
-L2A_BANDS: tuple[str, ...] = tuple(
-    f"l2a.{band}_{metres}m" for metres, bands in L2A_BANDS_BY_RESOLUTION.items() for band in bands
-)
+L2A_BANDS: tuple[str, ...] = tuple(channel.qualified_name for channel in L2A_CHANNELS)
 """Surface-reflectance bands as configurations name them, ``l2a.B04_10m``."""
-INPUT_BANDS: tuple[str, ...] = (*(f"l1c.{band}" for band in BAND_NAMES), *L2A_BANDS)
+INPUT_BANDS: tuple[str, ...] = (*(channel.qualified_name for channel in L1C_CHANNELS), *L2A_BANDS)
 """Bands of either level as ``bands`` names them."""
 LABEL_BACKENDS = ("scl", "raster", "cloud_probability")
 """Label backends that come with s2pipe."""
@@ -201,20 +200,15 @@ class PreprocessConfig:
     """Rebuild scenes even when their outputs are complete and up to date."""
 
     @property
-    def band_names(self) -> tuple[str, ...]:
-        """Channel names of the bands in order: L1C bands plainly (``B02``), L2A bands as ``l2a.B04_10m``."""
-        return tuple(self.l1c_bands or (name.removeprefix("l1c.") for name in self.bands or ()))
+    def channels(self) -> tuple[Channel, ...]:
+        """Bands of ``x.tif`` in order."""
+        return tuple(map(Channel.parse, self.l1c_bands or self.bands or ()))
 
     @property
     def view_bands(self) -> tuple[str, ...]:
         """Bands whose view angles are used."""
-        own = (band_of(name) for name in self.band_names)
-        return tuple(self.angles.view_bands or dict.fromkeys(own))
-
-
-def band_of(name: str) -> str:
-    """The band that a channel shows: ``B04`` for ``B04`` and for ``l2a.B04_10m``."""
-    return name.removeprefix("l2a.").split("_")[0]
+        own = dict.fromkeys(channel.band for channel in self.channels)
+        return tuple(self.angles.view_bands or own)
 
 
 def rule_faults(config: PreprocessConfig) -> list[Fault]:

@@ -16,9 +16,9 @@ def describe(scene: ScenePlan) -> str:
         f"origin {target.geotransform[0]:.17g}, {target.geotransform[3]:.17g}, {_crs_name(target.crs_wkt)}"
     ]
     radiometry = zip(scene.radiometry.offset, scene.radiometry.quantification, strict=True)
-    for band, (offset, quantification) in zip(scene.bands, radiometry, strict=True):
+    for band, (offset, quantification) in zip(scene.stack.bands, radiometry, strict=True):
         lines.append(
-            f"  {band.name}: {band.method or 'as it is'}, (DN + {offset:g}) / {quantification:g}, {band.raster.path}"
+            f"  {band.channel}: {band.method or 'as it is'}, (DN + {offset:g}) / {quantification:g}, {band.raster.path}"
         )
     if scene.labels is not None:
         sources = ", ".join(raster.path for raster in scene.labels.rasters)

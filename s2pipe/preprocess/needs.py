@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from s2pipe.preprocess.cfg import SCL_GRID, PreprocessConfig
 from s2pipe.preprocess.labels.backends import LabelBackend, load_backend
 from s2pipe.sentinel2 import roles
+from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
     from s2pipe.dataset.step1_index import Index, Scene
@@ -14,27 +15,16 @@ if TYPE_CHECKING:
 
 def needed_roles(config: PreprocessConfig) -> tuple[str, ...]:
     """Roles that every scene must have; labels and angles are not needed to compute statistics."""
-    needed = [band_role(name) for name in config.band_names]
+    needed = [channel.raster_role for channel in config.channels]
     needed.append(grid_role(config))
     if config.to_toa_reflectance:
-        needed += [metadata_role(name) for name in config.band_names]
+        needed += [channel.metadata_role for channel in config.channels]
     backend = label_backend(config)
     if backend is not None:
         needed += backend.roles
     if with_angles(config):
         needed.append(roles.L1C_TILE_METADATA)
     return tuple(dict.fromkeys(needed))
-
-
-def band_role(name: str) -> str:
-    """Role of a channel's raster."""
-    level, _, rest = name.rpartition(".")
-    return f"l2a.band.{rest}" if level == "l2a" else roles.l1c_band(name)
-
-
-def metadata_role(name: str) -> str:
-    """Role of the metadata that hold a channel's radiometry."""
-    return roles.L2A_PRODUCT_METADATA if name.startswith("l2a.") else roles.L1C_PRODUCT_METADATA
 
 
 def label_backend(config: PreprocessConfig) -> LabelBackend | None:
@@ -52,7 +42,7 @@ def with_angles(config: PreprocessConfig) -> bool:
 def grid_role(config: PreprocessConfig) -> str:
     """Role of the raster that defines the target grid."""
     ref = config.target_grid_ref
-    return roles.L2A_SCL if ref == SCL_GRID else band_role(ref)
+    return roles.L2A_SCL if ref == SCL_GRID else Channel.parse(ref).raster_role
 
 
 def optional_roles(index: Index, scene: Scene, config: PreprocessConfig) -> list[str]:

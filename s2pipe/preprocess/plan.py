@@ -6,7 +6,7 @@ configuration allows incomplete scenes to be left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,20 +24,14 @@ from s2pipe.errors import (
 )
 from s2pipe.ground.mask import GroundMask
 from s2pipe.ground.split import SplitPlan
+from s2pipe.preprocess.inputs import AngleInput, BandInput, BandStack, SceneFile
 from s2pipe.preprocess.labels.backends import LabelInput, backend_checksum
-from s2pipe.preprocess.needs import (
-    band_role,
-    grid_role,
-    label_backend,
-    metadata_role,
-    needed_roles,
-    optional_roles,
-    with_angles,
-)
+from s2pipe.preprocess.needs import grid_role, label_backend, needed_roles, optional_roles, with_angles
 from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.raster.grid import Grid, RasterInfo
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.sentinel2 import roles
+from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
     from s2pipe.preprocess.cfg import PreprocessConfig
@@ -60,68 +54,13 @@ class InputFile:
 
 
 @dataclass(frozen=True)
-class SceneFile:
-    """A file of a scene that is read when the scene is processed."""
-
-    asset: Asset
-    """Its record in the manifest."""
-    root: Path
-    """Root of the dataset."""
-    allow_absolute: bool
-    """Whether the path may be absolute."""
-
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-        return self.asset.display(self.root)
-
-    @property
-    def is_gml(self) -> bool:
-        """True for vector masks, which baselines before 04.00 have."""
-        return (self.asset.member or self.asset.path).lower().endswith(".gml")
-
-    @property
-    def gdal_path(self) -> str:
-        """Path as GDAL opens it."""
-        return self.asset.gdal_path(self.root, allow_absolute=self.allow_absolute)
-
-    def read(self) -> bytes:
-        """Read it whole, plain or from its archive."""
-        return self.asset.read_bytes(self.root, allow_absolute=self.allow_absolute)
-
-
-@dataclass(frozen=True)
-class AngleInput:
-    """What the angles of one scene are made from."""
-
-    metadata: SceneFile
-    """Tile metadata of the L1C product."""
-    footprints: Mapping[str, SceneFile]
-    """Detector footprint masks by band, as far as the scene has them."""
-
-
-@dataclass(frozen=True)
-class BandInput:
-    """One band of a scene: its raster, and how it comes onto the target grid."""
-
-    name: str
-    """Channel name: ``B04``, or ``l2a.B04_10m`` for an L2A band."""
-    raster: RasterInfo
-    """The file."""
-    method: str | None
-    """Resampling method; None when the raster is on the target grid already."""
-
-
-@dataclass(frozen=True)
 class ScenePlan:
     """Everything that is needed to process one scene."""
 
     scene: Scene
     """The scene's record in the manifest."""
-    target: Grid
-    """Grid of all outputs."""
-    bands: tuple[BandInput, ...]
-    """Bands in the configured order."""
+    stack: BandStack
+    """Bands in the configured order, and the grid of all outputs."""
     radiometry: SceneRadiometry
     """How DN become values, by band."""
     labels: LabelInput | None
@@ -137,6 +76,11 @@ class ScenePlan:
     def key(self) -> SceneKey:
         """The scene's key."""
         return self.scene.key
+
+    @property
+    def target(self) -> Grid:
+        """Grid of all outputs."""
+        return self.stack.target
 
     @property
     def ground(self) -> GroundMask | None:
@@ -294,7 +238,9 @@ def _plan_scene(index: Index, scene: Scene, config: PreprocessConfig) -> ScenePl
         return _placed(inspect_raster(_gdal_path(index, asset(role), config)))
 
     target = raster(grid_role(config)).grid
-    bands = tuple(_band_input(name, raster(band_role(name)), target, config) for name in config.band_names)
+    bands = tuple(
+        _band_input(channel, raster(channel.raster_role), target, config) for channel in config.channels
+    )
     labels = None
     if (backend := label_backend(config)) is not None:
         files = [_placed(inspect_raster(str(path))) for path in backend.files(scene.key)]
@@ -305,8 +251,7 @@ def _plan_scene(index: Index, scene: Scene, config: PreprocessConfig) -> ScenePl
             raise _UnusableRaster(str(error)) from error
     return ScenePlan(
         scene=scene,
-        target=target,
-        bands=bands,
+        stack=BandStack(target, bands),
         radiometry=_radiometry(index, scene, config),
         labels=labels,
         angles=_angle_input(index, scene, config),
@@ -354,25 +299,25 @@ def _placed(raster: RasterInfo) -> RasterInfo:
     return raster
 
 
-def _band_input(name: str, raster: RasterInfo, target: Grid, config: PreprocessConfig) -> BandInput:
+def _band_input(channel: Channel, raster: RasterInfo, target: Grid, config: PreprocessConfig) -> BandInput:
     if raster.grid == target:
-        return BandInput(name, raster, None)
+        return BandInput(channel, raster, None)
     (source_x, source_y), (target_x, target_y) = raster.grid.pixel_size, target.pixel_size
     smaller = source_x * source_y < target_x * target_y
-    return BandInput(name, raster, config.downsample_method if smaller else config.upsample_method)
+    return BandInput(channel, raster, config.downsample_method if smaller else config.upsample_method)
 
 
 def _radiometry(index: Index, scene: Scene, config: PreprocessConfig) -> SceneRadiometry:
-    names = config.band_names
+    channels = config.channels
     if not config.to_toa_reflectance:
-        return SceneRadiometry.plain_dn(names)
+        return SceneRadiometry.plain_dn(len(channels))
     metadata = {}
-    for role in dict.fromkeys(map(metadata_role, names)):
+    for role in dict.fromkeys(channel.metadata_role for channel in channels):
         asset = scene.asset(role)
         assert asset is not None
         data = asset.read_bytes(index.root, allow_absolute=config.allow_absolute_paths)
         metadata[role] = (data, asset.display(index.root))
-    return scene_radiometry([(name, *metadata[metadata_role(name)]) for name in names])
+    return scene_radiometry([(channel, *metadata[channel.metadata_role]) for channel in channels])
 
 
 def _inputs(index: Index, scene: Scene, config: PreprocessConfig) -> Iterable[InputFile]:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from s2pipe import __version__
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import SAMPLE_META, STEP2_RUN, validate_document
-from s2pipe.preprocess.needs import band_role, grid_role, metadata_role
+from s2pipe.preprocess.needs import grid_role
 from s2pipe.preprocess.stats.histogram import HistogramSettings
 from s2pipe.raster.gdalenv import gdal_module, jpeg2000_driver
 from s2pipe.raster.grid import Grid
@@ -60,8 +60,11 @@ def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
 
 def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     """Identify everything that a scene's resampled DN depend on: bands, grid, methods, rasters, versions."""
-    bands = [(band.name, band.method) for band in plan.bands]
-    read = {grid_role(config), *map(band_role, config.band_names)}  # not those of labels, which pass 1 lacks
+    bands = [(str(band.channel), band.method) for band in plan.stack.bands]
+    read = {
+        grid_role(config),
+        *(channel.raster_role for channel in config.channels),
+    }  # not those of labels, which pass 1 lacks
     rasters = [item for item in _input_documents(plan) if item["role"] in read]
     parts = [OUTPUT_VERSION, bands, config.target_grid_ref, config.valid_min_fraction, rasters, versions()]
     # The output's tiles decide the windows that a kept stack is stored by.
@@ -138,7 +141,7 @@ def sample_meta(
     plan: ScenePlan, config: PreprocessConfig, result: SampleResult, stats: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Make the content of a sample's ``meta.json``."""
-    bands = config.band_names
+    bands = tuple(map(str, config.channels))
     year = plan.key.sensing_start_utc[:4]
     radiometry = plan.radiometry
     return {
@@ -158,14 +161,16 @@ def sample_meta(
             "formula": "(DN + offset) / quantification",
             "offset_by_band": dict(zip(bands, radiometry.offset, strict=True)),
             "quantification_by_band": dict(zip(bands, radiometry.quantification, strict=True)),
-            "metadata": ", ".join(dict.fromkeys(map(metadata_role, bands))) if radiometry.source else None,
+            "metadata": ", ".join(dict.fromkeys(channel.metadata_role for channel in config.channels))
+            if radiometry.source
+            else None,
         },
         "resampling": {
-            band.name: {
+            str(band.channel): {
                 "method": band.method or "none",
                 "source_pixel_size": list(band.raster.grid.pixel_size),
             }
-            for band in plan.bands
+            for band in plan.stack.bands
         },
         "normalization": _normalization_document(config, stats),
         "valid_coverage": dict(result.valid_coverage),
@@ -187,8 +192,8 @@ def _unit(config: PreprocessConfig) -> str:
     """What the values of the bands are, before any normalization."""
     if not config.to_toa_reflectance:
         return "dn"
-    levels = {name.startswith("l2a.") for name in config.band_names}
-    return "reflectance" if len(levels) > 1 else "boa_reflectance" if True in levels else "toa_reflectance"
+    levels = {channel.level for channel in config.channels}
+    return "reflectance" if len(levels) > 1 else "boa_reflectance" if "L2A" in levels else "toa_reflectance"
 
 
 def _backend_stats(plan: ScenePlan, config: PreprocessConfig) -> dict[str, Any] | None:

@@ -305,15 +305,15 @@ def _write_sample(scene: ScenePlan, config: PreprocessConfig, stats: Mapping[str
     final = config.out_dir / scene.directory
     with tempfile.TemporaryDirectory(dir=final, prefix=UNFINISHED) as name:
         work = Path(name)
-        names = (*config.band_names, *mask_names(config))
-        assets = {"x": _asset(scene, "x.tif", "float32", names, None)}
+        bands = tuple(map(str, config.channels))
+        assets = {"x": _asset(scene, "x.tif", "float32", (*bands, *mask_names(config)), None)}
         with ThreadPoolExecutor(1, "s2pipe-side") as pool:
             side = pool.submit(_side_rasters, work, scene, config)
             coverage = write_stack(work / "x.tif", scene, config, stats)
             side_assets, label_stats, angles = side.result()
         assets.update(side_assets)
-        write_stack_vrt(work, final, scene)
-        assets["stack"] = _asset(scene, "stack.vrt", "float32", config.band_names, 0)
+        write_stack_vrt(work, final, scene.stack)
+        assets["stack"] = _asset(scene, "stack.vrt", "float32", bands, 0)
         result = SampleResult(assets, coverage.by_channel, label_stats, angles)
         finish_sample(work, config.out_dir, scene.directory, sample_meta(scene, config, result, stats))
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from s2pipe.preprocess.pixels.blocks import Background, scene_windows
-from s2pipe.preprocess.pixels.dn import core_count, dn_windows
+from s2pipe.preprocess.pixels.dn import DnWindows, core_count, dn_windows
+from s2pipe.preprocess.record import stack_fingerprint
 from s2pipe.preprocess.stats.histogram import Histogram, HistogramSettings, scene_record
-from s2pipe.preprocess.stats.pixel_draw import PixelSampler, draw_from_blocks
+from s2pipe.preprocess.stats.pixel_draw import DrawPool, PixelDraw, draw_from_blocks
 from s2pipe.raster.writer import TiffSpec, TiffStorage, TiffWriter, copy_as_cog
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def mask_names(config: PreprocessConfig) -> tuple[str, ...]:
     """Names of the mask channels of ``x.tif``."""
     if config.valid_pixel_mask == "single":
         return ("valid",)
-    return tuple(f"valid_{band}" for band in config.band_names)
+    return tuple(f"valid_{channel}" for channel in config.channels)
 
 
 def write_stack(
@@ -58,10 +59,10 @@ def write_stack(
     """
     from s2kernels import reflectance_standardize, reflectance_valid
 
-    names = (*config.band_names, *mask_names(config))
-    bands, output = len(config.band_names), config.output
+    names = (*map(str, config.channels), *mask_names(config))
+    bands, output = len(config.channels), config.output
     radiometry = _radiometry(plan)
-    normalization = None if stats is None else _normalization(stats, config.band_names)
+    normalization = None if stats is None else _normalization(stats, names[:bands])
     storage = TiffStorage(output.compression, output.level, output.predictor, output.tile_px)
     # A COG is a copy of a finished raster; what is copied is not worth compressing.
     plain = path.with_name("plain-" + path.name) if output.cog else path
@@ -73,7 +74,7 @@ def write_stack(
     # Two buffers: one is being written while the kernels fill the other.
     buffers = [np.empty(len(names) * windows[0].height * windows[0].width, np.float32) for _ in range(2)]
     with ExitStack() as stack:
-        stream = stack.enter_context(dn_windows(plan, config, windows))
+        stream = stack.enter_context(_dn_windows(plan, config))
         writer = stack.enter_context(TiffWriter(plain, spec, cores))
         background = Background()
         stack.callback(background.close)
@@ -114,11 +115,10 @@ def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: s
         accumulator = _count_all(plan, config, settings)
     else:
         accumulator = _accumulator(plan, settings)
-        draw = draw_from_blocks if config.normalize.sampling == "blocks" else _draw_pixels
-        for band, dn in enumerate(draw(plan, config)):
+        for band, dn in enumerate(_draw(plan, config)):
             accumulator.add(dn.reshape(1, 1, -1), first_band=band)
     result = accumulator.result()
-    with_l2a = any(name.startswith("l2a.") for name in settings.bands)
+    with_l2a = any(channel.level == "L2A" for channel in config.channels)
     sources = (plan.scene.l1c, plan.scene.l2a) if with_l2a else (plan.scene.l1c,)
     products = [p.product_name for p in sources if p is not None and p.product_name]
     key = {"tile_id": plan.key.tile_id, "sensing_start_utc": plan.key.sensing_start_utc}
@@ -132,9 +132,15 @@ def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: s
     )
 
 
+def _dn_windows(plan: ScenePlan, config: PreprocessConfig) -> AbstractContextManager[DnWindows]:
+    """DN of the scene, window by window, through the stack cache if that is on."""
+    fingerprint = stack_fingerprint(plan, config) if config.cache.enabled else None
+    return dn_windows(plan.stack, config, scene_windows(plan.target, config.output.tile_px), fingerprint)
+
+
 def _count_all(plan: ScenePlan, config: PreprocessConfig, settings: HistogramSettings) -> Any:
     accumulator = None
-    with dn_windows(plan, config, scene_windows(plan.target, config.output.tile_px)) as stream:
+    with _dn_windows(plan, config) as stream:
         for window, dn in stream:
             if plan.ground is not None:
                 plan.ground.apply(window, dn)
@@ -144,15 +150,18 @@ def _count_all(plan: ScenePlan, config: PreprocessConfig, settings: HistogramSet
     return accumulator
 
 
-def _draw_pixels(plan: ScenePlan, config: PreprocessConfig) -> list[np.ndarray]:
-    """Draw from all pixels of the scene; every window is decoded."""
-    sampler = PixelSampler.of(plan.key, config)
-    with dn_windows(plan, config, scene_windows(plan.target, config.output.tile_px)) as stream:
+def _draw(plan: ScenePlan, config: PreprocessConfig) -> list[np.ndarray]:
+    """Drawn DN of each band, float32 (n); drawing from all pixels decodes every window."""
+    draw = PixelDraw.of(plan.key, config)
+    if config.normalize.sampling == "blocks":
+        return draw_from_blocks(draw, plan.stack, plan.ground, config)
+    pool = DrawPool(draw)
+    with _dn_windows(plan, config) as stream:
         for window, dn in stream:
             if plan.ground is not None:
                 plan.ground.apply(window, dn)
-            sampler.add(window, plan.target.width, dn)
-    return list(sampler.drawn())
+            pool.add(window, plan.target.width, dn)
+    return list(pool.drawn())
 
 
 def _accumulator(plan: ScenePlan, settings: HistogramSettings) -> Any:

@@ -16,6 +16,7 @@ from s2pipe.preprocess.cfg import AngleAssetConfig, LabelConfig, NormalizeConfig
 from s2pipe.preprocess.pixels.radiometry import scene_radiometry
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.raster.reader import inspect_raster
+from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,9 +137,9 @@ def test_wrong_bands(dataset: Dataset, tmp_path: Path, bands: Any, l1c_bands: An
 def test_real_offsets_of_surface_reflectance(shared_data: Path) -> None:
     path = next(shared_data.glob("metadata/*MSIL2A*/MTD_MSIL2A.xml"))
     found = scene_radiometry(
-        [("l2a.B04_10m", path.read_bytes(), "l2a"), ("l2a.B12_20m", path.read_bytes(), "l2a")]
+        [(Channel.parse(name), path.read_bytes(), "l2a") for name in ("l2a.B04_10m", "l2a.B12_20m")]
     )
     assert found.offset == (-1000.0, -1000.0)
     assert found.quantification == (10000.0, 10000.0)
     with pytest.raises(MetadataError, match="expected L1C metadata for band B04, got L2A"):
-        scene_radiometry([("B04", path.read_bytes(), "l2a")])
+        scene_radiometry([(Channel.l1c("B04"), path.read_bytes(), "l2a")])

@@ -33,7 +33,7 @@ from s2pipe.sentinel2.safe.tile import ANGLE_STEP_M, TileAngles, TileMetadata, r
 
 if TYPE_CHECKING:
     from s2pipe.preprocess.cfg import AngleAssetConfig
-    from s2pipe.preprocess.plan import AngleInput, SceneFile
+    from s2pipe.preprocess.inputs import AngleInput, SceneFile
 
 _WINDOW_BYTES = 96 << 20
 """Most that a window's channels take; two windows are in memory at once."""

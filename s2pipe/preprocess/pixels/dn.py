@@ -13,7 +13,6 @@ import numpy as np
 from s2pipe.preprocess.pixels.blocks import stream_windows
 from s2pipe.preprocess.pixels.cache import CacheDamagedError, StackCache, StackWriter, entry_bytes, read_stack
 from s2pipe.preprocess.pixels.sources import BandSource, open_band
-from s2pipe.preprocess.record import stack_fingerprint
 from s2pipe.raster.gdalenv import gdal_module
 from s2pipe.raster.grid import Window
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from s2pipe.preprocess.cfg import PreprocessConfig
-    from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.inputs import BandStack
 
 log = logging.getLogger("s2pipe.preprocess")
 LOOK_AHEAD = 3
@@ -42,39 +41,48 @@ def core_count(num_workers: int) -> int:
 
 
 @contextmanager
-def dn_windows(plan: ScenePlan, config: PreprocessConfig, windows: Sequence[Window]) -> Iterator[DnWindows]:
-    """Open a scene and give its windows, float32 (band, y, x), each valid until the next one is asked for.
+def dn_windows(
+    stack: BandStack, config: PreprocessConfig, windows: Sequence[Window], fingerprint: str | None
+) -> Iterator[DnWindows]:
+    """Open the bands of a scene and yield the iterator over their windows.
 
-    With the cache on, pass 1 keeps what it decodes, and any pass reads what is kept. Leaving early drops an
-    unfinished entry.
+    With the cache on, pass 1 keeps what it decodes, and either pass reads what is kept. An entry that is not
+    complete when the context is left is dropped.
 
     Parameters
     ----------
-    plan : ScenePlan
-        What to read.
+    stack : BandStack
+        Bands and target grid.
     config : PreprocessConfig
-        Threads, cache.
+        Threads and cache.
     windows : sequence of Window
         Windows of the target grid, in order.
+    fingerprint : str or None
+        Identifies the stack in the cache; None leaves the cache alone.
+
+    Yields
+    ------
+    iterator of (Window, ndarray)
+        DN of each window, float32 (band, y, x), 0 where not valid. An array is overwritten when the next window is
+        asked for.
     """
-    with ExitStack() as stack:
-        if not config.cache.enabled:
-            yield _decoded(plan, config, windows, stack)
+    with ExitStack() as exits:
+        if fingerprint is None:
+            yield _decoded(stack, config, windows, exits)
             return
         cache = StackCache(cache_directory(config), int(config.cache.max_gb * 1e9))
-        fingerprint = stack_fingerprint(plan, config)
         entry = cache.find(fingerprint)
         if entry is not None:
             log.debug("reading the kept stack %s", entry)
-            yield _kept(entry, len(plan.bands), windows, remove=not config.cache.keep)
+            yield _kept(entry, len(stack.bands), windows, remove=not config.cache.keep)
             return
-        decoded = _decoded(plan, config, windows, stack)
-        size = entry_bytes(len(plan.bands), windows)
+        decoded = _decoded(stack, config, windows, exits)
+        size = entry_bytes(len(stack.bands), windows)
         if config.normalize.mode != "compute_only" or not cache.make_room(size):
             yield decoded
             return
-        keeping = _keeping(decoded, cache.path(fingerprint), len(plan.bands), windows)
-        stack.callback(keeping.close)  # type: ignore[attr-defined]
+        keeping = _keeping(decoded, cache.path(fingerprint), len(stack.bands), windows)
+        exits.callback(keeping.close)  # type: ignore[attr-defined]
         yield keeping
 
 
@@ -85,39 +93,39 @@ def cache_directory(config: PreprocessConfig) -> Path:
     return config.index_json.absolute().parents[2] / "cache"
 
 
-def open_bands(plan: ScenePlan, config: PreprocessConfig, stack: ExitStack) -> list[BandSource]:
-    """Open all bands of a scene with a block cache that fits them; the stack closes them."""
+def open_bands(stack: BandStack, config: PreprocessConfig, exits: ExitStack) -> list[BandSource]:
+    """Open all bands of a scene with a block cache that fits them; ``exits`` closes them."""
     gdal = gdal_module()
-    stack.callback(gdal.SetCacheMax, gdal.GetCacheMax())
-    gdal.SetCacheMax(_cache_bytes(plan))
-    threads = max(1, core_count(config.num_workers) // len(plan.bands))
+    exits.callback(gdal.SetCacheMax, gdal.GetCacheMax())
+    gdal.SetCacheMax(_cache_bytes(stack))
+    threads = max(1, core_count(config.num_workers) // len(stack.bands))
     readers = []
-    for band in plan.bands:
-        readers.append(open_band(band, plan.target, config.valid_min_fraction, threads))
-        stack.callback(readers[-1].close)
+    for band in stack.bands:
+        readers.append(open_band(band, stack.target, config.valid_min_fraction, threads))
+        exits.callback(readers[-1].close)
     return readers
 
 
 def _decoded(
-    plan: ScenePlan, config: PreprocessConfig, windows: Sequence[Window], stack: ExitStack
+    stack: BandStack, config: PreprocessConfig, windows: Sequence[Window], exits: ExitStack
 ) -> DnWindows:
-    readers = open_bands(plan, config, stack)
+    readers = open_bands(stack, config, exits)
     workers = core_count(config.num_workers)
     stream = stream_windows(readers, windows, workers=workers, look_ahead=LOOK_AHEAD)
-    stack.callback(stream.close)  # type: ignore[attr-defined]
+    exits.callback(stream.close)  # type: ignore[attr-defined]
     return stream
 
 
-def _cache_bytes(plan: ScenePlan) -> int:
+def _cache_bytes(stack: BandStack) -> int:
     """Block cache that holds, for every band, the row of JPEG 2000 tiles that windows are being cut from.
 
     With less, tiles would be decoded again for the next window. Half as much again, because one band is a row
     ahead while another is behind; and room for a window that is being written.
     """
     strips = sum(
-        min(b.raster.block_yx[0], b.raster.grid.height) * b.raster.grid.width * 2 for b in plan.bands
+        min(b.raster.block_yx[0], b.raster.grid.height) * b.raster.grid.width * 2 for b in stack.bands
     )
-    written = 8 * (len(plan.bands) + 1) * (1 << 20)
+    written = 8 * (len(stack.bands) + 1) * (1 << 20)
     return strips * 3 // 2 + written + _CACHE_SLACK
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from s2pipe.errors import MetadataError
-from s2pipe.preprocess.cfg import band_of
 from s2pipe.sentinel2.safe.metadata import Radiometry, read_radiometry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from s2pipe.sentinel2.channels import Channel
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,12 @@ class SceneRadiometry:
     """Metadata files that both come from; None when values are DN."""
 
     @classmethod
-    def plain_dn(cls, bands: Sequence[str]) -> SceneRadiometry:
+    def plain_dn(cls, bands: int) -> SceneRadiometry:
         """The radiometry that leaves DN as they are."""
-        return cls((1.0,) * len(bands), (0.0,) * len(bands), None)
+        return cls((1.0,) * bands, (0.0,) * bands, None)
 
 
-def scene_radiometry(bands: Sequence[tuple[str, bytes, str]]) -> SceneRadiometry:
+def scene_radiometry(bands: Sequence[tuple[Channel, bytes, str]]) -> SceneRadiometry:
     """Read the radiometry of bands from their products' own metadata.
 
     Top-of-atmosphere reflectance is (DN + RADIO_ADD_OFFSET) / QUANTIFICATION_VALUE, surface reflectance
@@ -39,9 +40,9 @@ def scene_radiometry(bands: Sequence[tuple[str, bytes, str]]) -> SceneRadiometry
 
     Parameters
     ----------
-    bands : sequence of (str, bytes, str)
-        Channel name (``B04``, ``l2a.B04_10m``), ``MTD_MSIL1C.xml`` or ``MTD_MSIL2A.xml`` as its level asks for,
-        and what messages call that file; in the configured order.
+    bands : sequence of (Channel, bytes, str)
+        Each channel with the content of its product's ``MTD_MSIL1C.xml`` or ``MTD_MSIL2A.xml`` and the name of that
+        file for messages, in the configured order.
 
     Raises
     ------
@@ -50,17 +51,16 @@ def scene_radiometry(bands: Sequence[tuple[str, bytes, str]]) -> SceneRadiometry
     """
     known: dict[str, Radiometry] = {}
     quantification, offset = [], []
-    for name, metadata, source in bands:
+    for channel, metadata, source in bands:
         if source not in known:
             known[source] = read_radiometry(metadata, source)
         radiometry = known[source]
-        level = "L2A" if name.startswith("l2a.") else "L1C"
-        if radiometry.level != level:
+        if radiometry.level != channel.level:
             msg = (
-                f"{source}: expected {level} metadata for band {name}, got {radiometry.level}; "
+                f"{source}: expected {channel.level} metadata for band {channel}, got {radiometry.level}; "
                 "correct the manifest, or index the products again"
             )
             raise MetadataError(msg)
         quantification.append(radiometry.quantification)
-        offset.append(radiometry.offset(band_of(name)))
+        offset.append(radiometry.offset(channel.band))
     return SceneRadiometry(tuple(quantification), tuple(offset), ", ".join(known))

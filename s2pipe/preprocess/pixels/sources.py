@@ -18,7 +18,7 @@ from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.vrt import WarpSpec, validity_vrt, warped_vrt
 
 if TYPE_CHECKING:
-    from s2pipe.preprocess.plan import BandInput
+    from s2pipe.preprocess.inputs import BandInput
 
 _MAX_FACTOR = 16
 _local = threading.local()

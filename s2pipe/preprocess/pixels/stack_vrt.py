@@ -9,13 +9,13 @@ from s2pipe.raster.vrt import StackBand, WarpSpec, stack_vrt, warped_vrt
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.inputs import BandStack
 
 BAND_VRTS = "stack"
 """Directory beside ``stack.vrt`` that holds the warped VRT of each resampled band."""
 
 
-def write_stack_vrt(work: Path, final: Path, plan: ScenePlan) -> None:
+def write_stack_vrt(work: Path, final: Path, stack: BandStack) -> None:
     """Write ``stack.vrt`` and the warped VRTs it refers to.
 
     Parameters
@@ -24,16 +24,16 @@ def write_stack_vrt(work: Path, final: Path, plan: ScenePlan) -> None:
         Directory to write to now.
     final : Path
         Directory where the files will be moved; relative paths are relative to it.
-    plan : ScenePlan
+    stack : BandStack
         Bands and target grid.
     """
     bands = []
-    for band in plan.bands:
+    for band in stack.bands:
         path = band.raster.path
         if band.method is not None:
             (work / BAND_VRTS).mkdir(exist_ok=True)
-            text = warped_vrt(band.raster, plan.target, WarpSpec(band.method), vrt_dir=final / BAND_VRTS)
-            (work / BAND_VRTS / f"{band.name}.vrt").write_text(text, encoding="utf-8")
-            path = str(final / BAND_VRTS / f"{band.name}.vrt")
-        bands.append(StackBand(band.name, path))
-    (work / "stack.vrt").write_text(stack_vrt(bands, plan.target, final), encoding="utf-8")
+            text = warped_vrt(band.raster, stack.target, WarpSpec(band.method), vrt_dir=final / BAND_VRTS)
+            (work / BAND_VRTS / f"{band.channel}.vrt").write_text(text, encoding="utf-8")
+            path = str(final / BAND_VRTS / f"{band.channel}.vrt")
+        bands.append(StackBand(str(band.channel), path))
+    (work / "stack.vrt").write_text(stack_vrt(bands, stack.target, final), encoding="utf-8")

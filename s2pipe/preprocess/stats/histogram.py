@@ -77,7 +77,7 @@ class HistogramSettings:
         """Take the settings that matter from a configuration, and from the split if there is one."""
         normalize = config.normalize
         return cls(
-            bands=config.band_names,
+            bands=tuple(map(str, config.channels)),
             hist_range=tuple(map(float, normalize.hist_range)),  # type: ignore[arg-type]
             hist_bin_width=float(normalize.hist_bin_width),
             to_toa_reflectance=config.to_toa_reflectance,

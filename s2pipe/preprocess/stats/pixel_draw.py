@@ -11,6 +11,7 @@ import math
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s2pipe.dataset.step1_index import SceneKey
+    from s2pipe.ground.mask import GroundMask
     from s2pipe.preprocess.cfg import PreprocessConfig
-    from s2pipe.preprocess.plan import BandInput, ScenePlan
+    from s2pipe.preprocess.inputs import BandInput, BandStack
+    from s2pipe.sentinel2.channels import Channel
 
 BLOCK_SHARE = 1 / 6
 """Largest part of a block's pixels that is drawn: a smaller part means more blocks, which represent the scene better,
@@ -37,30 +40,39 @@ _HALO_PX = 4
 _FALLBACK_BLOCK_PX = 512
 
 
-class PixelSampler:
-    """Draws up to ``size`` valid pixels a band, uniformly and without replacement.
+@dataclass(frozen=True)
+class PixelDraw:
+    """Which pixels of a scene are drawn: how many, and by which seeds."""
+
+    size: int
+    """Pixels to draw from each band, at least 1; fewer where fewer are valid."""
+    seeds: tuple[int, ...]
+    """One 64-bit seed per band, in the configured order."""
+
+    @classmethod
+    def of(cls, key: SceneKey, config: PreprocessConfig) -> PixelDraw:
+        """Take the draw of a scene from a configuration that limits ``max_pixels_per_scene``."""
+        size = config.normalize.max_pixels_per_scene
+        if size is None:
+            msg = "normalize.max_pixels_per_scene is null: all pixels count, and none are drawn"
+            raise ValueError(msg)
+        return cls(size, tuple(band_seed(config.normalize.seed, key, channel) for channel in config.channels))
+
+
+class DrawPool:
+    """Pixels of lowest priority among those offered so far: a uniform draw without replacement.
 
     Parameters
     ----------
-    size : int
-        Pixels to draw from each band.
-    seeds : ndarray, uint64 (band)
-        One seed a band.
+    draw : PixelDraw
+        How many pixels per band, and the seeds of their priorities.
     """
 
-    def __init__(self, size: int, seeds: np.ndarray) -> None:
-        self._size = size
-        self._seeds = seeds
-        self._limits = np.full(len(seeds), np.iinfo(np.uint64).max, np.uint64)
-        self._kept: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in seeds]
-
-    @classmethod
-    def of(cls, key: SceneKey, config: PreprocessConfig) -> PixelSampler:
-        """Make the sampler of a scene."""
-        size = config.normalize.max_pixels_per_scene
-        assert size is not None
-        seeds = [band_seed(config.normalize.seed, key, band) for band in config.band_names]
-        return cls(size, np.array(seeds, np.uint64))
+    def __init__(self, draw: PixelDraw) -> None:
+        self._size = draw.size
+        self._seeds = np.array(draw.seeds, np.uint64)
+        self._limits = np.full(len(draw.seeds), np.iinfo(np.uint64).max, np.uint64)
+        self._kept: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in draw.seeds]
 
     def add(self, window: Window, width: int, dn: np.ndarray) -> None:
         """Offer the pixels of a window.
@@ -97,35 +109,47 @@ class PixelSampler:
         self._kept[band] = [(priority, values)]
 
 
-def draw_from_blocks(plan: ScenePlan, config: PreprocessConfig) -> list[np.ndarray]:
-    """Draw up to ``max_pixels_per_scene`` valid pixels a band while decoding few blocks.
+def draw_from_blocks(
+    draw: PixelDraw, stack: BandStack, ground: GroundMask | None, config: PreprocessConfig
+) -> list[np.ndarray]:
+    """Draw up to ``max_pixels_per_scene`` valid pixels per band while decoding few blocks.
 
     A block is what one JPEG 2000 tile of the band covers of the target grid. Blocks come in an order that the seed
     decides and that spreads them over the scene; each gives the same number of pixels, until there are enough. A
     scene with so little valid ground that all blocks together do not suffice is drawn from pixel by pixel instead.
+
+    Parameters
+    ----------
+    draw : PixelDraw
+        How many pixels, and the seeds.
+    stack : BandStack
+        Bands and target grid.
+    ground : GroundMask or None
+        Drops pixels on other than training ground; None keeps all.
+    config : PreprocessConfig
+        Resampling and threads.
 
     Returns
     -------
     list of ndarray
         Drawn DN of each band, float32 (n).
     """
-    size = config.normalize.max_pixels_per_scene
-    assert size is not None
-    with ExitStack() as stack:
-        readers: list[BandReader] = [*open_bands(plan, config, stack)]
-        if plan.ground is not None:
-            readers = [plan.ground.masked(reader) for reader in readers]
+    with ExitStack() as exits:
+        readers: list[BandReader] = [*open_bands(stack, config, exits)]
+        if ground is not None:
+            readers = [ground.masked(reader) for reader in readers]
 
-        def draw(number: int) -> np.ndarray:
-            band = plan.bands[number]
-            seed = band_seed(config.normalize.seed, plan.key, band.name)
-            return _draw_band(readers[number], tile_blocks(band, plan.target), plan.target, size, seed)
+        def draw_band(number: int) -> np.ndarray:
+            blocks = tile_blocks(stack.bands[number], stack.target)
+            own = PixelDraw(draw.size, draw.seeds[number : number + 1])
+            return _draw_band(readers[number], blocks, stack.target, own)
 
-        with ThreadPoolExecutor(core_count(config.num_workers), "s2pipe-draw") as pool:
-            return list(pool.map(draw, range(len(readers))))
+        with ThreadPoolExecutor(core_count(config.num_workers), "s2pipe-draw") as threads:
+            return list(threads.map(draw_band, range(len(readers))))
 
 
-def _draw_band(reader: BandReader, blocks: list[Window], target: Grid, size: int, seed: int) -> np.ndarray:
+def _draw_band(reader: BandReader, blocks: list[Window], target: Grid, draw: PixelDraw) -> np.ndarray:
+    size, seed = draw.size, draw.seeds[0]
     block_px = max(window.height * window.width for window in blocks)
     wanted = min(len(blocks), max(MIN_BLOCKS, math.ceil(size / (block_px * BLOCK_SHARE))))
     quota = math.ceil(size / wanted)
@@ -139,12 +163,12 @@ def _draw_band(reader: BandReader, blocks: list[Window], target: Grid, size: int
         missing -= len(part)
         if missing == 0:
             return np.concatenate(parts)
-    sampler = PixelSampler(size, np.array([seed], np.uint64))
+    pool = DrawPool(draw)
     for window in scene_windows(target):
         out = np.empty(window.shape_yx, np.float32)
         reader.read(window, out)
-        sampler.add(window, target.width, out[np.newaxis])
-    return next(sampler.drawn())
+        pool.add(window, target.width, out[np.newaxis])
+    return next(pool.drawn())
 
 
 def spread_order(blocks: list[Window], target: Grid, seed: int) -> list[int]:
@@ -216,6 +240,6 @@ def _lowest(priority: np.ndarray, values: np.ndarray, count: int) -> tuple[np.nd
     return priority[chosen], values[chosen]
 
 
-def band_seed(seed: int, key: SceneKey, band: str) -> int:
+def band_seed(seed: int, key: SceneKey, channel: Channel) -> int:
     """Return the 64-bit seed of a band of a scene."""
-    return text_seed(f"{seed}/{key.tile_id}/{key.sensing_start_utc}/{band}")
+    return text_seed(f"{seed}/{key.tile_id}/{key.sensing_start_utc}/{channel}")

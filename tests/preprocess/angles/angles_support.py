@@ -9,7 +9,7 @@ from osgeo import gdal
 
 from s2pipe.dataset.assets import Asset
 from s2pipe.preprocess.angles.raster import AngleResult, write_angles
-from s2pipe.preprocess.plan import AngleInput, SceneFile
+from s2pipe.preprocess.inputs import AngleInput, SceneFile
 
 if TYPE_CHECKING:
     from pathlib import Path

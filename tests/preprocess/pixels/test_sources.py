@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from s2pipe.preprocess.inputs import BandInput
 from s2pipe.preprocess.pixels.sources import nesting_factor, open_band
-from s2pipe.preprocess.plan import BandInput
 from s2pipe.raster.grid import Grid, RasterInfo, Window
 from s2pipe.raster.jp2 import write_jp2
 from s2pipe.raster.reader import RasterReader, inspect_raster
 from s2pipe.raster.vrt import WarpSpec, warped_vrt
+from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Dataset
 
+B02 = Channel.l1c("B02")
 PIXELS = {10: 732, 20: 366, 60: 122}
 
 
@@ -56,7 +58,7 @@ def test_a_band_equals_its_declared_warp(
 ) -> None:
     raster, grid = holed[source], holed[target].grid
     expected = _whole(RasterReader(warped_vrt(raster, grid, WarpSpec(method))), grid)
-    band = open_band(BandInput("B02", raster, method), grid, 0.0, 1)
+    band = open_band(BandInput(B02, raster, method), grid, 0.0, 1)
     for window in [
         Window(0, 0, *grid.shape_yx),
         *grid.block_windows(97, 51),
@@ -78,7 +80,7 @@ def test_the_valid_share_decides_alike_in_kernels_and_gdal(
 ) -> None:
     raster, grid = holed[source], holed[target].grid
     fast, slow = (
-        open_band(BandInput("B02", info, method), grid, minimum, 1)
+        open_band(BandInput(B02, info, method), grid, minimum, 1)
         for info in (raster, RasterInfo(raster.path, raster.grid, "Int32", raster.block_yx))
     )
     assert type(fast) is not type(slow)
@@ -106,7 +108,7 @@ def test_no_tile_is_decoded_twice(dataset: Dataset, tmp_path: Path) -> None:
 
     source = next(dataset.products.glob("*MSIL1C*/GRANULE/*/IMG_DATA/*_B02.jp2"))
     info = inspect_raster(str(source))
-    band = open_band(BandInput("B02", info, None), info.grid, 0.0, 1)
+    band = open_band(BandInput(B02, info, None), info.grid, 0.0, 1)
     band.read(Window(0, 0, *info.grid.shape_yx), np.empty(info.grid.shape_yx, np.float32))
     before = gdal.GetCacheUsed()
     for window in scene_windows(info.grid):

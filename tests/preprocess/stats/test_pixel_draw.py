@@ -7,18 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2pipe.dataset.step1_index import SceneKey
-from s2pipe.preprocess.stats.pixel_draw import PixelSampler, band_seed, mix
+from s2pipe.preprocess.stats.pixel_draw import DrawPool, PixelDraw, band_seed, mix
 from s2pipe.raster.grid import Grid
+from s2pipe.sentinel2.channels import Channel
 
 KEY = SceneKey("T33UWQ", "2025-12-10T10:03:19Z")
 
 
 def _draw(dn: np.ndarray, size: int, rows: int, seed: int = 0) -> list[np.ndarray]:
-    sampler = PixelSampler(size, np.array([band_seed(seed, KEY, band) for band in ("B02", "B03")], np.uint64))
+    channels = (Channel.l1c("B02"), Channel.l1c("B03"))
+    pool = DrawPool(PixelDraw(size, tuple(band_seed(seed, KEY, channel) for channel in channels)))
     grid = Grid("", (0.0, 1.0, 0.0, 0.0, 0.0, -1.0), dn.shape[1:])
     for window in grid.block_windows(rows, grid.width):
-        sampler.add(window, grid.width, np.ascontiguousarray(dn[:, window.row : window.row_end]))
-    return [np.sort(values) for values in sampler.drawn()]
+        pool.add(window, grid.width, np.ascontiguousarray(dn[:, window.row : window.row_end]))
+    return [np.sort(values) for values in pool.drawn()]
 
 
 @settings(deadline=None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
-from s2pipe.config.fields import parse_json, read_document
+from s2pipe.config.documents import parse_json, read_document
 from s2pipe.config.schema import NORMALIZE_STATS, SCHEMA_IDS, STEP1_INDEX, document_faults
 from s2pipe.config.steps import STEPS, top_level_faults
 from s2pipe.dataset.step1_index import read_manifest

@@ -1,6 +1,6 @@
 """Configuration: frozen dataclasses are the one source of names, types, defaults, help and schemas.
 
-A configuration file is JSON or YAML with one top-level key a step. It is checked against the JSON Schema
+A configuration file is JSON or YAML with one top-level key per step. It is checked against the JSON Schema
 made from the dataclass, so that every fault is reported at once, and then turned into that dataclass.
 """
 
@@ -10,18 +10,16 @@ import ast
 import dataclasses
 import functools
 import inspect
-import json
 import os
-import re
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from s2pipe.errors import ConfigError, Fault
+from s2pipe.config.documents import text_keyed
 
 T = TypeVar("T")
 _JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string"}
@@ -37,7 +35,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class FieldInfo:
-    """What is known of one configuration field."""
+    """One field of a configuration dataclass."""
 
     name: str
     """Key in the file and attribute of the dataclass."""
@@ -48,11 +46,11 @@ class FieldInfo:
     default: Any
     """Default value, or ``dataclasses.MISSING`` when the key is mandatory."""
     doc: str
-    """The text under the field: meaning, unit, range, what None means."""
+    """The text under the field: meaning, unit, range, and what None means."""
 
     @property
     def is_required(self) -> bool:
-        """True when a file must give the key."""
+        """True when a file must state the key."""
         return self.default is MISSING
 
     @property
@@ -85,8 +83,9 @@ def field_infos(cls: type) -> tuple[FieldInfo, ...]:
 def _field_docs(cls: type) -> dict[str, str]:
     """Read the string literal under each field of a class from its source."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    assert isinstance(tree, ast.ClassDef)
-    docs = {}
+    docs: dict[str, str] = {}
+    if not isinstance(tree, ast.ClassDef):
+        return docs
     for field, text in zip(tree.body, tree.body[1:], strict=False):
         if (
             isinstance(field, ast.AnnAssign)
@@ -201,175 +200,7 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     if isinstance(value, Mapping):
-        return _with_text_keys((to_plain(key), to_plain(item)) for key, item in value.items())
+        return text_keyed((to_plain(key), to_plain(item)) for key, item in value.items())
     if type(value).__module__ == "numpy":  # scalars and arrays, without importing NumPy
         return value.tolist()
     return value
-
-
-def _with_text_keys(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
-    """Make a mapping whose keys are text, as JSON has them.
-
-    Raises
-    ------
-    ValueError
-        Two keys have the same text, as 4 and "4" have.
-    """
-    mapping: dict[str, Any] = {}
-    for key, item in pairs:
-        if str(key) in mapping:
-            msg = f"the key {key} is given twice, as text and as another type"
-            raise ValueError(msg)
-        mapping[str(key)] = item
-    return mapping
-
-
-def read_document(path: Path) -> Any:
-    """Read a JSON or YAML file (by extension) into plain values with text as keys; repeated keys are faults.
-
-    Raises
-    ------
-    ConfigError
-        The file is missing, has another extension, or does not parse.
-    """
-    source = str(path)
-    suffix = path.suffix.lower()
-    if suffix not in (".json", ".yaml", ".yml"):
-        raise ConfigError(
-            source, [Fault("", f"expected a .json, .yaml or .yml file, got {suffix or 'no extension'!r}")]
-        )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(source, [Fault("", "no such file; check the path")]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(source, [Fault("", f"cannot be read: {error}")]) from error
-    try:
-        return _stringify_keys(parse_json(text) if suffix == ".json" else _parse_yaml(text))
-    except ValueError as error:
-        raise ConfigError(source, [Fault("", f"does not parse: {error}")]) from error
-    except RecursionError:
-        raise ConfigError(source, [Fault("", "does not parse: it is nested too deeply")]) from None
-
-
-def parse_json(text: str) -> Any:
-    """Parse JSON strictly: repeated keys and NaN are errors.
-
-    Raises
-    ------
-    ValueError
-        With the reason.
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        repeated = sorted({key for key in keys if keys.count(key) > 1})
-        if repeated:
-            msg = f"the key {', '.join(repeated)} is given more than once in one object"
-            raise ValueError(msg)
-        return dict(pairs)
-
-    def refuse(constant: str) -> Any:
-        msg = f"{constant} is not a JSON value"
-        raise ValueError(msg)
-
-    return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-
-
-def _parse_yaml(text: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.load(text, Loader=_yaml_loader())
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
-    except (LookupError, TypeError, AttributeError) as error:  # PyYAML's own, of a tag such as `!!int ""`
-        msg = f"a tagged value cannot be read ({error})"
-        raise ValueError(msg) from error
-
-
-@functools.cache
-def _yaml_loader() -> type:
-    """Return a SafeLoader that reads ``1e-4`` as a number and dates as text, and refuses repeated keys.
-
-    PyYAML follows YAML 1.1, where ``1e-4`` (no dot) is a string and ``2025-12-01`` becomes a date object.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    number = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
-
-    def construct_mapping(loader: Any, node: Any) -> dict[Any, Any]:
-        loader.flatten_mapping(node)
-        mapping: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(
-                    problem=f"a key in line {line} is a list or a mapping"
-                )
-            if key in mapping:
-                raise yaml.constructor.ConstructorError(problem=f"the key {key!r} is repeated in line {line}")
-            mapping[key] = loader.construct_object(value_node, deep=True)
-        return mapping
-
-    Loader.add_constructor("tag:yaml.org,2002:map", construct_mapping)
-    return Loader
-
-
-def _stringify_keys(value: Any) -> Any:
-    """Turn the keys of every mapping into text (YAML allows numbers)."""
-    if isinstance(value, Mapping):
-        return _with_text_keys((key, _stringify_keys(item)) for key, item in value.items())
-    if isinstance(value, list):
-        return [_stringify_keys(item) for item in value]
-    return value
-
-
-def check_config(
-    config: T, schema_faults: Callable[[Any], list[Fault]], rules: Callable[[Any], list[Fault]], prefix: str
-) -> T:
-    """Check a configuration object made in Python exactly as one read from a file.
-
-    Parameters
-    ----------
-    config : dataclass instance
-        The configuration.
-    schema_faults : callable
-        Document to faults, from its JSON Schema.
-    rules : callable
-        Configuration to faults that a schema cannot express.
-    prefix : str
-        Path of the configuration in a file (``preprocess``).
-
-    Returns
-    -------
-    dataclass instance
-        The same configuration with every value of the type that its field names: paths given as text, lists,
-        and numbers of NumPy are taken as a file would give them.
-
-    Raises
-    ------
-    ConfigError
-        With every fault found.
-    """
-    name = type(config).__name__
-    try:
-        plain = to_plain(config)
-    except ValueError as error:
-        raise ConfigError(name, [Fault(prefix, str(error))]) from error
-    faults = schema_faults(plain)
-    if not faults:
-        config = from_plain(type(config), plain)
-        faults = rules(config)
-    if faults:
-        raise ConfigError(name, [Fault(f"{prefix}.{fault.path}", fault.message) for fault in faults])
-    return config

@@ -8,7 +8,8 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from s2pipe.config.fields import FieldInfo, field_infos, parse_json
+from s2pipe.config.documents import parse_json
+from s2pipe.config.fields import FieldInfo, field_infos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -15,19 +15,6 @@ from s2pipe.errors import DocumentError, Fault, ManifestError
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-SCHEMA_IDS: dict[str, str] = {
-    "s2pipe.step1.index.v2": "step1_index",
-    "s2pipe.step1.run.v1": "step1_run",
-    "s2pipe.step2.index.v2": "step2_index",
-    "s2pipe.step2.run.v1": "step2_run",
-    "s2pipe.step2.sample_meta.v2": "sample_meta",
-    "s2pipe.normalize.stats.v1": "normalize_stats",
-    "s2pipe.step3.split.v1": "step3_split",
-    "s2pipe.step3.shards.v1": "step3_shards",
-    "s2pipe.step3.summary.v1": "step3_summary",
-}
-"""Schema id as documents carry it in ``schema`` -> name of its file in ``schemas/``."""
-
 STEP1_INDEX = "s2pipe.step1.index.v2"
 STEP1_RUN = "s2pipe.step1.run.v1"
 STEP2_INDEX = "s2pipe.step2.index.v2"
@@ -37,6 +24,18 @@ NORMALIZE_STATS = "s2pipe.normalize.stats.v1"
 STEP3_SPLIT = "s2pipe.step3.split.v1"
 STEP3_SHARDS = "s2pipe.step3.shards.v1"
 STEP3_SUMMARY = "s2pipe.step3.summary.v1"
+SCHEMA_IDS: dict[str, str] = {
+    STEP1_INDEX: "step1_index",
+    STEP1_RUN: "step1_run",
+    STEP2_INDEX: "step2_index",
+    STEP2_RUN: "step2_run",
+    SAMPLE_META: "sample_meta",
+    NORMALIZE_STATS: "normalize_stats",
+    STEP3_SPLIT: "step3_split",
+    STEP3_SHARDS: "step3_shards",
+    STEP3_SUMMARY: "step3_summary",
+}
+"""Schema id as documents carry it in ``schema`` -> name of its file in ``schemas/``, without ``.schema.json``."""
 
 _PACKAGE = Path(__file__).parent.parent
 _SCHEMA_DIRS = (_PACKAGE / "_schemas", _PACKAGE.parent / "schemas")
@@ -48,7 +47,8 @@ def load_schema(name: str) -> dict[str, Any]:
     for directory in _SCHEMA_DIRS:
         path = directory / f"{name}.schema.json"
         if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
+            schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return schema
     msg = f"schema {name!r} is in none of {', '.join(map(str, _SCHEMA_DIRS))}; reinstall s2pipe"
     raise FileNotFoundError(msg)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.credentials import credential_faults
-from s2pipe.config.fields import from_plain, read_document
+from s2pipe.config.documents import read_document
+from s2pipe.config.fields import from_plain
 from s2pipe.config.schema import document_faults
 from s2pipe.errors import ConfigError, Fault
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from s2pipe.config.fields import check_config
-from s2pipe.config.schema import document_faults
+from s2pipe.config.checks import check_config
 from s2pipe.dataset.assets import SceneKey
 from s2pipe.dataset.step1_index import Scene, load_index
 from s2pipe.download.auth import Auth, prompt_auth
@@ -139,9 +138,7 @@ def run_download(config: PipelineConfig, auth: Auth | None = None) -> DownloadRe
     ServiceError, AuthError, DiskFullError
         The run cannot go on; what has been fetched is kept and recorded.
     """
-    check_config(
-        config, lambda document: document_faults(document, "download_config"), rule_faults, "download"
-    )
+    check_config(config, "download", rule_faults)
     check_tables(config.manifest)
     endpoints = resolve_endpoints(config.download.endpoints)
     areas = query_areas(config.query.geometry) if config.query.geometry else ()

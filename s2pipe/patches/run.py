@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.config.fields import check_config, to_plain
-from s2pipe.config.schema import STEP1_INDEX, document_faults
+from s2pipe.config.checks import check_config
+from s2pipe.config.fields import to_plain
+from s2pipe.config.schema import STEP1_INDEX
 from s2pipe.dataset.samples import Sample, load_samples
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.ground.split import SPLITS, SplitPlan
@@ -102,7 +103,7 @@ class PatchResult:
 
 def check(config: PatchConfig) -> None:
     """Check a configuration, raising :class:`~s2pipe.errors.ConfigError` with every fault."""
-    check_config(config, lambda document: document_faults(document, "patches_config"), rule_faults, "patches")
+    check_config(config, "patches", rule_faults)
 
 
 def core_count(num_workers: int) -> int:

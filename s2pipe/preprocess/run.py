@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.config.fields import check_config
-from s2pipe.config.schema import document_faults
+from s2pipe.config.checks import check_config
 from s2pipe.dataset.step1_index import SceneKey, load_index
 from s2pipe.dataset.step2_index import check_index, then, update_index
 from s2pipe.errors import ConfigError, Fault, OutputError, S2PipeError
@@ -124,9 +123,7 @@ def check(config: PreprocessConfig) -> PreprocessConfig:
         got = type(config).__name__
         msg = "run_preprocess"
         raise ConfigError(msg, [Fault("", f"expected a PreprocessConfig, got {got}")])
-    return check_config(
-        config, lambda document: document_faults(document, "preprocess_config"), rule_faults, "preprocess"
-    )
+    return check_config(config, "preprocess", rule_faults)
 
 
 def run_preprocess(config: PreprocessConfig) -> PreprocessResult:

@@ -190,7 +190,7 @@ def test_tiles_that_a_split_was_not_planned_with_are_refused(step1: Path, tmp_pa
 
 def test_example_configurations_are_valid_and_the_same() -> None:
     root = ROOT
-    from s2pipe.config.fields import read_document
+    from s2pipe.config.documents import read_document
     from s2pipe.config.steps import STEPS, build_config
 
     documents = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from s2pipe.config.fields import read_document
+from s2pipe.config.documents import read_document
 from s2pipe.config.schema import STEP3_SPLIT
 from s2pipe.errors import ConfigError, Fault, ManifestError, MissingInputError
 from s2pipe.ground.cells import CellGrid, Rectangles

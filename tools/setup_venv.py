@@ -202,14 +202,14 @@ def libgdal_version() -> str | None:
     gdal_config = shutil.which("gdal-config")
     if gdal_config is None:
         return None
-    result = subprocess.run([gdal_config, "--version"], capture_output=True, text=True)
+    result = subprocess.run([gdal_config, "--version"], capture_output=True, text=True, check=False)
     return result.stdout.strip() or None if result.returncode == 0 else None
 
 
 def fault_of_gdal(directory: Path) -> str | None:
     """Say why the environment's GDAL is of no use, or None: it must start, and read JPEG 2000."""
     command = [str(venv_python(directory)), "-I", "-c", FIND_JPEG2000]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=directory)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=directory, check=False)
     if result.returncode != 0:
         return f"it does not start: {last_error(result.stderr)}"
     version, driver = result.stdout.rstrip("\n").split(" ")
@@ -227,7 +227,7 @@ def pip(directory: Path, *arguments: str, **options) -> None:
 
 def run_pip(directory: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
     command = [str(venv_python(directory)), "-m", "pip", "-qq", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, text=True, stdin=subprocess.DEVNULL, cwd=ROOT, **options)
+    return subprocess.run(command, text=True, stdin=subprocess.DEVNULL, cwd=ROOT, **options, check=False)
 
 
 def constraints() -> list[str]:

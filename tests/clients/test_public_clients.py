@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -15,11 +16,14 @@ import requests
 from s2pipe.testing import Service, catalogue_only, stored
 from s2pipe.testing.fake import L1C, L2A, SQUARE, make_safe
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MISSING = "is not installed; `make test-clients` installs it into an environment of its own"
 
 
 @pytest.fixture
-def service(tmp_path):
+def service(tmp_path: Path) -> Iterator[Service]:
     products = [stored(make_safe(tmp_path / "held", name), footprint=SQUARE) for name in (L1C, L2A)]
     more = [L1C.replace("20251210T1003", f"202512{day:02d}T1003") for day in range(11, 20)]
     rows = [catalogue_only(name, footprint=SQUARE, cloud=90.0) for name in more]
@@ -34,12 +38,12 @@ def same_files(found: Path, held: Path) -> int:
 
 
 @pytest.fixture
-def redirected(service, monkeypatch):
+def redirected(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Send what is meant for the service's own hosts to the local ones: the client's addresses are built in."""
     hosts = {f"{name}.dataspace.copernicus.eu": urlsplit(url) for name, url in service.endpoints.items()}
     real = requests.adapters.HTTPAdapter.send
 
-    def send(self, request, *arguments, **options):
+    def send(self: Any, request: Any, *arguments: Any, **options: Any) -> Any:
         parts = urlsplit(request.url)
         here = hosts.get(parts.hostname)
         if here is not None:
@@ -50,7 +54,7 @@ def redirected(service, monkeypatch):
     return service
 
 
-def test_cdsetool_searches_and_fetches(redirected, tmp_path) -> None:
+def test_cdsetool_searches_and_fetches(redirected: bool, tmp_path: Path) -> None:
     pytest.importorskip("cdsetool", reason=f"cdsetool {MISSING}")
     from cdsetool.credentials import Credentials
     from cdsetool.download import download_feature
@@ -87,7 +91,9 @@ def test_cdsetool_searches_and_fetches(redirected, tmp_path) -> None:
     assert same_files(out / L2A, tmp_path / "held" / L2A) > 8
 
 
-def test_eodag_searches_and_fetches(redirected, tmp_path, monkeypatch) -> None:
+def test_eodag_searches_and_fetches(
+    redirected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("eodag", reason=f"eodag {MISSING}")
     monkeypatch.setenv("EODAG_CFG_DIR", str(tmp_path / "eodag"))
     monkeypatch.setenv("EODAG_EXT_COLLECTIONS_CFG_URI", "")

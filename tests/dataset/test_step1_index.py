@@ -6,6 +6,7 @@ import json
 import zipfile
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -77,7 +78,7 @@ def write(path: Path, document: object) -> Path:
     return path
 
 
-def test_an_earlier_users_index_loads(tmp_path) -> None:
+def test_an_earlier_users_index_loads(tmp_path: Path) -> None:
     index = load_index(write(index_path(tmp_path / "moved"), earlier_document()))
     assert index.root == tmp_path / "moved"
     (scene,) = index.scenes
@@ -94,7 +95,7 @@ def test_an_earlier_users_index_loads(tmp_path) -> None:
     assert document["scenes"][0]["l1c"] == earlier_document()["scenes"][0]["l1c"]
 
 
-def test_optional_keys_may_be_missing(tmp_path) -> None:
+def test_optional_keys_may_be_missing(tmp_path: Path) -> None:
     key = {"tile_id": "T33UWQ", "sensing_start_utc": "2025-12-10T10:03:19Z"}
     files = {"items": [{"role": "l1c.band.B02", "path": "a.jp2"}]}
     document = {"schema": "s2pipe.step1.index.v2", "scenes": [{"key": key, "files_l1c": files}]}
@@ -103,7 +104,7 @@ def test_optional_keys_may_be_missing(tmp_path) -> None:
     assert (asset.planned, asset.present, asset.size, asset.checksum) == (False, True, None, None)
 
 
-def test_nulls_and_nan_of_other_writers_load(tmp_path) -> None:
+def test_nulls_and_nan_of_other_writers_load(tmp_path: Path) -> None:
     document = earlier_document()
     scene = document["scenes"][0]
     scene["key"]["sensing_start_utc"] = "2025-12-10T10:03:19+00:00"
@@ -133,7 +134,7 @@ def test_nulls_and_nan_of_other_writers_load(tmp_path) -> None:
         "T33UWQ/2025-12-10T100319Z",
     ],
 )
-def test_keys_written_by_hand_are_understood(text) -> None:
+def test_keys_written_by_hand_are_understood(text: str) -> None:
     assert SceneKey.parse_identity(text) == KEY.identity
     assert str(KEY) == "T33UWQ/2025-12-10T10:03:19Z"
 
@@ -141,11 +142,11 @@ def test_keys_written_by_hand_are_understood(text) -> None:
 @pytest.mark.parametrize(
     "text", ["", "T33UWQ", "33UWQ/2025-12-10T10:03:19Z", "T33UWQ/2025-12-10", "T33UWQ/x"]
 )
-def test_what_is_no_key_is_none(text) -> None:
+def test_what_is_no_key_is_none(text: str) -> None:
     assert SceneKey.parse_identity(text) is None
 
 
-def test_the_root_of_an_index_elsewhere_is_out_dir(tmp_path, monkeypatch) -> None:
+def test_the_root_of_an_index_elsewhere_is_out_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "index.json", earlier_document())
     assert load_index(path).root == tmp_path / "elsewhere" / "out"
@@ -156,12 +157,12 @@ def test_the_root_of_an_index_elsewhere_is_out_dir(tmp_path, monkeypatch) -> Non
         load_index(write(path, document))
 
 
-def test_the_root_of_a_runs_manifest(tmp_path) -> None:
+def test_the_root_of_a_runs_manifest(tmp_path: Path) -> None:
     path = tmp_path / "meta" / "step1" / "runs" / "r1" / "manifest.json"
     assert load_index(write(path, earlier_document())).root == tmp_path
 
 
-def test_all_faults_are_listed(tmp_path) -> None:
+def test_all_faults_are_listed(tmp_path: Path) -> None:
     document = earlier_document()
     scene = document["scenes"][0]
     scene["key"]["tile_id"] = "33UWQ"
@@ -178,7 +179,7 @@ def test_all_faults_are_listed(tmp_path) -> None:
     }
 
 
-def test_a_scene_or_role_listed_twice_is_a_fault(tmp_path) -> None:
+def test_a_scene_or_role_listed_twice_is_a_fault(tmp_path: Path) -> None:
     document = earlier_document()
     document["scenes"].append(json.loads(json.dumps(document["scenes"][0])))
     document["scenes"][1]["key"]["sensing_start_utc"] = "2025-12-10T10:03:19Z"
@@ -192,7 +193,7 @@ def test_a_scene_or_role_listed_twice_is_a_fault(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b"[]", b"[" * 100_000])
-def test_what_is_no_index_is_refused(tmp_path, content) -> None:
+def test_what_is_no_index_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "index.json"
     if content is not None:
         path.write_bytes(content)
@@ -201,7 +202,7 @@ def test_what_is_no_index_is_refused(tmp_path, content) -> None:
 
 
 @pytest.mark.parametrize("path", ["../a", "raw/../../a", "C:/a", "a\nb", "\\\\server\\a"])
-def test_paths_that_leave_the_dataset_are_refused(path) -> None:
+def test_paths_that_leave_the_dataset_are_refused(path: str) -> None:
     asset = Asset.from_document({"role": "l1c.band.B02", "path": path})
     with pytest.raises(PathEscapeError, match=r"l1c\.band\.B02|leaves its root"):
         asset.resolve(Path("/data"))
@@ -216,7 +217,7 @@ def test_absolute_paths_need_leave() -> None:
         Asset("l1c.band.B02", "/archive/../B02.jp2").resolve(Path("/data"), allow_absolute=True)
 
 
-def test_members_of_an_archive(tmp_path) -> None:
+def test_members_of_an_archive(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         archive.writestr("p.SAFE/MTD.xml", b"<x/>")
     asset = Asset("l1c.product_metadata", "p.zip", member="p.SAFE/MTD.xml")
@@ -234,7 +235,7 @@ def test_members_of_an_archive(tmp_path) -> None:
             use(hostile)
 
 
-def test_plain_files(tmp_path) -> None:
+def test_plain_files(tmp_path: Path) -> None:
     (tmp_path / "MTD.xml").write_bytes(b"<x/>")
     index = new_index(tmp_path, [])
     asset = Asset("l1c.product_metadata", "MTD.xml")
@@ -294,7 +295,7 @@ scenes = st.lists(
 
 @settings(max_examples=40, deadline=None)  # every example writes a file and waits for the disk
 @given(scenes)
-def test_an_index_survives_saving_and_loading(tmp_path_factory, scenes) -> None:
+def test_an_index_survives_saving_and_loading(tmp_path_factory: pytest.TempPathFactory, scenes: Any) -> None:
     root = tmp_path_factory.mktemp("dataset")
     index = new_index(root, scenes, query={"tile_id": "33UWQ"})
     save_index(index, index_path(root))
@@ -304,7 +305,7 @@ def test_an_index_survives_saving_and_loading(tmp_path_factory, scenes) -> None:
 
 @settings(max_examples=40)
 @given(scenes, scenes)
-def test_merging_twice_is_merging_once(old, new) -> None:
+def test_merging_twice_is_merging_once(old: str, new: str) -> None:
     root = Path("/no/such/dataset")
     once = merge(new_index(root, old), added := new_index(root, new))
     assert merge(once, added).scenes == once.scenes
@@ -315,7 +316,7 @@ def index_of(root: Path, product: Product, *items: Asset) -> Index:
     return new_index(root, [Scene(KEY, l1c=product, files_l1c=AssetGroup("raw", items))])
 
 
-def test_merging_adds_roles_and_keeps_what_is_not_known_anew(tmp_path) -> None:
+def test_merging_adds_roles_and_keeps_what_is_not_known_anew(tmp_path: Path) -> None:
     b02, b03 = Asset("l1c.band.B02", "B02.jp2"), Asset("l1c.band.B03", "B03.jp2")
     old = index_of(tmp_path, Product("id", "name", cloud_cover=1.0), b02)
     merged = merge(old, index_of(tmp_path, Product(None, "name", cloud_cover=2.0), b03))
@@ -324,14 +325,14 @@ def test_merging_adds_roles_and_keeps_what_is_not_known_anew(tmp_path) -> None:
     assert (scene.l1c.product_id, scene.l1c.cloud_cover) == ("id", 2.0)
 
 
-def test_merging_replaces_another_product_with_its_files(tmp_path) -> None:
+def test_merging_replaces_another_product_with_its_files(tmp_path: Path) -> None:
     b02, b03 = Asset("l1c.band.B02", "B02.jp2"), Asset("l1c.band.B03", "B03.jp2")
     old = index_of(tmp_path, Product("id", "old"), b02)
     (scene,) = merge(old, index_of(tmp_path, Product(None, "new"), b03)).scenes
     assert (scene.assets, scene.l1c) == ((b03,), Product(None, "new"))
 
 
-def test_merging_does_not_forget_a_file_that_is_there(tmp_path) -> None:
+def test_merging_does_not_forget_a_file_that_is_there(tmp_path: Path) -> None:
     there, planned = Asset("l1c.band.B02", "B02.jp2"), Asset("l1c.band.B02", "B02.jp2", True, False)
     old, new = (index_of(tmp_path, Product(product_name="name"), item) for item in (there, planned))
     assert merge(old, new).scenes[0].assets == (planned,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ GOOD = {
 }
 
 
-def built(**changes):
+def built(**changes: Any) -> PipelineConfig:
     document = {key: {**value, **changes.pop(key, {})} for key, value in GOOD.items()}
     return build_config({**document, **changes}, STEPS["download"], "c.json")
 
@@ -81,7 +82,7 @@ def test_the_seeds_names_are_kept() -> None:
         ),
     ],
 )
-def test_faults_are_named(changes, said) -> None:
+def test_faults_are_named(changes: Any, said: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         built(**changes)
     assert said in str(caught.value)
@@ -116,7 +117,7 @@ def test_the_python_object_is_checked_as_a_file_is() -> None:
     assert [fault.path for fault in rule_faults(config)] == ["query.tile_id"]
 
 
-def test_credentials_come_from_the_environment_and_netrc(tmp_path) -> None:
+def test_credentials_come_from_the_environment_and_netrc(tmp_path: Path) -> None:
     found = from_environment("h", {"CDSE_USERNAME": "eve", "CDSE_PASSWORD": "pw", "CDSE_TOTP": "123456"})
     assert found == Credentials("eve", "pw", "123456")
     assert found.code() == "123456"
@@ -131,7 +132,7 @@ def test_credentials_come_from_the_environment_and_netrc(tmp_path) -> None:
     assert from_netrc("h", {"NETRC": str(tmp_path / "absent")}) is None
 
 
-def test_a_keyring_is_used_when_there_is_one(tmp_path, monkeypatch) -> None:
+def test_a_keyring_is_used_when_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "keyring").mkdir()
     (tmp_path / "keyring/__init__.py").write_text(
         "class C:\n    username, password = 'eve', 'pw'\n"
@@ -155,11 +156,11 @@ def test_one_time_codes_are_made_from_the_secret() -> None:
 def test_nothing_is_asked_until_it_is_needed_and_nothing_is_shown() -> None:
     calls = []
 
-    def source(host):
+    def source(host: str) -> Credentials:
         calls.append(host)
         return Credentials("eve", "hunter2")
 
-    auth = Auth(lambda host: None, source)
+    auth = Auth(lambda _host: None, source)
     assert calls == []
     assert "hunter2" not in repr(auth)
     assert "hunter2" not in repr(auth.credentials("h"))

@@ -26,7 +26,7 @@ from s2pipe.download.pipeline import run_download
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.synthetic import ProductSpec, make_products
-from s2pipe.testing import Service, stored
+from s2pipe.testing import Service, StoredProduct, stored
 from s2pipe.testing.fake import SQUARE
 from tests.paths import ROOT
 
@@ -34,14 +34,14 @@ BANDS = ("B02", "B11")
 
 
 @pytest.fixture(scope="module")
-def products(tmp_path_factory):
+def products(tmp_path_factory: pytest.TempPathFactory) -> list[StoredProduct]:
     made = make_products(
         tmp_path_factory.mktemp("demo"), ProductSpec(side_m=5460, bands=BANDS, l2a_resolutions=(20,))
     )
     return [stored(made.l1c), stored(made.l2a)]
 
 
-def test_download_then_statistics_then_apply(products, tmp_path) -> None:
+def test_download_then_statistics_then_apply(products: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with Service(products) as service:
         config = PipelineConfig(
@@ -103,11 +103,12 @@ def command(service: Service, *arguments: str, account: bool = True) -> subproce
         text=True,
         stdin=subprocess.DEVNULL,
         timeout=60,
+        check=False,
     )
 
 
 @pytest.fixture
-def config_file(tmp_path):
+def config_file(tmp_path: Path) -> Path:
     document = {
         "download": {
             "query": {"tile_id": "T33UWQ", "date_from_utc": "2025-12-01", "date_to_utc": "2025-12-31"},
@@ -120,10 +121,13 @@ def config_file(tmp_path):
     return path
 
 
-def test_the_command_plans_without_a_login_then_needs_one_then_fetches(products, config_file) -> None:
+def test_the_command_plans_without_a_login_then_needs_one_then_fetches(
+    products: Path, config_file: Path
+) -> None:
     with Service(products) as service:
         dry = command(service, "--config", str(config_file), "--dry-run", account=False)
-        assert dry.returncode == 0 and "to fetch: 1 scene(s), 9 file(s)" in dry.stderr, dry.stderr
+        assert dry.returncode == 0, dry.stderr
+        assert "to fetch: 1 scene(s), 9 file(s)" in dry.stderr
         assert not service.requests("identity")
         assert not service.requests("$value")
         refused = command(service, str(config_file), account=False)
@@ -137,7 +141,7 @@ def test_the_command_plans_without_a_login_then_needs_one_then_fetches(products,
         assert "verified 9 file(s): 0 damaged" in verified.stderr
 
 
-def test_netrc_serves_the_login_and_nothing_else(products, config_file, tmp_path) -> None:
+def test_netrc_serves_the_login_and_nothing_else(products: Path, config_file: Path, tmp_path: Path) -> None:
     with Service(products) as service:
         netrc = tmp_path / "netrc"
         service.tokens.password = "correcthorse"
@@ -145,14 +149,17 @@ def test_netrc_serves_the_login_and_nothing_else(products, config_file, tmp_path
         environment = {**os.environ, **service.environment, "NETRC": str(netrc)}
         environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'kernels'}"
         done = subprocess.run(
-            [sys.executable, "-m", "s2pipe", "download", str(config_file)], env=environment, timeout=60
+            [sys.executable, "-m", "s2pipe", "download", str(config_file)],
+            env=environment,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0
         assert not any(entry.authorization for entry in service.requests("catalogue"))
         assert all((entry.authorization or "").startswith("Bearer ") for entry in service.requests("$value"))
 
 
-def test_a_password_in_a_configuration_is_refused_and_not_repeated(products, config_file) -> None:
+def test_a_password_in_a_configuration_is_refused_and_not_repeated(products: Path, config_file: Path) -> None:
     document = json.loads(config_file.read_text())
     document["download"]["download"]["password"] = "hunter2"
     document["download"]["download"]["endpoints"] = {"catalogue": "http://eve:hunter2@127.0.0.1"}
@@ -166,7 +173,7 @@ def test_a_password_in_a_configuration_is_refused_and_not_repeated(products, con
 
 
 @pytest.mark.parametrize("name", ["download.json", "download.yaml"])
-def test_the_example_configurations_are_valid(name) -> None:
+def test_the_example_configurations_are_valid(name: str) -> None:
     from s2pipe.config.steps import STEPS, build_config, read_step_document
 
     path = ROOT / "configs" / name
@@ -178,7 +185,7 @@ SEED = ROOT.parent / "shared" / "seed-readme.md"
 
 
 @pytest.mark.skipif(not SEED.is_file(), reason=f"the seed document is not at {SEED}")
-def test_the_seeds_example_runs_as_it_stands(products, tmp_path) -> None:
+def test_the_seeds_example_runs_as_it_stands(products: Path, tmp_path: Path) -> None:
     text = SEED.read_text(encoding="utf-8")
     code = text.split("### Download\n```python\n")[1].split("```")[0]
     with Service([stored(product.root, footprint=SQUARE, cloud=20.0) for product in products]) as service:
@@ -192,6 +199,7 @@ def test_the_seeds_example_runs_as_it_stands(products, tmp_path) -> None:
             text=True,
             stdin=subprocess.DEVNULL,
             timeout=60,
+            check=False,
         )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Pairs: 1\nManifest: out")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from s2pipe.dataset.step1_index import Index, load_index
-from s2pipe.download.auth import password_auth
+from s2pipe.download.auth import Auth, password_auth
 from s2pipe.download.pipeline import run_download
 from s2pipe.errors import AuthError, DiskFullError
 from s2pipe.runtime.files import hash_file
-from s2pipe.testing import Fault, Service
+from s2pipe.testing import Fault, Service, StoredProduct
 from s2pipe.testing.fake import L1C, make_safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from s2pipe.download.cfg import PipelineConfig
 
 B02 = "T33UWQ_20251210T100319_B02.jp2"
 PLACE = "raw/L1C/tile=T33UWQ/sensing=20251210T100319Z/files"
@@ -43,7 +48,9 @@ def parts(root: Path) -> list[Path]:
     return sorted(root.rglob("*.part"))
 
 
-def test_a_scene_arrives_with_few_requests(service, auth, configure) -> None:
+def test_a_scene_arrives_with_few_requests(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     result = run_download(configure(), auth)
     assert (result.exit_code, len(result.done), len(result.pairs)) == (0, 1, 1)
     index = load_index(result.manifest_path)
@@ -66,7 +73,7 @@ def test_a_scene_arrives_with_few_requests(service, auth, configure) -> None:
 
 
 def test_a_second_run_fetches_nothing_and_a_wider_selection_only_what_is_new(
-    service, auth, configure
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
 ) -> None:
     from s2pipe.download.cfg import SelectionConfig
 
@@ -85,7 +92,9 @@ def test_a_second_run_fetches_nothing_and_a_wider_selection_only_what_is_new(
 
 @pytest.mark.parametrize("cache", [True, False])
 @pytest.mark.parametrize("mode", ["auto", "manifest", "walk"])
-def test_files_are_found_out_in_each_way(service, auth, configure, mode, cache) -> None:
+def test_files_are_found_out_in_each_way(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig], mode: str, cache: Any
+) -> None:
     result = run_download(configure(nodes=mode, cache=cache), auth)
     assert result.exit_code == 0
     assert assert_right(load_index(result.manifest_path)) == 7
@@ -95,7 +104,9 @@ def test_files_are_found_out_in_each_way(service, auth, configure, mode, cache) 
         assert len(service.requests("download/")) <= 7 + 2 * 2
 
 
-def test_a_damaged_manifest_is_replaced_by_walking(service, auth, configure) -> None:
+def test_a_damaged_manifest_is_replaced_by_walking(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     service.faults.add(Fault("body", f"Nodes({L1C})/Nodes(manifest.safe)", 1, body=b"<xfdu><cut"))
     result = run_download(configure(), auth)
     assert result.exit_code == 0
@@ -129,7 +140,9 @@ def test_a_damaged_manifest_is_replaced_by_walking(service, auth, configure) -> 
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status}-{fault.headers.get('Retry-After', '')}",
 )
-def test_one_file_survives(service, auth, configure, fault) -> None:
+def test_one_file_survives(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig], fault: Any
+) -> None:
     service.faults.add(fault)
     result = run_download(configure(read_timeout_s=2.0), auth)
     assert result.exit_code == 0, result.failed
@@ -137,14 +150,18 @@ def test_one_file_survives(service, auth, configure, fault) -> None:
     assert parts(result.manifest_path.parents[2]) == []
 
 
-def test_an_unfinished_file_is_resumed_where_it_ended(service, auth, configure) -> None:
+def test_an_unfinished_file_is_resumed_where_it_ended(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     service.faults.add(Fault("truncate", B02, 1, at=1000))
     run_download(configure(), auth)
     first, second = [entry for entry in service.requests(B02) if entry.method == "GET"]
     assert (first.range, first.sent, second.range, second.status) == (None, 1000, "bytes=1000-", 206)
 
 
-def test_without_ranges_it_starts_again(service, auth, configure) -> None:
+def test_without_ranges_it_starts_again(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     service.supports_ranges = False
     service.faults.add(Fault("truncate", B02, 1, at=1000))
     result = run_download(configure(), auth)
@@ -152,21 +169,27 @@ def test_without_ranges_it_starts_again(service, auth, configure) -> None:
     assert [entry.status for entry in service.requests(B02)] == [200, 200]
 
 
-def test_another_range_than_asked_for_is_not_used(service, auth, configure) -> None:
+def test_another_range_than_asked_for_is_not_used(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     service.faults.add(Fault("truncate", B02, 1, at=1000), Fault("wrong_range", B02, 1))
     result = run_download(configure(), auth)
     assert result.exit_code == 0
     assert assert_right(load_index(result.manifest_path)) == 7
 
 
-def test_a_range_that_the_service_does_not_have_starts_the_file_again(service, auth, configure) -> None:
+def test_a_range_that_the_service_does_not_have_starts_the_file_again(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     service.faults.add(Fault("truncate", B02, 1, at=1000), Fault("status", B02, 1, status=416))
     result = run_download(configure(), auth)
     assert result.exit_code == 0
     assert [entry.range for entry in service.requests(B02)] == [None, "bytes=1000-", None]
 
 
-def test_a_wrong_checksum_is_fetched_once_more_then_put_aside_and_reported(service, auth, configure) -> None:
+def test_a_wrong_checksum_is_fetched_once_more_then_put_aside_and_reported(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     service.faults.add(Fault("corrupt", B02, None, at=2000))
     result = run_download(configure(), auth)
     assert result.exit_code == 1
@@ -185,7 +208,9 @@ def test_a_wrong_checksum_is_fetched_once_more_then_put_aside_and_reported(servi
     assert assert_right(load_index(result.manifest_path)) == 7
 
 
-def test_one_failed_scene_leaves_the_others_complete(service, auth, configure, tmp_path) -> None:
+def test_one_failed_scene_leaves_the_others_complete(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig], tmp_path: Path
+) -> None:
     from s2pipe.testing import stored
 
     other = L1C.replace("20251210T1", "20251215T1")
@@ -206,14 +231,18 @@ def test_one_failed_scene_leaves_the_others_complete(service, auth, configure, t
     ]
 
 
-def test_a_product_deleted_since_the_search_fails_its_scene(service, auth, configure) -> None:
+def test_a_product_deleted_since_the_search_fails_its_scene(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     service.products[next(key for key, p in service.products.items() if p.name == L1C)].root = None
     result = run_download(configure(), auth)
     assert "deleted or replaced since the search" in result.failed[0].error
     assert result.exit_code == 1
 
 
-def test_a_token_that_ends_again_and_again_is_renewed_by_one_worker(pair, configure, service, auth) -> None:
+def test_a_token_that_ends_again_and_again_is_renewed_by_one_worker(
+    pair: list[StoredProduct], configure: Callable[..., PipelineConfig], service: Service, auth: Auth
+) -> None:
     service.tokens.life_s = 0.25
     service.rate, service.piece = 20_000, 512
     result = run_download(configure(), auth)
@@ -224,7 +253,9 @@ def test_a_token_that_ends_again_and_again_is_renewed_by_one_worker(pair, config
     assert len(used) <= 1 + service.tokens.refreshes
 
 
-def test_a_lost_session_is_opened_anew(service, auth, configure) -> None:
+def test_a_lost_session_is_opened_anew(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     run_download(configure(), auth)
     service.tokens.close_sessions()
     result = run_download(configure(overwrite=True), auth)
@@ -232,7 +263,9 @@ def test_a_lost_session_is_opened_anew(service, auth, configure) -> None:
     assert service.tokens.logins == 2
 
 
-def test_a_wrong_password_is_tried_once_and_ends_the_run(service, configure) -> None:
+def test_a_wrong_password_is_tried_once_and_ends_the_run(
+    service: Service, configure: Callable[..., PipelineConfig]
+) -> None:
     with pytest.raises(AuthError, match="refused user name or password") as caught:
         run_download(configure(), password_auth(service.tokens.username, "battery staple"))
     assert "battery" not in str(caught.value)
@@ -240,7 +273,9 @@ def test_a_wrong_password_is_tried_once_and_ends_the_run(service, configure) -> 
     assert not service.requests("$value")
 
 
-def test_a_second_factor_is_needed_and_sent(service, configure) -> None:
+def test_a_second_factor_is_needed_and_sent(
+    service: Service, configure: Callable[..., PipelineConfig]
+) -> None:
     service.tokens.totp = "123456"
     with pytest.raises(AuthError, match="CDSE_TOTP"):
         run_download(configure(), password_auth(service.tokens.username, service.tokens.password))
@@ -250,7 +285,9 @@ def test_a_second_factor_is_needed_and_sent(service, configure) -> None:
     assert result.exit_code == 0
 
 
-def test_a_wrong_audience_ends_the_run_at_once(service, auth, configure) -> None:
+def test_a_wrong_audience_ends_the_run_at_once(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     body = b'{"code":"DAT-ZIP-609","message":"Token audience not allowed"}'
     service.faults.add(Fault("status", B02, None, status=401, body=body))
     with pytest.raises(AuthError, match="DAT-ZIP-609"):
@@ -260,7 +297,9 @@ def test_a_wrong_audience_ends_the_run_at_once(service, auth, configure) -> None
     assert_right(index)
 
 
-def test_no_more_than_four_connections_at_a_time(service, auth, configure) -> None:
+def test_no_more_than_four_connections_at_a_time(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     from s2pipe.download.cfg import SelectionConfig
 
     service.rate, service.piece = 200_000, 1024
@@ -269,8 +308,10 @@ def test_no_more_than_four_connections_at_a_time(service, auth, configure) -> No
     assert 3 <= service.most_at_once <= 4
 
 
-def test_a_full_disk_is_a_clear_error_and_keeps_what_is_there(service, auth, configure, tmp_path) -> None:
-    if not os.path.exists("/dev/full"):
+def test_a_full_disk_is_a_clear_error_and_keeps_what_is_there(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig], tmp_path: Path
+) -> None:
+    if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     planned = run_download(configure(dry_run=True), auth)
     from s2pipe.download.files.fetch import (
@@ -288,7 +329,7 @@ def test_a_full_disk_is_a_clear_error_and_keeps_what_is_there(service, auth, con
         url=f"{service.url('download')}/odata/v1/Products({held.id})/{url}/$value",
         target=tmp_path / "out" / asset.path,
         quarantine=tmp_path,
-        size=os.path.getsize(path),
+        size=Path(path).stat().st_size,
         checksum=Checksum("SHA3-256", hash_file(Path(path), "sha3-256")),
         limit=0,
     )
@@ -303,7 +344,9 @@ def test_a_full_disk_is_a_clear_error_and_keeps_what_is_there(service, auth, con
     assert assert_right(load_index(result.manifest_path)) == 7
 
 
-def test_two_runs_at_once_share_the_work(service, auth, configure) -> None:
+def test_two_runs_at_once_share_the_work(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     service.rate, service.piece = 100_000, 1024
     results = []
     threads = [
@@ -320,7 +363,9 @@ def test_two_runs_at_once_share_the_work(service, auth, configure) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA3-256"])
-def test_checksums_of_every_age_are_checked(service, auth, configure, tmp_path, algorithm) -> None:
+def test_checksums_of_every_age_are_checked(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig], tmp_path: Path, algorithm: str
+) -> None:
     root = make_safe(tmp_path / "held", L1C, algorithm=algorithm)
     assert root.exists()
     result = run_download(configure(), auth)
@@ -331,7 +376,9 @@ def test_checksums_of_every_age_are_checked(service, auth, configure, tmp_path, 
     )
 
 
-def test_verify_finds_sets_aside_and_replaces_a_damaged_file(service, auth, configure) -> None:
+def test_verify_finds_sets_aside_and_replaces_a_damaged_file(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     result = run_download(configure(), auth)
     root = result.manifest_path.parents[2]
     good = (root / PLACE / B02).read_bytes()
@@ -349,7 +396,9 @@ def test_verify_finds_sets_aside_and_replaces_a_damaged_file(service, auth, conf
     assert list((root / "meta/step1/quarantine").rglob(B02))
 
 
-def test_a_file_that_vanished_is_fetched_again(service, auth, configure) -> None:
+def test_a_file_that_vanished_is_fetched_again(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     result = run_download(configure(), auth)
     path = result.manifest_path.parents[2] / PLACE / B02
     path.unlink()
@@ -357,7 +406,9 @@ def test_a_file_that_vanished_is_fetched_again(service, auth, configure) -> None
     assert path.exists()
 
 
-def test_a_size_that_no_disk_holds_stops_before_anything_is_fetched(service, auth, configure) -> None:
+def test_a_size_that_no_disk_holds_stops_before_anything_is_fetched(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     held = next(p for p in service.products.values() if p.name == L1C)
     text = (held.root / "manifest.safe").read_bytes()
     held.overrides["manifest.safe"] = text.replace(b'size="4108"', b'size="900000000000"')
@@ -366,7 +417,9 @@ def test_a_size_that_no_disk_holds_stops_before_anything_is_fetched(service, aut
     assert not service.requests(B02)
 
 
-def test_newer_products_replace_older_ones(service, auth, configure, tmp_path) -> None:
+def test_newer_products_replace_older_ones(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig], tmp_path: Path
+) -> None:
     from s2pipe.testing import stored
 
     run_download(configure(), auth)
@@ -391,7 +444,9 @@ def test_the_service_tells_wrong_passwords(service: Service) -> None:
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_grant")
 
 
-def test_every_role_can_be_selected(service, auth, configure) -> None:
+def test_every_role_can_be_selected(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     from s2pipe.download.cfg import SelectionConfig
     from s2pipe.sentinel2.bands import BAND_NAMES
 
@@ -413,7 +468,9 @@ def test_every_role_can_be_selected(service, auth, configure) -> None:
     assert "has no file for l2a.band.B01_60m" in failed.failed[0].error
 
 
-def test_l1c_alone_asks_for_no_l2a(service, auth, configure) -> None:
+def test_l1c_alone_asks_for_no_l2a(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     from s2pipe.download.cfg import SelectionConfig
 
     result = run_download(configure(selection=SelectionConfig(l1c_bands=("B02",), l2a=False)), auth)
@@ -422,7 +479,9 @@ def test_l1c_alone_asks_for_no_l2a(service, auth, configure) -> None:
     assert not any("S2MSI2A" in entry.path for entry in service.requests("catalogue"))
 
 
-def test_an_interrupted_run_says_so_and_keeps_what_it_has(service, auth, configure) -> None:
+def test_an_interrupted_run_says_so_and_keeps_what_it_has(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     import os
     import signal
     import time
@@ -451,7 +510,9 @@ def test_an_interrupted_run_says_so_and_keeps_what_it_has(service, auth, configu
     assert run_download(configure(), auth).exit_code == 0
 
 
-def test_a_directory_that_cannot_be_written_is_a_clear_error(service, auth, configure, tmp_path) -> None:
+def test_a_directory_that_cannot_be_written_is_a_clear_error(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig], tmp_path: Path
+) -> None:
     from s2pipe.errors import S2PipeError
 
     (tmp_path / "file").write_text("in the way")
@@ -459,7 +520,9 @@ def test_a_directory_that_cannot_be_written_is_a_clear_error(service, auth, conf
         run_download(configure(out_dir=tmp_path / "file"), auth)
 
 
-def test_a_dry_run_without_listings_knows_the_size_of_the_whole_product(service, auth, configure) -> None:
+def test_a_dry_run_without_listings_knows_the_size_of_the_whole_product(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     service.faults.add(Fault("status", "/Nodes", None, status=403))
     result = run_download(configure(dry_run=True, nodes="walk"), auth)
     assert result.totals["bytes_are_upper_bound"]

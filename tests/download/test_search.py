@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from s2pipe.download.cfg import QueryConfig
+from s2pipe.download.cfg import PipelineConfig, QueryConfig
 from s2pipe.download.pipeline import run_download
 from s2pipe.download.search.catalogue import Catalogue, Search
 from s2pipe.download.search.coverage import coverage_ratio, overlap_ratio, query_areas
 from s2pipe.download.search.select import choose
 from s2pipe.errors import ConfigError, ServiceError
-from s2pipe.testing import Fault, Service, catalogue_only
+from s2pipe.testing import Fault, Service, StoredProduct, catalogue_only
 from s2pipe.testing.fake import SQUARE
 from tests.paths import SHARED_DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from s2pipe.download.auth import Auth
 
 DATA = SHARED_DATA / "cdse"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real responses are not in {DATA}")
@@ -38,7 +45,7 @@ def product_name(
     return f"{satellite}_MSI{level}_{time}_N{baseline}_R122_T{tile}_{made}.SAFE"
 
 
-def get_json(url: str, what: str):
+def get_json(url: str, _what: str) -> Any:
     answer = requests.get(url, timeout=10)
     if answer.status_code != 200:
         raise ServiceError(answer.text, answer.status_code)
@@ -64,7 +71,9 @@ def test_all_pages_are_read_and_filters_hold() -> None:
         assert find(service, Search("L2A", *DECEMBER, "T33UWQ")) == [product_name(3, "L2A")]
 
 
-def test_every_satellite_and_baseline_parses_and_an_unknown_name_is_skipped_aloud(caplog) -> None:
+def test_every_satellite_and_baseline_parses_and_an_unknown_name_is_skipped_aloud(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     names = [
         product_name(3, satellite=f"S2{letter}", baseline=b, hour=h)
         for h, (letter, b) in enumerate(
@@ -99,7 +108,9 @@ def test_a_count_that_is_never_reached_is_an_error() -> None:
             find(service, Search("L1C", *DECEMBER, "T33UWQ"))
 
 
-def test_clouds_are_filtered_on_l1c_and_pairs_survive_other_l2a_estimates(service, auth, configure) -> None:
+def test_clouds_are_filtered_on_l1c_and_pairs_survive_other_l2a_estimates(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     l1c, l2a = sorted(service.products.values(), key=lambda product: product.name)
     for product, clouds in ((l1c, 30.0), (l2a, 99.0)):
         next(a for a in product.row["Attributes"] if a["Name"] == "cloudCover")["Value"] = clouds
@@ -109,7 +120,9 @@ def test_clouds_are_filtered_on_l1c_and_pairs_survive_other_l2a_estimates(servic
     assert run_download(configure(query={"cloud_min": 31.0}, dry_run=True), auth).pairs == []
 
 
-def test_an_old_version_within_the_cloud_range_does_not_win_over_the_newest(service, auth, configure) -> None:
+def test_an_old_version_within_the_cloud_range_does_not_win_over_the_newest(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
     service.products.clear()
     service.add(
         catalogue_only(product_name(3, baseline="0509"), cloud=30.0),
@@ -121,7 +134,9 @@ def test_an_old_version_within_the_cloud_range_does_not_win_over_the_newest(serv
     assert any("50.00 % clouds" in reason for _, reason in result.passed_over)
 
 
-def test_tiles_and_areas(service, auth, configure, tmp_path) -> None:
+def test_tiles_and_areas(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig], tmp_path: Path
+) -> None:
     service.add(
         catalogue_only(product_name(3, tile="33UWP")), catalogue_only(product_name(3, "L2A", tile="33UWP"))
     )
@@ -152,7 +167,7 @@ def test_tiles_and_areas(service, auth, configure, tmp_path) -> None:
         "POLYGON((1 2,3 4,5 6)",
     ],
 )
-def test_a_bad_area_is_refused(text) -> None:
+def test_a_bad_area_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"download\.query\.geometry"):
         query_areas(text)
 
@@ -161,7 +176,7 @@ def hits(service: Service, level: str) -> list:
     return Catalogue(get_json, service.url("catalogue"), 100).search(Search(level, *DECEMBER))
 
 
-def chosen(products, *, with_l2a=True, **query):
+def chosen(products: list[StoredProduct], *, with_l2a: bool = True, **query: Any) -> Any:
     asked = {"date_from_utc": "2025-12-01", "date_to_utc": "2025-12-31", "tile_id": "33UWQ", **query}
     with Service(products) as service:
         return choose(hits(service, "L1C"), hits(service, "L2A"), QueryConfig(**asked), with_l2a=with_l2a)
@@ -207,7 +222,7 @@ def square(west: float, east: float) -> dict:
 
 
 def test_halves_of_one_acquisition_are_told_and_matched() -> None:
-    def half(level: str, made: str, strip: str, footprint: dict):
+    def half(level: str, made: str, strip: str, footprint: dict[str, Any]) -> StoredProduct:
         name = product_name(3, level, made=made)
         return catalogue_only(
             name, footprint=footprint, datastrip=f"S2A_OPER_MSI_{level}_DS_2APS_{made}_S{strip}_N05.11"
@@ -250,7 +265,7 @@ def test_coverage_of_full_part_and_unknown() -> None:
     assert overlap_ratio(square(0, 1), square(0, 1)) == 1.0
 
 
-def test_coverage_filters(service, auth, configure) -> None:
+def test_coverage_filters(service: Service, auth: Auth, configure: Callable[..., PipelineConfig]) -> None:
     assert len(run_download(configure(query={"min_coverage_ratio": 0.9}, dry_run=True), auth).pairs) == 1
     for product in service.products.values():
         product.row["GeoFootprint"] = square(15.0, 15.3)
@@ -277,7 +292,7 @@ def test_real_rows_are_understood() -> None:
 @pytest.mark.parametrize(
     "file", ["odata_paged_response_1.json", "odata_paged_response_2.json", "odata_products_search.json"]
 )
-def test_the_services_rows_have_the_real_shape(file) -> None:
+def test_the_services_rows_have_the_real_shape(file: str) -> None:
     real = json.loads((DATA / file).read_text())["value"][0]
     ours = catalogue_only(product_name(3), footprint=SQUARE).row
     assert set(real) <= set(ours) | {"Assets"}
@@ -316,7 +331,7 @@ QUERIES = {
 
 
 @pytest.mark.parametrize(("text", "status"), QUERIES.items())
-def test_the_service_answers_as_the_real_one(text, status) -> None:
+def test_the_service_answers_as_the_real_one(text: str, status: int) -> None:
     with Service([catalogue_only(product_name(3))]) as service:
         url = f"{service.url('catalogue')}/odata/v1/Products"
         answer = requests.get(url, params={"$filter": text}, timeout=5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ from s2pipe.patches.candidates.assign import SceneGround, plan_split
 from s2pipe.patches.cfg import SplitConfig
 from s2pipe.raster.grid import Window
 from tests.patches.patchdata import Scene
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EARTH_M2 = 4 * np.pi * 6371007.181**2
 
@@ -250,7 +254,7 @@ def test_fractions_are_held_on_average_and_zero_is_never_drawn() -> None:
         assert found == {code for code, share in enumerate(shares) if share}
 
 
-def test_a_plan_is_read_back_as_it_was_written_and_edits_are_noticed(tmp_path) -> None:
+def test_a_plan_is_read_back_as_it_was_written_and_edits_are_noticed(tmp_path: Path) -> None:
     seen = grounds(("T33UWQ", "2025-07-01T10:00:00Z", 32633, 499_980.0, 5_390_220.0))
     for by in ("cell", "tile", "time"):
         plan = plan_split(SplitConfig(by=by), seen)
@@ -267,7 +271,7 @@ def test_a_plan_is_read_back_as_it_was_written_and_edits_are_noticed(tmp_path) -
         load_plan(tmp_path / "none.json")
 
 
-def test_listed_cells_and_tiles_decide_and_the_rest_is_in_no_split(tmp_path) -> None:
+def test_listed_cells_and_tiles_decide_and_the_rest_is_in_no_split(tmp_path: Path) -> None:
     seen = grounds(("T33UWQ", "2025-07-01T10:00:00Z", 32633, 499_980.0, 5_390_220.0))
     drawn = plan_split(SplitConfig(), seen)
     cells = dict.fromkeys(list(drawn.cells)[:8], "val")
@@ -294,7 +298,7 @@ def test_listed_cells_and_tiles_decide_and_the_rest_is_in_no_split(tmp_path) -> 
     st.integers(0, 4),
     st.tuples(st.integers(0, 90), st.integers(0, 90), st.integers(1, 150), st.integers(1, 170)),
 )
-def test_statistics_see_only_pixels_wholly_on_training_ground(place, seed, box) -> None:
+def test_statistics_see_only_pixels_wholly_on_training_ground(place: str, seed: int, box: Any) -> None:
     epsg, ulx, uly = place
     plan = SplitPlan("cell", (0.5, 0.3, 0.2), seed, 1500, buffer_m=5000.0)  # the buffer is for patches alone
     grid = Scene(epsg=epsg, ulx=ulx, uly=uly, shape_yx=(240, 260)).grid

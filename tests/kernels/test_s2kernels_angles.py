@@ -1,6 +1,9 @@
 """Directions between nodes: precision, encodings, and what the kernel refuses."""
 
+from __future__ import annotations
+
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from s2kernels.reference import COMPARISONS, sample_dn
 from s2kernels.reference import interpolate_directions as reference
 
 
-def field_of(zenith, azimuth):
+def field_of(zenith: Any, azimuth: Any) -> k.DirectionField:
     """One slot, seen by detector 0."""
     zenith, azimuth = np.radians(zenith), np.radians(azimuth)
     vectors = np.stack(
@@ -19,21 +22,23 @@ def field_of(zenith, azimuth):
     return k.DirectionField(vectors[np.newaxis], np.zeros((1, 256), np.int16))
 
 
-def place_of(nodes_yx, pixels_per_cell):
+def place_of(nodes_yx: tuple[int, int], pixels_per_cell: int) -> Any:
     """Pixel (0, 0) on node (0, 0)."""
     last = [(count - 1) * pixels_per_cell for count in nodes_yx]
     i, j = np.meshgrid((0, nodes_yx[0] - 1), (0, nodes_yx[1] - 1), indexing="ij")
     return k.Placement(np.array((j, i), float), tuple(last), (0, 0)), tuple(size + 1 for size in last)
 
 
-def directions(field, place, shape_yx, encode, dtype="float32", detectors=None):
+def directions(
+    field: Any, place: Any, shape_yx: Any, encode: str, dtype: str = "float32", detectors: Any = None
+) -> Any:
     encoding = k.AngleEncoding.of(encode, dtype)
     out = np.full((encoding.channels, *shape_yx), 77, dtype)
     k.interpolate_directions(field, place, detectors, encoding, out)
     return out
 
 
-def decoded(out, encode, dtype):
+def decoded(out: Any, encode: str, dtype: str) -> Any:
     """Zenith and azimuth in degrees."""
     encoding = k.AngleEncoding.of(encode, dtype)
     values = out.astype(np.float64)
@@ -45,14 +50,14 @@ def decoded(out, encode, dtype):
     return np.degrees(np.arctan2(values[0::2], values[1::2])) % [[[360.0]], [[360.0]]]
 
 
-def turn(one, other):
+def turn(one: Any, other: Any) -> Any:
     """Difference of two azimuths."""
     return np.abs((one - other + 180.0) % 360.0 - 180.0)
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [("float32", 6e-5), ("int16", 6e-3)])
 @pytest.mark.parametrize("encode", ["sin_cos", "deg"])
-def test_every_azimuth_and_zenith_survives(encode, dtype, limit) -> None:
+def test_every_azimuth_and_zenith_survives(encode: str, dtype: str, limit: int) -> None:
     zenith, azimuth = np.meshgrid(np.linspace(0.5, 89.5, 90), np.linspace(0.0, 360.0, 73))
     zenith[0, 0] = 45.0
     place, shape_yx = place_of(zenith.shape, 1)
@@ -92,7 +97,7 @@ def test_zenith_zero_has_azimuth_zero() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "missing"), [("float32", np.nan), ("int16", -32768)])
-def test_missing_pixels(dtype, missing) -> None:
+def test_missing_pixels(dtype: str, missing: Any) -> None:
     field = field_of(np.full((3, 3), 20.0), np.full((3, 3), 100.0))
     field.slots[:] = -1
     field.slots[0, 4] = 0
@@ -106,7 +111,7 @@ def test_missing_pixels(dtype, missing) -> None:
 
 
 @pytest.mark.parametrize("encode", ["sin_cos", "deg"])
-def test_int16_equals_the_reference(encode) -> None:
+def test_int16_equals_the_reference(encode: str) -> None:
     comparison = next(c for c in COMPARISONS if c.name == "interpolate_directions[sin_cos]")
     encoding = k.AngleEncoding.of(encode, "int16")
     inputs = {

@@ -1,15 +1,18 @@
 """What the kernels refuse, and the rules that follow from the specification."""
 
+from __future__ import annotations
+
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 
 import s2kernels as k
-from s2kernels.reference import COMPARISONS, sample_dn
+from s2kernels.reference import COMPARISONS, Comparison, sample_dn
 
 
-def arguments(comparison):
+def arguments(comparison: Comparison) -> dict[str, Any]:
     inputs = comparison.inputs(sample_dn((2, 8, 9), np.random.default_rng(1)), np.random.default_rng(1))
     return {**inputs, **comparison.outputs(inputs)}
 
@@ -23,7 +26,7 @@ RASTERS = [
 
 
 @pytest.mark.parametrize(("comparison", "name"), RASTERS)
-def test_wrong_rasters_are_refused(comparison, name) -> None:
+def test_wrong_rasters_are_refused(comparison: Comparison, name: str) -> None:
     good = arguments(comparison)
     array = good[name]
     wrong = {
@@ -41,7 +44,7 @@ def test_wrong_rasters_are_refused(comparison, name) -> None:
 
 
 @pytest.mark.parametrize(("comparison", "name"), RASTERS)
-def test_other_byte_orders_are_refused(comparison, name) -> None:
+def test_other_byte_orders_are_refused(comparison: Comparison, name: str) -> None:
     good = arguments(comparison)
     if good[name].dtype.itemsize == 1:
         pytest.skip("one byte has no order")
@@ -54,7 +57,7 @@ def test_other_byte_orders_are_refused(comparison, name) -> None:
     ("comparison", "name"),
     [param for param in RASTERS if param.values[1] in ("out", "valid_out", "fraction", "valid")],
 )
-def test_rasters_that_do_not_fit_each_other_are_refused(comparison, name) -> None:
+def test_rasters_that_do_not_fit_each_other_are_refused(comparison: Comparison, name: str) -> None:
     good = arguments(comparison)
     larger = np.zeros((*good[name].shape[:-1], good[name].shape[-1] + 1), good[name].dtype)
     with pytest.raises(ValueError, match="expected shape"):
@@ -64,7 +67,7 @@ def test_rasters_that_do_not_fit_each_other_are_refused(comparison, name) -> Non
 @pytest.mark.parametrize(
     ("comparison", "name"), [param for param in RASTERS if param.values[1] in ("out", "valid_out")]
 )
-def test_read_only_outputs_are_refused(comparison, name) -> None:
+def test_read_only_outputs_are_refused(comparison: Comparison, name: str) -> None:
     good = arguments(comparison)
     good[name].flags.writeable = False
     with pytest.raises(ValueError, match=f"{name}: expected a writable array"):
@@ -145,7 +148,7 @@ def test_label_lut_and_counts_over_windows() -> None:
 
 
 @pytest.mark.parametrize("target", [np.uint8, np.uint16])
-def test_uint16_labels(target) -> None:
+def test_uint16_labels(target: Any) -> None:
     labels = np.arange(60000, dtype=np.uint16).reshape(200, 300)
     lut = k.label_lut({7: 3, 59999: 200}, fill=0, source=np.uint16, target=target)
     out, counts = np.empty(labels.shape, target), np.zeros(201, np.int64)

@@ -1,7 +1,10 @@
 """Histograms: exact counts, exact edges, and independence of windows and threads."""
 
+from __future__ import annotations
+
 import itertools
 import sys
+from typing import Any
 
 import numba
 import numpy as np
@@ -16,7 +19,7 @@ from s2kernels.reference import sample_dn
 ONE_DN = k.HistogramSpec.from_range(-0.2, 2.0, 1e-4)
 
 
-def same(one, other):
+def same(one: Any, other: Any) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
@@ -33,7 +36,7 @@ def test_counts_equal_bincount_shifted_by_the_offset() -> None:
 
 
 @pytest.mark.parametrize("width", [1e-4, 2e-4, 5e-4, 1e-3, 0.1])
-def test_every_dn_lands_in_its_bin(width) -> None:
+def test_every_dn_lands_in_its_bin(width: int) -> None:
     dn = np.arange(1, 20001, dtype=np.float32).reshape(1, 100, 200)
     spec = k.HistogramSpec.from_range(-0.1, 1.9, width)
     got = k.reflectance_histogram(dn, k.Radiometry([-1000], [10000]), spec)
@@ -62,7 +65,7 @@ def test_values_beyond_the_range_count_into_the_end_bins() -> None:
         pytest.param(k.HistogramSpec(0, 10.0, 3), id="bins too wide for a table of DN"),
     ],
 )
-def test_resampled_dn_and_all_kinds_of_bins(spec) -> None:
+def test_resampled_dn_and_all_kinds_of_bins(spec: Any) -> None:
     dn = (np.random.default_rng(1).random((2, 90, 110), dtype=np.float32) * 12000).astype(np.float32)
     dn[:, ::7] = 0
     radiometry = k.Radiometry([-1000, -1010], [10000, 10000])
@@ -77,7 +80,7 @@ def test_bands_with_different_quantification() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 97), max_size=6), st.lists(st.integers(0, 83), max_size=4), st.randoms())
-def test_any_split_in_any_order_adds_up(rows, columns, random) -> None:
+def test_any_split_in_any_order_adds_up(rows: Any, columns: Any, random: np.random.Generator) -> None:
     dn = sample_dn((2, 97, 83), np.random.default_rng(1))
     radiometry = k.Radiometry([-1000, 0], [10000, 10000])
     whole = k.reflectance_histogram(dn, radiometry, ONE_DN)
@@ -107,7 +110,7 @@ def test_any_split_in_any_order_adds_up(rows, columns, random) -> None:
     st.integers(-2000, 2000),
     st.sampled_from([1, 2, 7, 10, 50]),
 )
-def test_counts_add_up_to_the_valid_pixels(values, lower, width) -> None:
+def test_counts_add_up_to_the_valid_pixels(values: Any, lower: Any, width: int) -> None:
     dn = np.array(values, np.float32).reshape(1, 1, -1)
     spec = k.HistogramSpec(lower, width, 900)
     got = k.reflectance_histogram(dn, k.Radiometry.identity(1), spec)
@@ -158,7 +161,7 @@ def test_result_may_be_asked_for_in_between() -> None:
     assert same(accumulator.result(), [2 * part for part in once])
 
 
-def test_private_counts_are_folded_before_they_can_overflow(monkeypatch) -> None:
+def test_private_counts_are_folded_before_they_can_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
     dn = sample_dn((1, 30, 40), np.random.default_rng(1))
     monkeypatch.setattr(sys.modules["s2kernels.histogram"], "_MAX_PIXELS", 3 * 1200)
     accumulator = k.HistogramAccumulator(ONE_DN, k.Radiometry.identity(1))
@@ -179,7 +182,7 @@ def test_spec_is_exact_in_decimals() -> None:
 
 
 @pytest.mark.parametrize(("low", "high", "width"), [(0, 1, 0.3), (0, 1, 0), (1, 0, 0.1), (0, 0, 0.1)])
-def test_ranges_that_are_no_whole_number_of_bins_are_refused(low, high, width) -> None:
+def test_ranges_that_are_no_whole_number_of_bins_are_refused(low: Any, high: Any, width: int) -> None:
     with pytest.raises(ValueError, match="whole number of bins"):
         k.HistogramSpec.from_range(low, high, width)
 

@@ -1,15 +1,21 @@
 """The package by itself: what it imports, where it caches, and the example that embeds it."""
 
+from __future__ import annotations
+
 import re
 import shutil
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import s2kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PACKAGE = Path(s2kernels.__file__).parent
 KERNELS = Path(__file__).resolve().parents[2] / "kernels"
@@ -26,19 +32,24 @@ USE = textwrap.dedent(
 )
 
 
-def run(code, environment):
+def run(code: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=240
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
 
 
-def test_import_is_light_and_compiles_nothing(kernel_environment) -> None:
+def test_import_is_light_and_compiles_nothing(kernel_environment: Callable[..., dict[str, str]]) -> None:
     code = "import sys, s2kernels; print('numba' in sys.modules, 'osgeo' in sys.modules)"
     result = run(code, kernel_environment())
     assert result.stdout.split() == ["False", "False"], result.stderr
 
 
-def test_works_without_gdal_and_s2pipe(kernel_environment) -> None:
+def test_works_without_gdal_and_s2pipe(kernel_environment: Callable[..., dict[str, str]]) -> None:
     block = "import sys; sys.modules['osgeo'] = None; sys.modules['s2pipe'] = None\n"
     result = run(block + USE + "import s2kernels.reference\n", kernel_environment())
     assert result.returncode == 0, result.stderr
@@ -52,13 +63,15 @@ def test_only_numba_and_numpy_are_imported() -> None:
     assert third_party == {"numba", "numpy"}
 
 
-def copied_package(tmp_path):
+def copied_package(tmp_path: Path) -> Path:
     target = tmp_path / "copy"
     shutil.copytree(PACKAGE, target / "s2kernels", ignore=shutil.ignore_patterns("__pycache__"))
     return target
 
 
-def test_compiled_kernels_are_cached_on_disk(tmp_path, kernel_environment) -> None:
+def test_compiled_kernels_are_cached_on_disk(
+    tmp_path: Path, kernel_environment: Callable[..., dict[str, str]]
+) -> None:
     cache = tmp_path / "cache"
     code_path = copied_package(tmp_path)
     result = run(USE, kernel_environment(PYTHONPATH=str(code_path), NUMBA_CACHE_DIR=str(cache)))
@@ -66,7 +79,9 @@ def test_compiled_kernels_are_cached_on_disk(tmp_path, kernel_environment) -> No
     assert len(list(cache.rglob("*.nbc"))) == 1
 
 
-def test_works_where_no_cache_can_be_written(tmp_path, kernel_environment) -> None:
+def test_works_where_no_cache_can_be_written(
+    tmp_path: Path, kernel_environment: Callable[..., dict[str, str]]
+) -> None:
     # Plain files stand where directories would have to be made: that stops even root.
     code_path = copied_package(tmp_path)
     (code_path / "s2kernels" / "__pycache__").write_text("")
@@ -86,7 +101,9 @@ def test_works_where_no_cache_can_be_written(tmp_path, kernel_environment) -> No
 
 
 @pytest.mark.skipif(not KERNELS.is_dir(), reason="the example is part of the repository, not of the package")
-def test_example_runs_without_gdal_and_s2pipe(kernel_environment, tmp_path) -> None:
+def test_example_runs_without_gdal_and_s2pipe(
+    kernel_environment: Callable[..., dict[str, str]], tmp_path: Path
+) -> None:
     code = (
         "import sys, runpy; sys.modules['osgeo'] = None; sys.modules['s2pipe'] = None\n"
         f"runpy.run_path({str(KERNELS / 'examples' / 'embed_numpy_tiles.py')!r}, run_name='__main__')"
@@ -98,13 +115,14 @@ def test_example_runs_without_gdal_and_s2pipe(kernel_environment, tmp_path) -> N
         capture_output=True,
         text=True,
         timeout=240,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     assert "mean -0.00" in result.stdout or "mean 0.00" in result.stdout
 
 
 @pytest.mark.skipif(not KERNELS.is_dir(), reason="the README is part of the repository, not of the package")
-def test_readme_code_runs(kernel_environment) -> None:
+def test_readme_code_runs(kernel_environment: Callable[..., dict[str, str]]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (KERNELS / "README.md").read_text(), re.DOTALL)
     assert blocks
     result = run("\n".join(blocks), kernel_environment())

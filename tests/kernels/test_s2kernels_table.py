@@ -1,24 +1,31 @@
 """Every kernel of the comparison table against its NumPy reference."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 
-from s2kernels.reference import COMPARISONS, sample_dn
+from s2kernels.reference import COMPARISONS, Comparison, sample_dn
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SPECIAL = np.array([0, -0.0, np.nan, 1, 999, 1000, 65535, -5, 0.25, 1234.567, 3e38, np.inf], np.float32)
 
 
-def ragged():
+def ragged() -> np.ndarray:
     return sample_dn((3, 131, 257), np.random.default_rng(1))
 
 
-def special():
+def special() -> np.ndarray:
     """Every special DN beside every other, in bands that disagree about validity."""
     rng = np.random.default_rng(2)
     return rng.choice(SPECIAL, (4, 37, 71)).astype(np.float32)
 
 
-def longer_than_a_strip():
+def longer_than_a_strip() -> np.ndarray:
     return sample_dn((2, 150, 400), np.random.default_rng(3))
 
 
@@ -37,7 +44,7 @@ WINDOWS = {
 }
 
 
-def compared(comparison, inputs):
+def compared(comparison: Comparison, inputs: dict[str, Any]) -> tuple[Any, Any]:
     """(expected, got) of one comparison on fresh outputs."""
     expected = comparison.reference(**{**inputs, **comparison.outputs(inputs)})
     outputs = comparison.outputs(inputs)
@@ -48,7 +55,7 @@ def compared(comparison, inputs):
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.name)
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
-def test_kernel_equals_reference(comparison, window) -> None:
+def test_kernel_equals_reference(comparison: Comparison, window: tuple[int, int]) -> None:
     inputs = comparison.inputs(WINDOWS[window](), np.random.default_rng(7))
     before = {name: value.copy() for name, value in inputs.items() if isinstance(value, np.ndarray)}
 
@@ -66,7 +73,7 @@ WITH_BANDS = [one for one in COMPARISONS if not one.name.startswith("map_labels"
 
 
 @pytest.mark.parametrize("comparison", WITH_BANDS, ids=lambda comparison: comparison.name)
-def test_no_bands_is_a_no_op(comparison) -> None:
+def test_no_bands_is_a_no_op(comparison: Comparison) -> None:
     inputs = comparison.inputs(np.zeros((0, 4, 5), np.float32), np.random.default_rng(1))
     outputs = comparison.outputs(inputs)
     comparison.kernel(**{**inputs, **outputs})
@@ -76,7 +83,7 @@ def test_no_bands_is_a_no_op(comparison) -> None:
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.name)
-def test_read_only_and_memory_mapped_inputs(comparison, tmp_path) -> None:
+def test_read_only_and_memory_mapped_inputs(comparison: Comparison, tmp_path: Path) -> None:
     inputs = comparison.inputs(ragged(), np.random.default_rng(7))
     for number, (name, value) in enumerate(inputs.items()):
         if isinstance(value, np.ndarray):

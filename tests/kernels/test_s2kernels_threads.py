@@ -1,15 +1,21 @@
 """Calls from several Python threads on every threading layer, and compiling beside them."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 import textwrap
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
 import pytest
 
 import s2kernels as k
-from s2kernels.reference import COMPARISONS, sample_dn
+from s2kernels.reference import COMPARISONS, Comparison, sample_dn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SEVERAL_THREADS = textwrap.dedent(
     """
@@ -50,13 +56,16 @@ SEVERAL_THREADS = textwrap.dedent(
 
 
 @pytest.mark.parametrize("layer", ["workqueue", "omp", "tbb"])
-def test_threads_may_call_kernels_at_once(layer, kernel_environment) -> None:
+def test_threads_may_call_kernels_at_once(
+    layer: Any, kernel_environment: Callable[..., dict[str, str]]
+) -> None:
     run = subprocess.run(
         [sys.executable, "-c", SEVERAL_THREADS],
         env=kernel_environment(NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2"),
         capture_output=True,
         text=True,
         timeout=240,
+        check=False,
     )
     if layer != "workqueue" and "No threading layer could be loaded" in run.stderr:
         pytest.skip(f"Numba has no {layer} here")
@@ -65,7 +74,7 @@ def test_threads_may_call_kernels_at_once(layer, kernel_environment) -> None:
 
 
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.name)
-def test_one_thread_and_all_threads_agree(comparison) -> None:
+def test_one_thread_and_all_threads_agree(comparison: Comparison) -> None:
     inputs = comparison.inputs(sample_dn((3, 120, 333), np.random.default_rng(1)), np.random.default_rng(1))
     everyone = numba.get_num_threads()
     results = []

@@ -26,7 +26,7 @@ BANDS = ("B02", "B11")
 
 
 @pytest.fixture(scope="module")
-def step1(tmp_path_factory) -> Path:
+def step1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two small overlapping tiles."""
     root = tmp_path_factory.mktemp("products")
     for tile, shift in (("T33UWQ", 0), ("T33UVQ", -3000)):
@@ -36,7 +36,9 @@ def step1(tmp_path_factory) -> Path:
     return root / "out" / "meta" / "step1" / "index.json"
 
 
-def test_from_products_to_shards_without_a_leak(step1: Path, tmp_path: Path, capsys) -> None:
+def test_from_products_to_shards_without_a_leak(
+    step1: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     split = {"train": 0.6, "val": 0.2, "test": 0.2, "by": "cell", "cell_m": 1500}
     patches = {
@@ -109,7 +111,9 @@ def test_from_products_to_shards_without_a_leak(step1: Path, tmp_path: Path, cap
         assert main(["validate", str(out / "patches" / name), "--quiet"]) == 0
 
 
-def test_the_command_line_makes_shards_from_a_database(step1: Path, tmp_path: Path, capsys) -> None:
+def test_the_command_line_makes_shards_from_a_database(
+    step1: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("duckdb")
     out = tmp_path / "out"
     config = {"index_json": step1, "out_dir": out, "target_grid_ref": "scl_20m", "l1c_bands": ("B11",)}

@@ -29,7 +29,7 @@ ALL_TRAIN = SplitConfig(1.0, 0.0, 0.0)
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> Path:
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("readers")
     index = write_step2(root, [Scene(angles=True), Scene(sensing="2025-08-03T10:00:00Z", angles=True)])
     out = root / "patches"
@@ -187,7 +187,9 @@ def test_the_example_trains_for_an_epoch(dataset: Path) -> None:
 
 def test_without_torch_the_error_says_what_to_do() -> None:
     code = "import sys; sys.modules['torch'] = None; import s2pipe.torch"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=_paths())
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=_paths(), check=False
+    )
     assert result.returncode
     assert DependencyError.__name__ in result.stderr
     assert "pytorch.org" in result.stderr

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def zone_neighbour(scene: Scene, epsg: int) -> Scene:
 
 
 @pytest.fixture(scope="module")
-def step2(tmp_path_factory) -> Path:
+def step2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("step2")
     first = Scene(angles=True, nodata_right=100)
     return write_step2(
@@ -69,7 +69,7 @@ def source(name: str) -> tuple[np.ndarray, np.ndarray]:
     return pixels(Scene(nodata_right=100 if number == 0 else 0), number)
 
 
-def config(step2: Path, out: Path, **options) -> PatchConfig:
+def config(step2: Path, out: Path, **options: Any) -> PatchConfig:
     options = {"patch_size": 64, "quality": KEEP_ALL, "split": SMALL_CELLS, **options}
     return PatchConfig(step2, out, **options)
 
@@ -221,7 +221,7 @@ def check_counts(out: Path) -> None:
     assert kept == in_shard
     for row in rows:
         if row["kept"]:
-            with open(out / row["shard"], "rb") as stream:
+            with (out / row["shard"]).open("rb") as stream:
                 stream.seek(row["offset"])
                 assert stream.read(100).rstrip(b"\0").decode() == f"{row['patch_id']}.x.npy"
 
@@ -238,7 +238,16 @@ def check_counts(out: Path) -> None:
     seed=st.integers(0, 3),
 )
 def test_counts_agree_and_no_ground_is_in_two_splits(
-    step2, tmp_path_factory, size, step, edges, by, cell_m, max_count, equal, seed
+    step2: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+    size: int,
+    step: Any,
+    edges: Any,
+    by: Any,
+    cell_m: Any,
+    max_count: Any,
+    equal: Any,
+    seed: int,
 ) -> None:
     out = tmp_path_factory.mktemp("out")
     cfg = config(

@@ -76,7 +76,7 @@ def test_missing_driver_is_explained() -> None:
         __version__ = "3.9.9"
 
         @staticmethod
-        def GetDriverByName(name: str) -> None:
+        def GetDriverByName(_name: str) -> None:  # noqa: N802 - as the bindings call it
             return None
 
     with pytest.raises(DependencyError, match=r"GDAL 3\.9\.9 cannot write JPEG 2000"):

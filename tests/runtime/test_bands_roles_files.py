@@ -44,7 +44,7 @@ def test_roles_are_unique_and_spelt_as_documented() -> None:
     assert {"l1c.detector_footprint.B8A", "l2a.scl_20m", "l2a.band.B04_10m"} <= set(roles.ALL_ROLES)
 
 
-def test_a_failed_write_leaves_the_old_content(tmp_path) -> Never:
+def test_a_failed_write_leaves_the_old_content(tmp_path: Path) -> Never:
     target = tmp_path / "index.json"
     write_json_atomic(target, {"a": 1})
     with pytest.raises(ValueError, match="JSON"):
@@ -57,14 +57,14 @@ def test_a_failed_write_leaves_the_old_content(tmp_path) -> Never:
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "md5", "SHA3-256", "sha3_256"])
-def test_checksums_by_the_names_of_safe_manifests(tmp_path, algorithm) -> None:
+def test_checksums_by_the_names_of_safe_manifests(tmp_path: Path, algorithm: str) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"s2")
     expected = hashlib.new(algorithm.lower().replace("-", "_"), b"s2").hexdigest()
     assert hash_file(file, algorithm) == expected
 
 
-def test_a_lock_has_one_holder(tmp_path) -> None:
+def test_a_lock_has_one_holder(tmp_path: Path) -> None:
     path = Path(tmp_path, "meta", ".lock")
     with locked(path), pytest.raises(LockedError, match="another"), locked(path, wait=False):
         pass

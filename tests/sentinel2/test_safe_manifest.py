@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -45,7 +46,7 @@ def test_an_entry_without_checksum_has_none() -> None:
 
 
 @pytest.mark.parametrize("href", ["../a", "./x/../../a", "/etc/passwd", "C:/a", "..\\a", "a&#10;b", ""])
-def test_hostile_hrefs_are_refused(href) -> None:
+def test_hostile_hrefs_are_refused(href: str) -> None:
     with pytest.raises(PathEscapeError, match="fileLocation"):
         read_safe_manifest(manifest((href, "1", "MD5", "00")), "manifest.safe")
 
@@ -53,7 +54,7 @@ def test_hostile_hrefs_are_refused(href) -> None:
 @given(
     st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="&<\"'"), max_size=30)
 )
-def test_no_href_leaves_the_product(href) -> None:
+def test_no_href_leaves_the_product(href: str) -> None:
     try:
         entries = read_safe_manifest(manifest((href, "1", "MD5", "00")))
     except (PathEscapeError, ProductError, MetadataError):
@@ -63,7 +64,7 @@ def test_no_href_leaves_the_product(href) -> None:
 
 
 @given(st.text(alphabet="ab./\\:~\x00", max_size=12))
-def test_safe_join_never_escapes(path) -> None:
+def test_safe_join_never_escapes(path: str) -> None:
     root = Path("/root/of/dataset")
     if is_safe_relative(path):
         joined = Path(str(safe_join(root, path))).resolve()
@@ -74,7 +75,7 @@ def test_safe_join_never_escapes(path) -> None:
 
 
 @pytest.mark.parametrize("size", ["", "x", "-1", "1.5", "nan"])
-def test_unusable_sizes_name_file_and_element(size) -> None:
+def test_unusable_sizes_name_file_and_element(size: int) -> None:
     with pytest.raises(MetadataError, match=r"p/manifest\.safe: byteStream of a/@size"):
         read_safe_manifest(manifest(("./a", size, "MD5", "00")), "p/manifest.safe")
 
@@ -92,13 +93,13 @@ def test_contradicting_entries_are_refused() -> None:
         '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE x><x/>'.encode("utf-16"),
     ],
 )
-def test_document_types_and_entities_are_refused(document) -> None:
+def test_document_types_and_entities_are_refused(document: Any) -> None:
     with pytest.raises(MetadataError, match="DOCTYPE"):
         Xml.read(document, "MTD.xml")
 
 
 @pytest.mark.parametrize("document", [b"", b"<a>", b"{}", b'{"code": "DAT-ZIP-609"}', b"<a>&nbsp;</a>"])
-def test_what_is_no_xml_is_refused(document) -> None:
+def test_what_is_no_xml_is_refused(document: Any) -> None:
     with pytest.raises(MetadataError, match=r"MTD\.xml: not well-formed"):
         Xml.read(document, "MTD.xml")
 
@@ -110,7 +111,7 @@ def test_deep_nesting_is_refused() -> None:
 
 @needs_data
 @pytest.mark.parametrize(("tile", "algorithm", "count"), [("T32TNM", "MD5", 16), ("T46RER", "SHA3-256", 2)])
-def test_real_files_match_their_manifest(tile, algorithm, count) -> None:
+def test_real_files_match_their_manifest(tile: str, algorithm: str, count: int) -> None:
     (path,) = DATA.glob(f"metadata/*{tile}*/manifest.safe")
     present = [entry for entry in read_safe_manifest(path) if (path.parent / entry.product_path).is_file()]
     assert len(present) == count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def test_an_empty_list_is_a_list() -> None:
         (QUANTIFICATION + offset_list(("0", "1"), ("0", "1")), "listed twice"),
     ],
 )
-def test_unusable_radiometry_names_file_and_element(characteristics, message) -> None:
+def test_unusable_radiometry_names_file_and_element(characteristics: Any, message: str) -> None:
     with pytest.raises(MetadataError, match=message) as error:
         read_radiometry(l1c_xml(characteristics), "MTD_MSIL1C.xml")
     assert str(error.value).startswith("MTD_MSIL1C.xml: General_Info/Product_Image_Characteristics/")
@@ -113,7 +113,7 @@ def test_absent_values_are_none() -> None:
 
 
 @given(st.floats(-80, 80), st.floats(-179, 179), st.floats(0.1, 1), st.floats(0.1, 1))
-def test_footprints_keep_their_area_at_the_antimeridian(lat, lon, height, width) -> None:
+def test_footprints_keep_their_area_at_the_antimeridian(lat: Any, lon: Any, height: int, width: int) -> None:
     square = [(lon, lat), (lon + width, lat), (lon + width, lat + height), (lon, lat + height)]
     wrapped = [((x + 180.0) % 360.0 - 180.0, y) for x, y in square]
     geometry = footprint_geojson([value for x, y in wrapped for value in (y, x)])
@@ -169,7 +169,7 @@ def test_tile_metadata() -> None:
         ("<NROWS>600", "<NROWS>600.5", "NROWS: expected a whole number"),
     ],
 )
-def test_unusable_tile_metadata_names_the_element(old, new, message) -> None:
+def test_unusable_tile_metadata_names_the_element(old: str, new: str, message: str) -> None:
     with pytest.raises(MetadataError, match=message):
         read_tile_metadata(tile_xml(grid()).replace(old.encode(), new.encode(), 1))
 
@@ -198,7 +198,7 @@ def test_angles_of_a_small_grid() -> None:
         (grid(), view("0", "1", grid("1 2 3\n4 5 6")), "values like the sun grid"),
     ],
 )
-def test_unusable_angles_name_file_and_element(sun, views, message) -> None:
+def test_unusable_angles_name_file_and_element(sun: Any, views: Any, message: str) -> None:
     with pytest.raises(MetadataError, match=message) as error:
         read_tile_angles(tile_xml(sun, views), "MTD_TL.xml")
     assert str(error.value).startswith("MTD_TL.xml: Geometric_Info/Tile_Angles/")
@@ -236,7 +236,7 @@ def test_a_real_l2a_product() -> None:
         ("T46RER", 26.4931642669439, 142.987598836457, (11, 12)),
     ],
 )
-def test_real_angles(tile, mean_zenith, mean_azimuth, detectors) -> None:
+def test_real_angles(tile: str, mean_zenith: Any, mean_azimuth: Any, detectors: Any) -> None:
     angles = read_tile_angles(real(f"*/*{tile}*/GRANULE/*/MTD_TL.xml"))
     # The file states the plain mean of all nodes.
     assert angles.sun_zenith.mean() == pytest.approx(mean_zenith, abs=1e-4)

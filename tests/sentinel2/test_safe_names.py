@@ -33,12 +33,12 @@ names = st.builds(
 
 
 @given(names, st.sampled_from(["", ".SAFE", ".zip", ".SAFE.zip", ".safe"]))
-def test_every_compact_name_survives_parsing(name, suffix) -> None:
+def test_every_compact_name_survives_parsing(name: str, suffix: str) -> None:
     assert ProductName.parse(name + suffix).stem == name
 
 
 @given(st.text())
-def test_other_text_is_no_name(text) -> None:
+def test_other_text_is_no_name(text: str) -> None:
     assert ProductName.try_parse(text) is None
 
 
@@ -64,7 +64,7 @@ def test_fields_of_a_name() -> None:
         "x" + NAME,
     ],
 )
-def test_names_that_are_refused(name) -> None:
+def test_names_that_are_refused(name: str) -> None:
     assert ProductName.try_parse(name) is None
     with pytest.raises(ProductError, match="compact form"):
         ProductName.parse(name)
@@ -107,19 +107,19 @@ L2A = "GRANULE/L2A_T33UWQ_A045678_20251210T100316"
         ("DATASTRIP/DS_X/MTD_DS.xml", "L1C", None),
     ],
 )
-def test_role_of_a_path(path, level, role) -> None:
+def test_role_of_a_path(path: str, level: str, role: str) -> None:
     assert role_of(path, level) == role
 
 
 @given(st.text(max_size=80), st.sampled_from(["L1C", "L2A"]))
-def test_any_path_has_a_known_role_or_none(path, level) -> None:
+def test_any_path_has_a_known_role_or_none(path: str, level: str) -> None:
     role = role_of(path, level)
     assert role is None or role in roles.ALL_ROLES
 
 
 @needs_data
 @pytest.mark.parametrize(("tile", "level", "count"), [("T32TNM", "L1C", 28), ("T46RER", "L1C", 28)])
-def test_roles_of_real_l1c_manifests(tile, level, count) -> None:
+def test_roles_of_real_l1c_manifests(tile: str, level: str, count: int) -> None:
     (manifest,) = DATA.glob(f"metadata/*{tile}*/manifest.safe")
     found = [role_of(entry.product_path, level) for entry in read_safe_manifest(manifest)]
     known = [role for role in found if role is not None]

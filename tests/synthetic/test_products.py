@@ -268,7 +268,7 @@ def test_odd_sizes(tmp_path: Path, side: int) -> None:
 
 def test_failed_run_leaves_no_product(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("in the way")
-    with pytest.raises(OSError):
+    with pytest.raises(FileExistsError):
         make_products(tmp_path / "out", ProductSpec(side_m=600))
     assert (tmp_path / "out").read_text() == "in the way"
 

@@ -56,6 +56,7 @@ class Machine:
             capture_output=True,
             text=True,
             timeout=60,
+            check=False,
         )
 
 

@@ -29,7 +29,7 @@ def run(directory: Path, *options: str, path: Path) -> subprocess.CompletedProce
         "CXX": "",
     }
     command = [sys.executable, str(SCRIPT), str(directory), *options]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def executable(path: Path, script: str) -> None:

@@ -87,7 +87,7 @@ def test_a_constant_band_keeps_a_positive_deviation() -> None:
 
 @given(st.lists(st.lists(COUNTS, min_size=2, max_size=2), min_size=1, max_size=4), st.randoms())
 def test_merging_in_any_order_and_grouping_gives_the_same_bytes(
-    counts: list[list[list[int]]], random
+    counts: list[list[list[int]]], random: np.random.Generator
 ) -> None:  # type: ignore[no-untyped-def]
     parts = [_histogram(np.array(c, np.int64), day) for day, c in enumerate(counts, 1)]
     expected = json_bytes(stats_document(merge_histograms(parts), (1.0, 99.0)))

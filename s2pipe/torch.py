@@ -36,7 +36,7 @@ from s2pipe.raster.reader import StackReader
 Transform = Callable[[dict[str, Any]], Any]
 
 
-class PatchDataset(IterableDataset):  # type: ignore[type-arg]
+class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorch
     """Samples as dictionaries: ``key``, ``x`` and, where there are any, ``y``, ``angles`` (tensors), ``json`` (dict).
 
     Parameters
@@ -116,7 +116,7 @@ class PatchDataset(IterableDataset):  # type: ignore[type-arg]
     def _order(self) -> list[int]:
         order = list(range(len(self._units)))
         if self._shuffle is not False:
-            random.Random(f"{int(self._shuffle)}/{self._epoch}").shuffle(order)
+            random.Random(f"{int(self._shuffle)}/{self._epoch}").shuffle(order)  # noqa: S311 - the order of an epoch
         return order
 
 

@@ -83,7 +83,11 @@ def _parse_yaml(text: str) -> Any:
         return yaml.load(text, Loader=_yaml_loader())  # noqa: S506 - the loader is a SafeLoader
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
-    except (LookupError, TypeError, AttributeError) as error:  # PyYAML raises them for tags such as `!!int ""`
+    except (
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:  # PyYAML raises them for tags such as `!!int ""`
         msg = f"a tagged value cannot be read ({error})"
         raise ValueError(msg) from error
 

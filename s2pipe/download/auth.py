@@ -112,7 +112,7 @@ class Auth:
 def password_auth(username: str, password: str, totp: str | None = None) -> Auth:
     """Return credentials that the caller has already, e.g. from a secrets manager."""
     credentials = Credentials(username, password, totp)
-    return Auth(lambda host: credentials)
+    return Auth(lambda _host: credentials)
 
 
 def prompt_auth() -> Auth:
@@ -128,7 +128,7 @@ def unattended_auth() -> Auth:
     return Auth(from_environment, from_netrc, from_keyring)
 
 
-def from_environment(host: str, environ: Mapping[str, str] = os.environ) -> Credentials | None:
+def from_environment(_host: str, environ: Mapping[str, str] = os.environ) -> Credentials | None:
     """Look in ``CDSE_USERNAME``, ``CDSE_PASSWORD`` and ``CDSE_TOTP``."""
     username, password = environ.get("CDSE_USERNAME"), environ.get("CDSE_PASSWORD")
     if not username or not password:
@@ -178,8 +178,8 @@ def ask(host: str) -> Credentials | None:
     """Ask on the terminal; None where there is none."""
     if not sys.stdin.isatty():
         return None
-    print(f"Account for {host}", file=sys.stderr)
-    print("user name: ", end="", file=sys.stderr, flush=True)
+    sys.stderr.write(f"Account for {host}\nuser name: ")
+    sys.stderr.flush()
     username = sys.stdin.readline().strip()
     password = getpass.getpass("password: ", stream=sys.stderr)
     totp = getpass.getpass("one-time code (empty without a second factor): ", stream=sys.stderr)

@@ -46,7 +46,7 @@ class IndexRecorder:
         self._lock = threading.Lock()
         self._next = 0.0
 
-    def add(self, job: SceneJob, is_finished: bool) -> None:
+    def add(self, job: SceneJob) -> None:
         """Take note of a scene, and write when it is time."""
         with self._lock:
             self._waiting[job.plan.key] = job

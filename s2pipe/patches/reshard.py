@@ -115,7 +115,8 @@ def _load(database: Path) -> _Source:
 
 def _numbers(rows: Any, name: str) -> np.ndarray:
     """A column of integers, -1 for null."""
-    return rows[name].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
+    result: np.ndarray = rows[name].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
+    return result
 
 
 def _codes_names(rows: Any, name: str) -> tuple[np.ndarray, list[str]]:
@@ -132,7 +133,7 @@ def _table_of(rows: Any) -> tuple[PatchTable, list[tuple[str, str]]]:
     split, splits = _codes_names(rows, "split")
     reason, reasons = _codes_names(rows, "reject_reason")
     keys, scene = np.unique(tile * len(times) + time, return_inverse=True)
-    split_codes = np.array([*(SPLITS.index(name) for name in splits), -1], np.int8)  # type: ignore[arg-type]
+    split_codes = np.array([*(SPLITS.index(name) for name in splits), -1], np.int8)
     reason_codes = np.array([*(reason_code(name) for name in reasons), 0], np.int8)
     labels = tuple(int(name[6:]) for name in rows.column_names if name.startswith("class_"))
     counts = [rows[f"class_{label}"].to_numpy() for label in labels]
@@ -255,10 +256,10 @@ class _Copy:
         part = path.with_name(f".{path.name}.part")
         streams: dict[int, Any] = {}
         try:
-            with open(part, "wb") as target:
+            with part.open("wb") as target:
                 for number, start, nbytes in parts:
                     if number not in streams:
-                        streams[number] = open(source.directory / shards[number]["path"], "rb")  # noqa: SIM115
+                        streams[number] = (source.directory / shards[number]["path"]).open("rb")
                     streams[number].seek(start)
                     target.write(streams[number].read(nbytes))
                 target.truncate(size)

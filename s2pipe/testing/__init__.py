@@ -2,6 +2,6 @@
 
 from s2pipe.testing.faults import Fault
 from s2pipe.testing.products import StoredProduct, catalogue_only, stored
-from s2pipe.testing.server import Service
+from s2pipe.testing.service import Service
 
 __all__ = ["Fault", "Service", "StoredProduct", "catalogue_only", "stored"]

@@ -33,7 +33,7 @@ def make_safe(
 ) -> Path:
     """Write a SAFE directory whose rasters are ``size`` random bytes behind a JPEG 2000 signature."""
     level, tile, start, baseline = name[7:10], name[38:44], name[11:26], name[28:32]
-    chance = random.Random(f"{name}{seed}")
+    chance = random.Random(f"{name}{seed}")  # noqa: S311 - made-up pixels
     granule = f"GRANULE/{level}_{tile}_A045678_{start}"
     files: dict[str, bytes] = {}
 

@@ -56,10 +56,12 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, *faults: Fault) -> None:
+        """Switch faults on."""
         with self._lock:
             self._faults += faults
 
     def clear(self) -> None:
+        """Switch all faults off."""
         with self._lock:
             self._faults.clear()
 

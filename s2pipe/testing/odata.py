@@ -26,11 +26,12 @@ _TOKEN = re.compile(
 )
 
 
-class BadFilter(Exception):
+class FilterError(Exception):
     """The filter does not follow the grammar (answer 400)."""
 
 
 def parse_time(text: str) -> datetime:
+    """Read a time as the service writes it; one without a zone is UTC."""
     time = datetime.fromisoformat(text)
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
@@ -49,7 +50,7 @@ class _Parser:
             match = _TOKEN.match(text, place)
             if match is None:
                 msg = f"unexpected {text[place : place + 20]!r}"
-                raise BadFilter(msg)
+                raise FilterError(msg)
             self.tokens.append((match.lastgroup or "", match[match.lastgroup or 0]))
             place = match.end()
         self.place = 0
@@ -58,7 +59,7 @@ class _Parser:
         test = self.any_of()
         if self.place != len(self.tokens):
             msg = f"unexpected {self.tokens[self.place][1]!r}"
-            raise BadFilter(msg)
+            raise FilterError(msg)
         return test
 
     def peek(self) -> str:
@@ -67,11 +68,11 @@ class _Parser:
     def next(self, *wanted: str) -> str:
         if self.place >= len(self.tokens):
             msg = "the filter ends early"
-            raise BadFilter(msg)
+            raise FilterError(msg)
         value = self.tokens[self.place][1]
         if wanted and value not in wanted:
             msg = f"expected {' or '.join(wanted)}, got {value!r}"
-            raise BadFilter(msg)
+            raise FilterError(msg)
         self.place += 1
         return value
 
@@ -115,7 +116,7 @@ class _Parser:
         kind, value = self.tokens[self.place]
         if kind != "text" or path != "Name":
             msg = f"{name} takes Name and a text"
-            raise BadFilter(msg)
+            raise FilterError(msg)
         self.next()
         self.next(")")
         wanted = value[1:-1]
@@ -131,20 +132,20 @@ class _Parser:
         kind, text = self.tokens[self.place]
         if kind != "geo":
             msg = "area is no geography"
-            raise BadFilter(msg)
+            raise FilterError(msg)
         self.next()
         self.next(")")
         match = re.fullmatch(r"geography'SRID=4326;\s*(POLYGON|POINT)\s*(.*)'", text)
         if match is None:
             msg = "expected SRID=4326;POLYGON or POINT"
-            raise BadFilter(msg)
+            raise FilterError(msg)
         rings = [
             [tuple(map(float, pair.split())) for pair in ring.split(",")]
             for ring in re.findall(r"\(([^()]+)\)", match[2])
         ]
         if match[1] == "POLYGON" and (len(rings[0]) < 4 or rings[0][0] != rings[0][-1]):
             msg = "the ring is not closed"
-            raise BadFilter(msg)
+            raise FilterError(msg)
         return lambda row: _touches(rings[0], row.get("GeoFootprint"))
 
     def attribute(self, path: str) -> Test:
@@ -159,7 +160,7 @@ class _Parser:
         value_path = self.next()
         if not re.fullmatch(rf"{re.escape(variable)}/OData\.CSC\.\w+Attribute/Value", value_path):
             msg = f"unexpected {value_path!r}"
-            raise BadFilter(msg)
+            raise FilterError(msg)
         compare = self.operator()
         wanted = self.literal()
         self.next(")")  # a second comparison inside one any() is refused, as by the real service
@@ -180,7 +181,7 @@ class _Parser:
         word = self.next()
         if word not in _OPS:
             msg = f"{word!r} is no comparison"
-            raise BadFilter(msg)
+            raise FilterError(msg)
         return _OPS[word]
 
     def literal(self) -> Any:
@@ -195,17 +196,17 @@ class _Parser:
         if value in ("true", "false"):
             return value == "true"
         msg = f"{value!r} is no value"
-        raise BadFilter(msg)
+        raise FilterError(msg)
 
     def comparison(self) -> Test:
         path = self.next()
         compare, wanted = self.operator(), self.literal()
         if path == "Collection/Name":
-            return lambda row: bool(compare("SENTINEL-2", wanted))
+            return lambda _row: bool(compare("SENTINEL-2", wanted))
         first, _, second = path.partition("/")
         if first not in ("ContentDate", "PublicationDate", "ModificationDate", "Online", "Name", "Id"):
             msg = f"unknown property {path!r}"
-            raise BadFilter(msg)
+            raise FilterError(msg)
 
         def test(row: Row) -> bool:
             value = row[first][second] if second else row[first]
@@ -238,6 +239,7 @@ def _inside(point: Any, ring: Any) -> bool:
 
 def _cross(a: Any, b: Any, c: Any, d: Any) -> bool:
     def side(p: Any, q: Any, r: Any) -> float:
-        return (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+        result: float = (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
+        return result
 
     return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0

@@ -6,7 +6,7 @@ import hashlib
 import re
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ class StoredProduct:
 
     @property
     def id(self) -> str:
+        """Identifier in the catalogue."""
         return str(self.row["Id"])
 
     @property
     def name(self) -> str:
+        """Name with ``.SAFE``."""
         return str(self.row["Name"])
 
 
@@ -65,9 +67,11 @@ def catalogue_only(
     match = _NAME.match(name)
     assert match is not None, name
     satellite, level, start, baseline, orbit, tile, made = match.groups()
-    time = datetime.strptime(start, "%Y%m%dT%H%M%S") + delay
+    time = datetime.strptime(start, "%Y%m%dT%H%M%S").replace(tzinfo=UTC) + delay
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
-    processed = datetime.strptime(made, "%Y%m%dT%H%M%S").strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    processed = (
+        datetime.strptime(made, "%Y%m%dT%H%M%S").replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    )
     code = f"{baseline[:2]}.{baseline[2:]}"
     strip = datastrip or f"{satellite}_OPER_MSI_{level}_DS_2APS_{made}_S{start}_N{code}"
     strings = {
@@ -97,7 +101,7 @@ def catalogue_only(
     day = f"{time:%Y/%m/%d}"
     s3 = f"/eodata/Sentinel-2/MSI/{level}/{day}/{name}"
     sums = [
-        ("MD5", hashlib.md5(name.encode()).hexdigest()),
+        ("MD5", hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()),
         ("BLAKE3", hashlib.sha256(name.encode()).hexdigest()),
     ]
     row: dict[str, Any] = {

@@ -22,7 +22,7 @@ class SigningKey:
     """RSA with PKCS #1 v1.5 and SHA-256 (RS256), enough to sign tokens for tests."""
 
     def __init__(self) -> None:
-        chance = random.Random(5)  # the same key each time: this is a test service
+        chance = random.Random(5)  # noqa: S311 - the same key each time: this is a test service
         self.exponent = 65537
         while True:
             p, q = _prime(chance, 1024), _prime(chance, 1024)
@@ -33,11 +33,13 @@ class SigningKey:
         self._private = pow(self.exponent, -1, phi)
 
     def sign(self, data: bytes) -> bytes:
+        """Return the signature of ``data``."""
         digest = _SHA256_PREFIX + hashlib.sha256(data).digest()
         padded = b"\x00\x01" + b"\xff" * (256 - 3 - len(digest)) + b"\x00" + digest
         return pow(int.from_bytes(padded, "big"), self._private, self.modulus).to_bytes(256, "big")
 
     def jwk(self) -> dict[str, str]:
+        """Return the public key as a JSON Web Key."""
         return {
             "kid": "test",
             "kty": "RSA",

@@ -94,7 +94,7 @@ class FetchOptions:
     """Told the bytes of every piece, negative when pieces are thrown away."""
 
 
-class _Mismatch(Exception):
+class _MismatchError(Exception):
     """What arrived is not what the product's manifest states."""
 
 
@@ -196,7 +196,7 @@ def fetch(task: FetchTask, options: FetchOptions) -> None:
             part.sync()
         finally:
             part.close()
-        os.replace(task.part, task.target)
+        task.part.replace(task.target)
         for stale in task.target.parent.glob(f"{glob.escape(task.target.name)}.*.part"):
             stale.unlink(missing_ok=True)  # what is left of other versions
     except OSError as error:
@@ -210,10 +210,8 @@ def _until_right(part: _Part, task: FetchTask, options: FetchOptions) -> None:
         try:
             if part.known_size is None or part.size < part.known_size:
                 _receive(part, task, options)
-            fault = part.difference()
-            if fault is None:
-                return
-            raise _Mismatch(fault)
+            _check(part)
+            return
         except ServiceError as error:
             if error.status != 416 or part.size == 0:
                 raise
@@ -224,12 +222,18 @@ def _until_right(part: _Part, task: FetchTask, options: FetchOptions) -> None:
             if part.size >= best + max(_PROGRESS_BYTES, (task.size or 0) // 100):
                 best, backoff.attempts = part.size, 0
             backoff.wait(error, task.what)
-        except _Mismatch as mismatch:
+        except _MismatchError as mismatch:
             wrong += 1
             if wrong > 1:
                 raise _quarantined(part, task, str(mismatch)) from None
             part.restart()
             best = 0
+
+
+def _check(part: _Part) -> None:
+    fault = part.difference()
+    if fault is not None:
+        raise _MismatchError(fault)
 
 
 def _receive(part: _Part, task: FetchTask, options: FetchOptions) -> None:
@@ -244,7 +248,7 @@ def _receive(part: _Part, task: FetchTask, options: FetchOptions) -> None:
         end = None if announced is None else part.size + announced
         if task.size is not None and end is not None and end != task.size:
             msg = f"expected {task.size} bytes, but the service announces {end}"
-            raise _Mismatch(msg)
+            raise _MismatchError(msg)
         if task.size is None and (end or 0) > task.limit:
             msg = f"{task.what}: the service announces {end} bytes, more than the product has"
             raise ServiceError(msg)
@@ -291,7 +295,7 @@ def _quarantined(part: _Part, task: FetchTask, fault: str) -> ChecksumError:
     where = f"; the second copy is in {task.quarantine}"
     try:
         task.quarantine.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(task.part, task.quarantine)
+        task.part.replace(task.quarantine)
     except OSError:
         where = ""
         with suppress(OSError):

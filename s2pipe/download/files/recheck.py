@@ -68,7 +68,7 @@ def _set_aside(asset: Asset, root: Path, key: SceneKey) -> None:
         return
     target = root / "meta/step1/quarantine" / f"{key.tile_id}_{key.sensing_dirname}" / source.name
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(source, target)
+    source.replace(target)
     log.warning("%s was moved to %s", source, target)
 
 

@@ -105,7 +105,7 @@ class Transfer:
         progress: ByteProgress,
         root: Path,
         stop: threading.Event,
-        record: Callable[[SceneJob, bool], None],
+        record: Callable[[SceneJob], None],
     ) -> None:
         self._options = options
         self._progress = progress
@@ -151,7 +151,7 @@ class Transfer:
                 self._put(job.plan, role)
                 work.arrived(role)
             self._progress.file_done()
-            self._record(job, False)
+            self._record(job)
         except Stopped:
             pass
         except (AuthError, DiskFullError) as error:
@@ -159,7 +159,7 @@ class Transfer:
         except S2PipeError as error:
             log.error("%s", error)
             job.faults[role] = str(error)
-        except Exception as error:  # the boundary of a file: recorded with its traceback, others go on
+        except Exception as error:  # noqa: BLE001 - the boundary of a file: recorded with its traceback, others go on
             log.error("%s: %s: %s", job.plan.tasks[role].what, type(error).__name__, error)
             job.faults[role] = f"{job.plan.tasks[role].what}: {type(error).__name__}: {error}"
             job.tracebacks[role] = traceback.format_exc()
@@ -188,7 +188,7 @@ class Transfer:
             if job.status == "done":
                 _read_metadata(job, self._root)
             log.info("%s %s", job.plan.key, job.status)
-            self._record(job, True)
+            self._record(job)
         except (S2PipeError, OSError) as error:
             self._end(error)
         finally:

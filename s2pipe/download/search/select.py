@@ -125,9 +125,11 @@ def _unsuitable(hit: Hit, query: QueryConfig) -> str | None:
 def _newest(versions: Sequence[Hit], rejected: list[Rejected]) -> tuple[Hit | None, list[Hit]]:
     """Return the version that counts and the halves beside it; others are rejected."""
     online = [hit for hit in versions if hit.online]
-    for hit in versions:
-        if not hit.online:
-            rejected.append(Rejected(str(hit.name), "is offline: the service does not hold it ready", True))
+    rejected += [
+        Rejected(str(hit.name), "is offline: the service does not hold it ready", True)
+        for hit in versions
+        if not hit.online
+    ]
     if not online:
         return None, []
     *older, best = sorted(online, key=_age)

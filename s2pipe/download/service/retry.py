@@ -20,11 +20,11 @@ _RECOVERY = 16
 """Answers without a complaint after which one more connection is tried again."""
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 - a signal to workers, not a fault
     """The run is being stopped; raised in its workers only."""
 
 
-class TryAgain(Exception):
+class TryAgain(Exception):  # noqa: N818 - a signal to the loop of attempts, not a fault
     """One attempt failed in a way that another may not.
 
     Parameters
@@ -81,7 +81,7 @@ class Backoff:
         if after is not None:
             return min(max(after, 0.0), policy.max_delay_s)
         doubled = policy.base_delay_s * 2.0 ** min(self.attempts - 1, 30)
-        return min(doubled, policy.max_delay_s) * random.uniform(0.75, 1.0)
+        return min(doubled, policy.max_delay_s) * random.uniform(0.75, 1.0)  # noqa: S311 - spreads requests
 
 
 def repeat(operation: Callable[[], T], backoff: Backoff, what: str) -> T:

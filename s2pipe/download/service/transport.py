@@ -36,7 +36,7 @@ log = logging.getLogger("s2pipe.download")
 
 MAX_JSON_BYTES = 64 << 20
 """Largest JSON body; a page of 1000 products has about 10 MB."""
-TOKEN_PATH = "/auth/realms/CDSE/protocol/openid-connect/token"
+TOKEN_PATH = "/auth/realms/CDSE/protocol/openid-connect/token"  # noqa: S105 - a path
 _ACCEPT_JSON = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 _MAX_REDIRECTS = 5
 _TRANSIENT = frozenset({408, 425, 500, 502, 503, 504})

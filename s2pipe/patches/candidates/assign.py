@@ -284,10 +284,13 @@ def _centre_codes(plan: SplitPlan, samples: Sequence[Sample], table: PatchTable)
     """Split of a dropped patch, for the record: that of its centre's cell, or of its tile."""
     if plan.divides_tiles:
         tiles = np.array([plan.tile_code(sample.tile_id) for sample in samples], np.int8)
-        return np.maximum(tiles[table.scene], -1)
+        found: np.ndarray = np.maximum(tiles[table.scene], -1)
+        return found
     if plan.by in ("cell", "file") or (plan.by == "time" and not plan.same_ground):
-        return np.maximum(plan.cell_codes(table.cell), -1)
-    return np.full(len(table), -1, np.int8)
+        found = np.maximum(plan.cell_codes(table.cell), -1)
+    else:
+        found = np.full(len(table), -1, np.int8)
+    return found
 
 
 def _labels(samples: Sequence[Sample]) -> list[int]:

@@ -175,7 +175,8 @@ def _strip_codes(
     labels.read(window, found)
     codes = np.take(2 * settings.columns, found[0])
     codes += is_valid
-    return codes
+    result: np.ndarray = codes
+    return result
 
 
 def _score_patch(table: PatchTable, place: int, codes: np.ndarray, settings: ScoreSettings) -> None:

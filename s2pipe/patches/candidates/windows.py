@@ -76,7 +76,8 @@ class PatchTable:
     @property
     def kept(self) -> np.ndarray:
         """Which patches are kept, bool."""
-        return self.reason == 0
+        result: np.ndarray = self.reason == 0
+        return result
 
     def drop(self, which: np.ndarray, reason: str) -> None:
         """Drop patches (bool or positions) that no earlier reason has dropped."""

@@ -43,7 +43,8 @@ class Groups:
     @property
     def first(self) -> np.ndarray:
         """First patch of each group."""
-        return self.patches[self.starts[:-1]]
+        result: np.ndarray = self.patches[self.starts[:-1]]
+        return result
 
     def of_patches(self) -> np.ndarray:
         """Group of each entry of ``patches``."""

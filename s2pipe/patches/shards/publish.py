@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.schema import STEP3_SHARDS, validate_document
-from s2pipe.errors import ManifestError
+from s2pipe.errors import Fault, ManifestError
 from s2pipe.ground.split import SPLITS
 from s2pipe.patches.database import DATABASE_NAME
 from s2pipe.patches.shards.writer import PROGRESS, ShardRecord, known_shards, progress_path
@@ -32,9 +32,11 @@ def read_shards_json(out_dir: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise ManifestError(str(path), []) from error
+        fault = Fault("", f"cannot be read as JSON ({error}); run `s2pipe patches` again")
+        raise ManifestError(str(path), [fault]) from error
     validate_document(document, "step3_shards", str(path))
-    return document
+    result: dict[str, Any] = document
+    return result
 
 
 def is_published(out_dir: Path, fingerprint: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections import OrderedDict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -159,7 +158,7 @@ class ShardWriter:
         path = self._out_dir / plan.path
         part = path.with_name(f".{path.name}.part")
         part.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as stream:
+        with part.open("wb") as stream:
             stream.truncate(size)
         chunks = self._chunks(plan)
         futures = [pool.submit(self._write_chunk, part, contents, chunk) for chunk in chunks]
@@ -180,7 +179,7 @@ class ShardWriter:
 
     def _write_chunk(self, part: Path, contents: Contents, places: np.ndarray) -> None:
         dataset = self._dataset
-        with open(part, "r+b", buffering=0) as stream:
+        with part.open("r+b", buffering=0) as stream:
             buffer: SampleBuffer | None = None
             for place in places.tolist():
                 group = int(contents.plan.groups[place])
@@ -254,9 +253,9 @@ def known_record(out_dir: Path, known: Mapping[str, ShardRecord], record: ShardR
 
 def finish_shard(out_dir: Path, part: Path, record: ShardRecord) -> ShardRecord:
     """Give a written shard its checksum and its name, and record it."""
-    with open(part, "rb", buffering=0) as stream:
+    with part.open("rb", buffering=0) as stream:
         record = replace(record, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
-    os.replace(part, out_dir / record.path)
+    part.replace(out_dir / record.path)
     write_json_atomic(progress_path(out_dir, record.path), vars(record))
     return record
 

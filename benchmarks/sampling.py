@@ -10,7 +10,7 @@ import argparse
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.preprocess.cfg import NormalizeConfig, PreprocessConfig
@@ -38,11 +38,11 @@ def measure(config: PreprocessConfig, share: float, seeds: int) -> list[Stray]:
     size = max(1, int(share * plan.scenes[0].target.height * plan.scenes[0].target.width))
     with tempfile.TemporaryDirectory() as folder:
 
-        def stats(**draw: object) -> dict[str, dict[str, float]]:
+        def stats(**draw: object) -> dict[str, Any]:
             path = Path(folder) / "stats.json"
             normalize = NormalizeConfig(mode="compute_only", stats_path=path, **draw)  # type: ignore[arg-type]
             run_preprocess(replace(config, out_dir=Path(folder), normalize=normalize))
-            return load_stats(path)
+            return load_stats(path).to_document()
 
         truth = stats()
         found = []

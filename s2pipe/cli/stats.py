@@ -75,14 +75,14 @@ def main(name: str, arguments: list[str]) -> int:
             options.paths,
             "Run pass 1 (normalize.mode: compute_only) first.",
         )
-    document = merge_to_stats(
+    stats = merge_to_stats(
         paths,
         Path(options.out),
         clip,
         Path(options.scenes) if options.scenes else None,
         options.save_histograms,
     )
-    log.info("%s written from %d scene(s)", options.out, document["scenes_processed"])
+    log.info("%s written from %d scene(s)", options.out, len(stats.scenes))
     if options.json:
-        print_json(document)
+        print_json(stats.to_document())
     return 0

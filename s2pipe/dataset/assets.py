@@ -59,6 +59,10 @@ class SceneKey:
             document["tile_id"], start.removesuffix("+00:00") + "Z" if start.endswith("+00:00") else start
         )
 
+    def to_document(self) -> dict[str, str]:
+        """Return the JSON form."""
+        return {"tile_id": self.tile_id, "sensing_start_utc": self.sensing_start_utc}
+
     @staticmethod
     def parse_identity(text: str) -> tuple[str, str] | None:
         """Return the identity of a key written by hand, or None when it is none.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from s2pipe.dataset.step1_index import Product, SceneKey
     from s2pipe.preprocess.cfg import PreprocessConfig
     from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.stats.statistics import NormalizationStats
 
 OUTPUT_VERSION = 1
 """Raised when the same inputs and configuration would give other pixels than before."""
@@ -45,16 +46,16 @@ _STATS_ONLY_KEYS = (
 )
 
 
-def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None) -> str:
+def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: NormalizationStats | None) -> str:
     """Identify everything that a scene's outputs depend on: configuration, statistics and inputs."""
     effective = {key: value for key, value in to_plain(config).items() if key not in _RUN_ONLY_KEYS}
     effective["normalize"] = {k: v for k, v in effective["normalize"].items() if k not in _STATS_ONLY_KEYS}
-    return _fingerprint([OUTPUT_VERSION, effective, stats, _input_documents(plan)])
+    return _fingerprint([OUTPUT_VERSION, effective, stats and stats.to_document(), _input_documents(plan)])
 
 
 def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     """Identify everything that a scene's histogram depends on."""
-    settings = asdict(HistogramSettings.of(config, plan.split))
+    settings = HistogramSettings.of(config, plan.split).to_document()
     return _fingerprint([OUTPUT_VERSION, settings, _input_documents(plan)])
 
 
@@ -138,7 +139,7 @@ class SampleResult:
 
 
 def sample_meta(
-    plan: ScenePlan, config: PreprocessConfig, result: SampleResult, stats: Mapping[str, Any] | None
+    plan: ScenePlan, config: PreprocessConfig, result: SampleResult, stats: NormalizationStats | None
 ) -> dict[str, Any]:
     """Make the content of a sample's ``meta.json``."""
     bands = tuple(map(str, config.channels))
@@ -214,11 +215,12 @@ def _backend_stats(plan: ScenePlan, config: PreprocessConfig) -> dict[str, Any] 
     }
 
 
-def _normalization_document(config: PreprocessConfig, stats: Mapping[str, Any] | None) -> dict[str, Any]:
+def _normalization_document(config: PreprocessConfig, stats: NormalizationStats | None) -> dict[str, Any]:
     if stats is None:
         return {"mode": config.normalize.mode}
+    document = stats.to_document()
     keys = ("clip_low_by_band", "clip_high_by_band", "mean_by_band", "std_by_band", "split", "fingerprint")
-    return {"mode": config.normalize.mode, **{key: stats.get(key) for key in keys}}
+    return {"mode": config.normalize.mode, **{key: document.get(key) for key in keys}}
 
 
 def key_document(key: SceneKey) -> dict[str, str]:
@@ -275,7 +277,7 @@ class RunLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._run_id = run_id
         # Unbuffered: after a failed write nothing is left that closing the file would try to write again.
-        self._stream: IO[bytes] = open(self.path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+        self._stream: IO[bytes] = open(self.path, "ab", buffering=0)
 
     def add(self, key: SceneKey, status: str, seconds: float = 0.0, error: str | None = None) -> None:
         """Add a scene: ``done``, ``up_to_date``, ``incomplete`` or ``failed``."""

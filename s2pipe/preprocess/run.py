@@ -26,6 +26,7 @@ from s2pipe.preprocess.finish import UNFINISHED, finish_sample, sample_lock
 from s2pipe.preprocess.labels.backends import write_labels
 from s2pipe.preprocess.needs import with_angles
 from s2pipe.preprocess.pixels.cache import CacheDamagedError
+from s2pipe.preprocess.pixels.dn import core_count
 from s2pipe.preprocess.pixels.stack_vrt import write_stack_vrt
 from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan, scene_directory
 from s2pipe.preprocess.record import (
@@ -37,17 +38,16 @@ from s2pipe.preprocess.record import (
     sample_fingerprint,
     sample_meta,
 )
-from s2pipe.preprocess.scene import core_count, count_scene, mask_names, write_stack
+from s2pipe.preprocess.scene import count_scene, mask_names, write_stack
 from s2pipe.preprocess.stats.histogram import (
     HISTOGRAM_NAME,
-    Histogram,
+    BandHistograms,
     load_histogram,
     merge_histograms,
     save_histogram,
-    stats_document,
-    write_stats,
 )
-from s2pipe.preprocess.stats.stats_file import check_stats_match, load_stats
+from s2pipe.preprocess.stats.statistics import NormalizationStats
+from s2pipe.preprocess.stats.stats_file import check_stats_match, load_stats, save_stats
 from s2pipe.raster.gdalenv import jpeg2000_driver
 from s2pipe.runtime.files import check_writable
 from s2pipe.runtime.progress import Progress
@@ -201,7 +201,7 @@ class _Run:
 
     def compute_stats(self) -> PreprocessResult:
         """Pass 1: histograms beside the scenes, then the statistics of all of them."""
-        histograms: list[Histogram] = []
+        histograms: list[BandHistograms] = []
         self._each_scene(lambda scene: self._count(scene, histograms))
         stats_path = self.config.normalize.stats_path
         assert stats_path is not None
@@ -209,18 +209,18 @@ class _Run:
             total = merge_histograms(histograms)
             left_out = len(self.result.incomplete) + len(self.result.failed)
             try:
-                document = stats_document(total, self.config.normalize.clip_percentiles, left_out)
+                stats = NormalizationStats.of(total, self.config.normalize.clip_percentiles, left_out)
             except S2PipeError as error:  # known only now that every pixel was counted
                 self.result.error = f"{error}. The scenes are counted; {stats_path} was not written"
                 log.error("%s", self.result.error)
                 return self.result
             if self.config.normalize.save_histograms:
                 save_histogram(stats_path.with_name(HISTOGRAM_NAME), total)
-            write_stats(stats_path, document)
+            save_stats(stats_path, stats)
             self.result.stats_path = stats_path
         return self.result
 
-    def write_samples(self, stats: Mapping[str, Any] | None) -> PreprocessResult:
+    def write_samples(self, stats: NormalizationStats | None) -> PreprocessResult:
         """Pass 2, or the only pass: samples and their index."""
         done: list[Path] = []
 
@@ -231,7 +231,7 @@ class _Run:
             self._each_scene(lambda scene: self._write(scene, stats, done))
         return self.result
 
-    def _failed(self, stats: Mapping[str, Any] | None) -> dict[Path, str | None]:
+    def _failed(self, stats: NormalizationStats | None) -> dict[Path, str | None]:
         """Directories of the scenes that failed, and the fingerprint that their samples should have."""
         keys = {item.key for item in self.result.failed}
         expected: dict[Path, str | None] = {scene_directory(item.key): None for item in self.plan.unreadable}
@@ -274,7 +274,7 @@ class _Run:
         self.result.failed.append(FailedScene(key, reason))
         self._log.add(key, "failed", seconds, details)
 
-    def _count(self, scene: ScenePlan, histograms: list[Histogram]) -> bool:
+    def _count(self, scene: ScenePlan, histograms: list[BandHistograms]) -> bool:
         path = self.config.out_dir / scene.directory / HISTOGRAM_NAME
         fingerprint = histogram_fingerprint(scene, self.config)
         if not self.config.overwrite:
@@ -287,7 +287,7 @@ class _Run:
         histograms.append(histogram)
         return True
 
-    def _write(self, scene: ScenePlan, stats: Mapping[str, Any] | None, done: list[Path]) -> bool:
+    def _write(self, scene: ScenePlan, stats: NormalizationStats | None, done: list[Path]) -> bool:
         out_dir, fingerprint = self.config.out_dir, sample_fingerprint(scene, self.config, stats)
         with sample_lock(out_dir / scene.directory):
             known = None if self.config.overwrite else complete_meta(out_dir, scene.directory, fingerprint)
@@ -297,7 +297,7 @@ class _Run:
         return known is None
 
 
-def _write_sample(scene: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None) -> None:
+def _write_sample(scene: ScenePlan, config: PreprocessConfig, stats: NormalizationStats | None) -> None:
     """Write all files of a sample beside their final places, then move them there, ``meta.json`` last."""
     final = config.out_dir / scene.directory
     with tempfile.TemporaryDirectory(dir=final, prefix=UNFINISHED) as name:
@@ -352,7 +352,7 @@ def _twice_if_damaged(work: Callable[[ScenePlan], bool], scene: ScenePlan) -> bo
         return work(scene)
 
 
-def _histogram_at(path: Path, fingerprint: str) -> Histogram | None:
+def _histogram_at(path: Path, fingerprint: str) -> BandHistograms | None:
     """A scene's histogram, if it is there and was made from these inputs with these settings."""
     try:
         histogram = load_histogram(path)

@@ -13,7 +13,7 @@ import numpy as np
 from s2pipe.preprocess.pixels.blocks import Background, scene_windows
 from s2pipe.preprocess.pixels.dn import DnWindows, core_count, dn_windows
 from s2pipe.preprocess.record import stack_fingerprint
-from s2pipe.preprocess.stats.histogram import Histogram, HistogramSettings, scene_record
+from s2pipe.preprocess.stats.histogram import BandHistograms, ContributingScene, HistogramSettings
 from s2pipe.preprocess.stats.pixel_draw import DrawPool, PixelDraw, draw_from_blocks
 from s2pipe.raster.writer import TiffSpec, TiffStorage, TiffWriter, copy_as_cog
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from s2pipe.preprocess.cfg import PreprocessConfig
     from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.stats.statistics import NormalizationStats
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def mask_names(config: PreprocessConfig) -> tuple[str, ...]:
 
 
 def write_stack(
-    path: Path, plan: ScenePlan, config: PreprocessConfig, stats: Mapping[str, Any] | None
+    path: Path, plan: ScenePlan, config: PreprocessConfig, stats: NormalizationStats | None
 ) -> ValidCoverage:
     """Write ``x.tif``: values of every band, then the mask channels.
 
@@ -54,15 +55,15 @@ def write_stack(
         What to read.
     config : PreprocessConfig
         Resampling, mask.
-    stats : mapping or None
-        Content of ``stats.json`` to normalise with; None writes plain values.
+    stats : NormalizationStats or None
+        Statistics to normalize with; None writes plain values.
     """
     from s2kernels import reflectance_standardize, reflectance_valid
 
     names = (*map(str, config.channels), *mask_names(config))
     bands, output = len(config.channels), config.output
     radiometry = _radiometry(plan)
-    normalization = None if stats is None else _normalization(stats, names[:bands])
+    normalization = None if stats is None else stats.normalization()
     storage = TiffStorage(output.compression, output.level, output.predictor, output.tile_px)
     # A COG is a copy of a finished raster; what is copied is not worth compressing.
     plain = path.with_name("plain-" + path.name) if output.cog else path
@@ -97,7 +98,7 @@ def write_stack(
     )
 
 
-def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: str) -> Histogram:
+def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: str) -> BandHistograms:
     """Count the valid values of one scene, band by band, without writing a raster.
 
     Parameters
@@ -120,14 +121,13 @@ def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: s
     result = accumulator.result()
     with_l2a = any(channel.level == "L2A" for channel in config.channels)
     sources = (plan.scene.l1c, plan.scene.l2a) if with_l2a else (plan.scene.l1c,)
-    products = [p.product_name for p in sources if p is not None and p.product_name]
-    key = {"tile_id": plan.key.tile_id, "sensing_start_utc": plan.key.sensing_start_utc}
-    return Histogram(
+    products = tuple(p.product_name for p in sources if p is not None and p.product_name)
+    return BandHistograms(
         settings,
         result.counts,
         result.underflow,
         result.overflow,
-        (scene_record(key, products),),
+        (ContributingScene(plan.key, products),),
         inputs_fingerprint,
     )
 
@@ -175,20 +175,3 @@ def _radiometry(plan: ScenePlan) -> Any:
     from s2kernels import Radiometry
 
     return Radiometry(offset=plan.radiometry.offset, quantification=plan.radiometry.quantification)
-
-
-def _normalization(stats: Mapping[str, Any], bands: tuple[str, ...]) -> Any:
-    from s2kernels import Normalization
-
-    limit = float(np.finfo(np.float32).max)
-
-    def values(name: str, none: float) -> list[float]:
-        found = [stats[name][band] for band in bands]
-        return [none if value is None else value for value in found]
-
-    return Normalization(
-        low=values("clip_low_by_band", -limit),
-        high=values("clip_high_by_band", limit),
-        mean=values("mean_by_band", 0.0),
-        std=values("std_by_band", 1.0),
-    )

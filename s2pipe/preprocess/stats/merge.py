@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from s2pipe.dataset.scene_list import match_scenes, read_scene_list
 from s2pipe.errors import ConfigError, Fault
@@ -11,10 +11,9 @@ from s2pipe.preprocess.stats.histogram import (
     load_histogram,
     merge_histograms,
     save_histogram,
-    scene_keys,
-    stats_document,
-    write_stats,
 )
+from s2pipe.preprocess.stats.statistics import NormalizationStats
+from s2pipe.preprocess.stats.stats_file import save_stats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,26 +37,26 @@ def merge_to_stats(
     clip_percentiles: tuple[float, float] | None,
     scenes: Path | None = None,
     save_histograms: bool = False,
-) -> dict[str, Any]:
+) -> NormalizationStats:
     """Merge histograms and write ``stats.json``.
 
     Parameters
     ----------
     paths : sequence of Path
-        Histogram files, one a scene.
+        Histogram files, one per scene.
     out : Path
         ``stats.json`` to write.
     clip_percentiles : (float, float) or None
         Percentiles, 0 to 100; None keeps all values.
     scenes : Path, optional
-        Text file with the keys of the scenes to take, one a line; None takes all.
+        Text file with the keys of the scenes to take, one per line; None takes all.
     save_histograms : bool
         Also write the merged ``histogram.npz`` beside ``out``.
 
     Returns
     -------
-    dict
-        The content of ``stats.json``; the same bytes as a pass 1 over those scenes writes.
+    NormalizationStats
+        What was written; a pass 1 over those scenes writes the same bytes.
 
     Raises
     ------
@@ -69,18 +68,18 @@ def merge_to_stats(
         raise ConfigError(msg, [Fault("", f"expected 0 <= low < high <= 100, got {list(clip_percentiles)}")])
     histograms = [load_histogram(path) for path in paths]
     if scenes is not None:
-        keys = [scene_keys(histogram.scenes) for histogram in histograms]
-        wanted, missing = match_scenes(read_scene_list(scenes), [key for found in keys for key in found])
+        known = [scene.key for histogram in histograms for scene in histogram.scenes]
+        wanted, missing = match_scenes(read_scene_list(scenes), known)
         if missing:
             raise ConfigError(str(scenes), [Fault("", f"{key} has no histogram here") for key in missing])
         histograms = [
             histogram
-            for histogram, found in zip(histograms, keys, strict=True)
-            if any(key.identity in wanted for key in found)
+            for histogram in histograms
+            if any(scene.key.identity in wanted for scene in histogram.scenes)
         ]
     total = merge_histograms(histograms)
-    document = stats_document(total, clip_percentiles)
+    stats = NormalizationStats.of(total, clip_percentiles)
     if save_histograms:
         save_histogram(out.with_name(HISTOGRAM_NAME), total)
-    write_stats(out, document)
-    return document
+    save_stats(out, stats)
+    return stats

@@ -31,6 +31,8 @@ from s2pipe.synthetic.swath import swath_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_benchmark.fixture import BenchmarkFixture
+
 SMALL = os.environ.get("S2PIPE_BENCH_SIZE") == "small"
 SIDE_M = 10_980 if SMALL else 109_800
 ROUNDS = 1 if SMALL else 3
@@ -41,6 +43,7 @@ SWATH = swath_of(SPEC)
 
 
 def grid_of(resolution_m: int) -> Grid:
+    """The tile's grid at a resolution."""
     side = SIDE_M // resolution_m
     return Grid(crs_wkt(SWATH.epsg), (SWATH.ulx, resolution_m, 0, SWATH.uly, 0, -resolution_m), (side, side))
 
@@ -58,6 +61,7 @@ def _file(role: str, path: Path) -> SceneFile:
 
 @pytest.fixture(scope="module")
 def polygons(tmp_path_factory: pytest.TempPathFactory) -> AngleInput:
+    """Metadata with footprints as polygons."""
     directory = tmp_path_factory.mktemp("polygons")
     masks = {band: directory / f"MSK_DETFOO_{band}.gml" for band in BANDS}
     for band, path in masks.items():
@@ -67,6 +71,7 @@ def polygons(tmp_path_factory: pytest.TempPathFactory) -> AngleInput:
 
 @pytest.fixture(scope="module")
 def rasters(tmp_path_factory: pytest.TempPathFactory) -> AngleInput:
+    """Metadata with footprints as rasters."""
     directory = tmp_path_factory.mktemp("rasters")
     masks = {band: directory / f"MSK_DETFOO_{band}.jp2" for band in BANDS}
     for band, path in masks.items():
@@ -80,7 +85,7 @@ def rasters(tmp_path_factory: pytest.TempPathFactory) -> AngleInput:
     return _inputs(directory, masks)
 
 
-def _report(benchmark, seconds: list[float], grid: Grid) -> None:
+def _report(benchmark: BenchmarkFixture, seconds: list[float], grid: Grid) -> None:
     pixels = grid.width * grid.height
     benchmark.extra_info.update(processor_seconds=min(seconds), ns_per_pixel=min(seconds) / pixels * 1e9)
     print(
@@ -91,7 +96,7 @@ def _report(benchmark, seconds: list[float], grid: Grid) -> None:
 
 @pytest.mark.parametrize("encode", ["sin_cos", "deg"])
 @pytest.mark.parametrize("dtype", ["float32", "int16"])
-def test_kernel(benchmark, polygons, encode, dtype) -> None:
+def test_kernel(benchmark: BenchmarkFixture, polygons: AngleInput, encode: str, dtype: str) -> None:
     """Sun and mean view direction of every window of the tile, without reading or writing."""
     grid = grid_of(10)
     angles = read_tile_angles(polygons.metadata.read(), "tile")
@@ -119,7 +124,9 @@ def test_kernel(benchmark, polygons, encode, dtype) -> None:
 
 
 @pytest.mark.parametrize("masks", ["polygons", "rasters"])
-def test_raster(benchmark, request, tmp_path, masks) -> None:
+def test_raster(
+    benchmark: BenchmarkFixture, request: pytest.FixtureRequest, tmp_path: Path, masks: str
+) -> None:
     """The whole raster: metadata, detectors, directions, compression and writing."""
     inputs, grid = request.getfixturevalue(masks), grid_of(10)
     seconds = []

@@ -26,6 +26,8 @@ import requests
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_benchmark.fixture import BenchmarkFixture
+
 ROOT = Path(__file__).resolve().parent.parent
 BANDS = ("B02", "B03", "B04", "B08")
 PATHS = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
@@ -54,7 +56,7 @@ def make(directory: Path, size: int, bands: tuple[str, ...] = BANDS) -> Path:
     root = make_safe(directory, L1C, size=1, bands=bands)
     block = os.urandom(1 << 20)
     for image in root.rglob("IMG_DATA/*.jp2"):
-        with open(image, "ab") as stream:
+        with image.open("ab") as stream:
             stream.writelines(block for _ in range(size >> 20))
     files = [path for path in root.rglob("*") if path.is_file() and path.name != "manifest.safe"]
     entries = {path.relative_to(root).as_posix(): path for path in files}
@@ -65,6 +67,7 @@ def make(directory: Path, size: int, bands: tuple[str, ...] = BANDS) -> Path:
 
 
 def token(variables: dict[str, str]) -> str:
+    """An access token, for curl."""
     form = {"client_id": "cdse-public", "grant_type": "password"}
     form |= {"username": variables["CDSE_USERNAME"], "password": variables["CDSE_PASSWORD"]}
     url = variables["S2PIPE_IDENTITY_URL"] + "/auth/realms/CDSE/protocol/openid-connect/token"
@@ -135,7 +138,8 @@ def compare(scratch: Path, megabytes: int, rate: float | None, rounds: int = 3) 
     return min(curl), min(ours), max(memory)
 
 
-def test_throughput_beside_curl(benchmark, tmp_path) -> None:
+def test_throughput_beside_curl(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """As fast as four curl at the service's own rate, in little memory."""
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     curl, ours, memory = benchmark.pedantic(compare, (tmp_path, 16, 20e6, 2), rounds=1)
@@ -144,6 +148,7 @@ def test_throughput_beside_curl(benchmark, tmp_path) -> None:
 
 
 def main() -> None:
+    """Measure with sizes and rates from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=int, default=256, help="size of each of the four files")
     parser.add_argument(

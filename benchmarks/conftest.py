@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import os
 import platform
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from benchmarks.machine import processor
 
-KERNEL_ROWS: list[dict[str, object]] = []
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+KERNEL_ROWS: list[dict[str, Any]] = []
 
 
 @pytest.fixture(scope="session")
-def kernel_rows():
+def kernel_rows() -> list[dict[str, Any]]:
     """Rows for the table at the end of the run."""
     return KERNEL_ROWS
 
 
-def pytest_terminal_summary(terminalreporter) -> None:
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Print the table."""
     if not KERNEL_ROWS:
         return
     import llvmlite
     import numba
-    import numpy
+    import numpy as np
 
     write = terminalreporter.write_line
     terminalreporter.section("s2kernels: throughput")
     write(
         f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}; "
         f"Python {platform.python_version()}, numba {numba.__version__}, llvmlite {llvmlite.__version__}, "
-        f"numpy {numpy.__version__}; {numba.get_num_threads()} threads on {numba.threading_layer()}"
+        f"numpy {np.__version__}; {numba.get_num_threads()} threads on {numba.threading_layer()}"
     )
     write("best of the rounds; copy: plain parallel copy of as many bytes, timed in turns with the kernel")
     write(f"{'kernel':36} {'shape':>16} {'ms':>8} {'GB/s':>7} {'of copy':>8} {'aim':>5} {'x NumPy':>8}")

@@ -34,6 +34,7 @@ def windows() -> Iterator[tuple[slice, slice]]:
 
 
 def main() -> None:
+    """Run both passes over tiles of made-up DN."""
     # Kernels compile in the background while your tool opens its files.
     warming = threading.Thread(target=warm_up, args=(["reflectance_histogram", "reflectance_standardize"],))
     warming.start()

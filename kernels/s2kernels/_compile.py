@@ -90,10 +90,12 @@ class Kernel:
         # differs in the last bit.
         options = {"parallel": self._parallel, "nogil": True, "error_model": "numpy"}
         try:
-            return numba.njit(signature, cache=True, **options)(source)
+            found: Callable[..., None] = numba.njit(signature, cache=True, **options)(source)
+            return found
         except (RuntimeError, OSError):
             # No writable place for the cache ("no locator available"), or it filled up while it was written.
-            return numba.njit(signature, **options)(source)
+            found = numba.njit(signature, **options)(source)
+            return found
 
 
 def flat(window: NDArray[Any]) -> NDArray[Any]:

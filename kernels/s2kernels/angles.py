@@ -13,6 +13,8 @@ from ._compile import kernel, prange
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ._types import Float64, Numbers
+
 _ROUNDER = 1.5 * 2.0**52  # x + r - r rounds x to a whole number (half to even), and vectorises; rint does not
 
 
@@ -178,7 +180,17 @@ def interpolate_directions(
     run(vectors, slots, lattice, geometry, ids, encoding.numbers(), flags, encoding.missing, out)
 
 
-def _interpolate_directions(vectors, slots, lattice, geometry, ids, numbers, flags, missing, out) -> None:
+def _interpolate_directions(
+    vectors: Float64,
+    slots: Numbers,
+    lattice: Float64,
+    geometry: Numbers,
+    ids: Numbers,
+    numbers: Numbers,
+    flags: Numbers,
+    missing: float,
+    out: Numbers,
+) -> None:
     # Along a row, a pixel's place between the nodes is linear from one point of the lattice to the next, so
     # that its cell and its detectors change only now and then: the row is cut there, the corners of a piece
     # are summed over the bands once, and the loop over pixels is arithmetic that vectorises. Gathering four

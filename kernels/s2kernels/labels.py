@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
+    from ._types import Numbers
+
 _LANES = 4
 _LANE = 128  # pixels
 _MAX_PIXELS = 2**32 - 1
@@ -93,7 +95,7 @@ def map_labels(labels: NDArray[Any], lut: NDArray[Any], out: NDArray[Any], count
     np.add.at(counts, lut, private.sum(axis=(0, 1), dtype=np.int64))
 
 
-def _map_labels(labels, lut, out, private) -> None:
+def _map_labels(labels: Numbers, lut: Numbers, out: Numbers, private: Numbers) -> None:
     # Two stores a pixel, one of them to a counter, are the limit: 0.35 ns a pixel and core on noise, 0.53 on
     # patches, where an increment waits for the last one to the same counter. Four distant lanes with counters
     # of their own hide part of that wait (one lane: 0.76). Rejected: testing for 16 equal neighbours and

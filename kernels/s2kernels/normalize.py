@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._compile import STRIP, flat, kernel, prange
 
 if TYPE_CHECKING:
-    from .reflectance import Radiometry
+    from numpy.typing import ArrayLike
 
-Float32 = NDArray[np.float32]
+    from ._types import Float32, Numbers, Pixels
+    from .reflectance import Radiometry
 
 
 class Normalization(NamedTuple):
@@ -75,7 +75,7 @@ def standardize(values: Float32, valid: Float32, normalization: Normalization, o
 
 
 @kernel("standardize", "void(f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1])", inputs=3)
-def _standardize(values, valid, numbers, out) -> None:
+def _standardize(values: Float32, valid: Float32, numbers: Numbers, out: Numbers) -> None:
     # Bands inside, so that a strip of a single mask is fetched from memory once, not once a band.
     bands, pixels = values.shape
     masks = valid.shape[0]
@@ -139,7 +139,9 @@ def reflectance_standardize(
     "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[:,::1])",
     inputs=4,
 )
-def _reflectance_standardize(dn, offset, quantification, numbers, out, valid_out) -> None:
+def _reflectance_standardize(
+    dn: Pixels, offset: Float32, quantification: Float32, numbers: Numbers, out: Numbers, valid_out: Float32
+) -> None:
     # Two divisions a pixel still hide behind the memory. Folding them into one factor and one term a band
     # would change the last bits, and apply would no longer equal standardize(reflectance(dn)).
     bands, pixels = dn.shape

@@ -5,57 +5,70 @@ It drives the correctness tests and the benchmarks, so that what is timed is wha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import s2kernels as k
 
+if TYPE_CHECKING:
+    from ._types import Float32, Numbers, Pixels, Results
+
 Arguments = dict[str, Any]
 
 
-def nodata_free(dn: NDArray[np.float32]) -> NDArray[np.bool_]:
+def nodata_free(dn: Pixels) -> NDArray[np.bool_]:
     """Where a band is valid."""
-    return (dn != 0) & ~np.isnan(dn)
+    free: NDArray[np.bool_] = (dn != 0) & ~np.isnan(dn)
+    return free
 
 
-def valid_single(dn, out):
+def valid_single(dn: Pixels, out: Any) -> Results:
+    """1.0 where every band is valid."""
     return (nodata_free(dn).all(axis=0).astype(np.float32),)
 
 
-def valid_per_band(dn, out):
+def valid_per_band(dn: Pixels, out: Any) -> Results:
+    """1.0 where a band is valid."""
     return (nodata_free(dn).astype(np.float32),)
 
 
-def drop_below_fraction(dn, fraction, minimum):
+def drop_below_fraction(dn: Pixels, fraction: Float32, minimum: float) -> Results:
+    """Keep pixels with enough valid source area."""
     return (np.where(fraction >= np.float32(minimum), dn, np.float32(0)),)
 
 
-def reflectance(dn, radiometry, out):
+def reflectance(dn: Pixels, radiometry: k.Radiometry, out: Any) -> Results:
+    """(DN + offset) / quantification, 0.0 where a band is invalid."""
     offset, quantification = (_column(part) for part in radiometry)
     return (np.where(nodata_free(dn), (dn + offset) / quantification, np.float32(0)),)
 
 
-def reflectance_valid(dn, radiometry, out, valid_out):
+def reflectance_valid(dn: Pixels, radiometry: k.Radiometry, out: Any, valid_out: Numbers) -> Results:
+    """Reflectance, and validity of all bands or of each."""
     valid = nodata_free(dn)
     mask = valid if len(valid_out) == len(dn) else valid.all(axis=0, keepdims=True)
     return (*reflectance(dn, radiometry, out), mask.astype(np.float32))
 
 
-def standardize(values, valid, normalization, out):
+def standardize(values: Numbers, valid: Numbers, normalization: k.Normalization, out: Any) -> Results:
+    """(clip(value) - mean) / std, 0.0 where invalid."""
     low, high, mean, std = (_column(part) for part in normalization)
     return (np.where(valid != 0, (np.clip(values, low, high) - mean) / std, np.float32(0)),)
 
 
-def reflectance_standardize(dn, radiometry, normalization, out, valid_out):
+def reflectance_standardize(
+    dn: Pixels, radiometry: k.Radiometry, normalization: k.Normalization, out: Any, valid_out: Numbers
+) -> Results:
+    """Standardized reflectance and validity."""
     rho, mask = reflectance_valid(dn, radiometry, out, valid_out)
     return (*standardize(rho, nodata_free(dn), normalization, out), mask)
 
 
-def reflectance_histogram(dn, radiometry, spec):
+def reflectance_histogram(dn: Pixels, radiometry: k.Radiometry, spec: k.HistogramSpec) -> Results:
     """Bins in DN space; floor(dn) first where edges are whole DN, which changes no true bin."""
     offsets, scales = (np.asarray(part, dtype=np.float64) for part in radiometry)
     placed = [spec.in_dn(offset, scale) for offset, scale in zip(offsets, scales, strict=True)]
@@ -67,7 +80,8 @@ def reflectance_histogram(dn, radiometry, spec):
     return tuple(np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
 
 
-def histogram(values, valid, spec):
+def histogram(values: Numbers, valid: Numbers, spec: k.HistogramSpec) -> Results:
+    """Bins of the values under a mask; NaN is not counted."""
     counted = np.broadcast_to(valid != 0, values.shape) & ~np.isnan(values)
     rows = [
         _binned(band[where].astype(np.float64), spec.lower, spec.width, spec.n_bins)
@@ -76,11 +90,18 @@ def histogram(values, valid, spec):
     return tuple(np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
 
 
-def map_labels(labels, lut, out, counts):
+def map_labels(labels: Numbers, lut: Numbers, out: Any, counts: Numbers) -> Results:
+    """Labels through a lookup table, and their counts added up."""
     return lut[labels], counts + np.bincount(lut[labels].ravel(), minlength=counts.size)
 
 
-def interpolate_directions(field, place, detectors, encoding, out):
+def interpolate_directions(
+    field: k.DirectionField,
+    place: k.Placement,
+    detectors: Numbers | None,
+    encoding: k.AngleEncoding,
+    out: Any,
+) -> Results:
     """Pixel by pixel: four corners a band, their sum, its angles by arcus tangent."""
     shape_yx = out.shape[1:]
     y, x = (
@@ -116,7 +137,7 @@ def interpolate_directions(field, place, detectors, encoding, out):
     return (_stored((np.sin(zenith), np.cos(zenith), np.sin(azimuth), np.cos(azimuth)), encoding),)
 
 
-def _stored(channels, encoding):
+def _stored(channels: Sequence[Numbers], encoding: k.AngleEncoding) -> Numbers:
     stored = []
     for number, values in enumerate(channels):
         offset = encoding.azimuth_offset if number >= len(channels) // 2 else 0.0
@@ -128,22 +149,23 @@ def _stored(channels, encoding):
     return np.stack(stored)
 
 
-def _bilinear(grid, row, col):
+def _bilinear(grid: Numbers, row: Numbers, col: Numbers) -> Numbers:
     i = np.minimum(row.astype(np.intp), grid.shape[0] - 2)[:, None]
     j = np.minimum(col.astype(np.intp), grid.shape[1] - 2)[None, :]
     fr, fc = row[:, None] - i, col[None, :] - j
     upper = grid[i, j] * (1 - fc) + grid[i, j + 1] * fc
     lower = grid[i + 1, j] * (1 - fc) + grid[i + 1, j + 1] * fc
-    return upper * (1 - fr) + lower * fr
+    result: Numbers = upper * (1 - fr) + lower * fr
+    return result
 
 
-def _binned(values, lower, width, n_bins):
+def _binned(values: Numbers, lower: float, width: float, n_bins: int) -> tuple[Numbers, int, int]:
     place = np.floor((values - lower) / width)
     counts = np.bincount(np.clip(place, 0, n_bins - 1).astype(np.int64), minlength=n_bins)
-    return counts, (place < 0).sum(), (place >= n_bins).sum()
+    return counts, int((place < 0).sum()), int((place >= n_bins).sum())
 
 
-def _column(numbers):
+def _column(numbers: Any) -> Float32:
     return np.asarray(numbers, dtype=np.float32)[:, None, None]
 
 
@@ -188,31 +210,31 @@ def radiometry_for(bands: int) -> k.Radiometry:
     return k.Radiometry(np.full(bands, -1000.0) - 10.0 * (np.arange(bands) % 3), np.full(bands, 10000.0))
 
 
-def _normalization(bands):
+def _normalization(bands: int) -> k.Normalization:
     ramp = np.arange(bands)
     return k.Normalization(0.02 + 0.01 * ramp, 0.4 + 0.01 * ramp, 0.2 - 0.001 * ramp, 0.1 + 0.003 * ramp)
 
 
-def _mask(dn, single):
+def _mask(dn: Pixels, single: bool) -> Float32:
     valid = nodata_free(dn)
     return (valid.all(axis=0, keepdims=True) if single else valid).astype(np.float32)
 
 
-def _rho(dn):
+def _rho(dn: Pixels) -> Numbers:
     return reflectance(dn, radiometry_for(len(dn)), None)[0]
 
 
-def _rubbish(shape, dtype=np.float32):
+def _rubbish(shape: Any, dtype: Any = np.float32) -> Numbers:
     return np.full(shape, 77, dtype=dtype)
 
 
-def _nbytes(inputs, outputs):
+def _nbytes(inputs: Arguments, outputs: Arguments) -> int:
     """Every raster in or out once; what is changed in place is both."""
     parts = [*inputs.values(), *outputs.values()]
     return sum(part.nbytes for part in parts if isinstance(part, np.ndarray) and part.ndim >= 2)
 
 
-def _labels(dn, rng):
+def _labels(dn: Pixels, rng: np.random.Generator) -> Numbers:
     """Patches of 32 pixels with ragged edges, as land cover comes."""
     height, width = dn.shape[1:]
     coarse = rng.integers(0, 12, (height // 32 + 2, width // 32 + 2), dtype=np.uint8)
@@ -223,15 +245,15 @@ def _labels(dn, rng):
     return labels
 
 
-def _fused(name, single, standardized):
+def _fused(name: str, single: bool, standardized: bool) -> Comparison:
     kernel = k.reflectance_standardize if standardized else k.reflectance_valid
     reference = reflectance_standardize if standardized else reflectance_valid
 
-    def inputs(dn, rng):
+    def inputs(dn: Pixels, rng: np.random.Generator) -> Arguments:
         numbers = {"dn": dn, "radiometry": radiometry_for(len(dn))}
         return numbers | {"normalization": _normalization(len(dn))} if standardized else numbers
 
-    def outputs(inputs):
+    def outputs(inputs: Arguments) -> Arguments:
         # As the engine has them: both are slices of one buffer.
         bands, height, width = inputs["dn"].shape
         buffer = _rubbish((bands + (1 if single else bands), height, width))
@@ -240,7 +262,7 @@ def _fused(name, single, standardized):
     return Comparison(name, kernel, reference, inputs, outputs, _nbytes)
 
 
-def _counting(name, spec):
+def _counting(name: str, spec: k.HistogramSpec) -> Comparison:
     """The accumulator that the engine keeps across windows."""
     return Comparison(
         name,
@@ -254,7 +276,7 @@ def _counting(name, spec):
     )
 
 
-def _labelling(name, target):
+def _labelling(name: str, target: Any) -> Comparison:
     return Comparison(
         name,
         k.map_labels,
@@ -271,11 +293,11 @@ def _labelling(name, target):
     )
 
 
-def _directing(name, encode, dtype):
+def _directing(name: str, encode: str, dtype: Any) -> Comparison:
     """Slanted detectors as they come, one of them unknown, on a raster that is turned against the nodes."""
     encoding = k.AngleEncoding.of(encode, dtype)
 
-    def inputs(dn, rng):
+    def inputs(dn: Pixels, rng: np.random.Generator) -> Arguments:
         bands, height, width = dn.shape
         vectors = rng.normal(0.0, 0.02, (5, 7, 8, 3)) + rng.normal(0.0, 0.1, (5, 1, 1, 3))
         vectors[..., 2] = 1.0
@@ -306,7 +328,7 @@ def _directing(name, encode, dtype):
     )
 
 
-def _out_like(argument):
+def _out_like(argument: str) -> Callable[[Arguments], Arguments]:
     return lambda inputs: {"out": _rubbish(inputs[argument].shape)}
 
 

@@ -1,17 +1,20 @@
 """The part of the comparison table that is about resampling: kernels beside plain NumPy."""
 
-# mypy: disable-error-code="no-untyped-def"
-
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import s2kernels as k
 
-from .reference import Comparison
+from .reference import Arguments, Comparison
+
+if TYPE_CHECKING:
+    from ._types import Numbers, Pixels, Results
 
 
-def block_mean(dn, factor, minimum_valid, out):
+def block_mean(dn: Pixels, factor: int, minimum_valid: int, out: Any) -> Results:
     """Sum over count of the valid pixels of each block."""
     height, width = out.shape
     blocks = dn.astype(np.float64).reshape(height, factor, width, factor)
@@ -20,7 +23,7 @@ def block_mean(dn, factor, minimum_valid, out):
     return (np.where(count >= minimum_valid, mean, 0).astype(np.float32),)
 
 
-def double_bilinear(dn, first_row, out):
+def double_bilinear(dn: Pixels, first_row: int, out: Any) -> Results:
     """Four neighbours of every output pixel, those that are invalid or outside left out of sum and weight."""
     rows, columns = (np.arange(size) for size in out.shape)
     total, weight = np.zeros(out.shape), np.zeros(out.shape)
@@ -38,23 +41,23 @@ def double_bilinear(dn, first_row, out):
         return (np.where(own != 0, total / weight, 0).astype(np.float32),)
 
 
-def _neighbours(position):
+def _neighbours(position: Numbers) -> tuple[tuple[Numbers, float], tuple[Numbers, float]]:
     """The source pixel that holds an output pixel, and the next one on the side where it lies."""
     own = position // 2
     return (own, 0.75), (own + np.where(position % 2 == 0, -1, 1), 0.25)
 
 
-def _stored(dn):
+def _stored(dn: Pixels) -> Numbers:
     return np.ascontiguousarray(np.nan_to_num(dn[0], posinf=65535).clip(0, 65535).astype(np.uint16))
 
 
-def _meaning(factor, minimum_valid):
-    def inputs(dn, rng):
+def _meaning(factor: int, minimum_valid: int) -> Comparison:
+    def inputs(dn: Pixels, rng: np.random.Generator) -> Arguments:
         height, width = (size // factor * factor for size in dn.shape[1:])
         stored = np.ascontiguousarray(_stored(dn)[:height, :width])
         return {"dn": stored, "factor": factor, "minimum_valid": minimum_valid}
 
-    def outputs(inputs):
+    def outputs(inputs: Arguments) -> Arguments:
         return {"out": np.full([size // factor for size in inputs["dn"].shape], 77, np.float32)}
 
     return Comparison(
@@ -68,8 +71,9 @@ def _meaning(factor, minimum_valid):
     )
 
 
-def _nbytes(inputs, outputs):
-    return inputs["dn"].nbytes + outputs["out"].nbytes
+def _nbytes(inputs: Arguments, outputs: Arguments) -> int:
+    result: int = inputs["dn"].nbytes + outputs["out"].nbytes
+    return result
 
 
 RESAMPLING = (

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from . import _check
 from ._compile import STRIP, flat, kernel, prange
 
-Float32 = NDArray[np.float32]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from ._types import Float32, Numbers, Pixels
 
 
 class Radiometry(NamedTuple):
@@ -64,7 +66,7 @@ def reflectance(dn: Float32, radiometry: Radiometry, out: Float32) -> None:
 
 
 @kernel("reflectance", "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1])", inputs=3)
-def _reflectance(dn, offset, quantification, out) -> None:
+def _reflectance(dn: Pixels, offset: Float32, quantification: Float32, out: Numbers) -> None:
     # Dividing costs nothing here, the loop waits for memory. Multiplying with 1/quantification is no faster,
     # and one DN in three then differs in the last bit from DN/10000 (test_reflectance_is_a_true_division).
     bands, pixels = dn.shape
@@ -113,7 +115,9 @@ def reflectance_valid(dn: Float32, radiometry: Radiometry, out: Float32, valid_o
 
 
 @kernel("reflectance_valid", "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1])", inputs=3)
-def _reflectance_valid(dn, offset, quantification, out, valid_out) -> None:
+def _reflectance_valid(
+    dn: Pixels, offset: Float32, quantification: Float32, out: Numbers, valid_out: Float32
+) -> None:
     # Two short loops over a strip that the cache holds, so that a single mask needs no branch a pixel.
     bands, pixels = dn.shape
     masks = valid_out.shape[0]

@@ -21,6 +21,8 @@ from ._compile import kernel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ._types import Numbers, Pixels
+
 
 def block_mean(dn: NDArray[np.uint16], factor: int, minimum_valid: int, out: NDArray[np.float32]) -> None:
     """Write the mean of the valid pixels (DN not 0) of each block of `factor` x `factor` pixels.
@@ -59,7 +61,7 @@ def block_mean(dn: NDArray[np.uint16], factor: int, minimum_valid: int, out: NDA
 
 
 @kernel("block_mean", "void(u2[:, ::1], i8, f4[:, ::1])", inputs=1, parallel=False)
-def _mean_of_4(dn, minimum_valid, out) -> None:
+def _mean_of_4(dn: Pixels, minimum_valid: int, out: Numbers) -> None:
     # Sums of four DN are exact in float32, and the one division is rounded once, as GDAL's double is when it becomes
     # float32. Written out for 2 x 2 it is vectorised; the loop over blocks below is 5 times slower.
     height, width = out.shape
@@ -78,7 +80,7 @@ def _mean_of_4(dn, minimum_valid, out) -> None:
 
 
 @kernel("block_mean:any", "void(u2[:, ::1], i8, i8, f4[:, ::1])", inputs=1, parallel=False)
-def _block_mean(dn, factor, minimum_valid, out) -> None:
+def _block_mean(dn: Pixels, factor: int, minimum_valid: int, out: Numbers) -> None:
     height, width = out.shape
     for y in range(height):
         for x in range(width):
@@ -127,7 +129,7 @@ def double_bilinear(dn: NDArray[np.uint16], first_row: int, out: NDArray[np.floa
 
 
 @kernel("double_bilinear", "void(u2[:, ::1], i8, f4[:, ::1])", inputs=1, parallel=False)
-def _double_bilinear(dn, first_row, out) -> None:
+def _double_bilinear(dn: Pixels, first_row: int, out: Numbers) -> None:
     # Weights are sixteenths and DN have 16 bits: every product and sum is exact in float32, whatever its order.
     rows, width = dn.shape
     quarter = np.float32(0.25)

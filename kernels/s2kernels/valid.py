@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _check
 from ._compile import STRIP, flat, kernel, prange
 
-Float32 = NDArray[np.float32]
+if TYPE_CHECKING:
+    from ._types import Float32, Numbers, Pixels
 
 
 def valid_single(dn: Float32, out: Float32) -> None:
@@ -34,7 +36,7 @@ def valid_single(dn: Float32, out: Float32) -> None:
 
 
 @kernel("valid_single", "void(f4[:,::1], f4[::1])", inputs=1)
-def _valid_single(dn, out) -> None:
+def _valid_single(dn: Pixels, out: Numbers) -> None:
     # Bands inside a strip, so that the strip of `out` stays in the cache while the bands are ANDed into it.
     bands, pixels = dn.shape
     for strip in prange((pixels + STRIP - 1) // STRIP):
@@ -75,7 +77,7 @@ def valid_per_band(dn: Float32, out: Float32) -> None:
 
 
 @kernel("valid_per_band", "void(f4[::1], f4[::1])", inputs=1)
-def _valid_per_band(dn, out) -> None:
+def _valid_per_band(dn: Pixels, out: Numbers) -> None:
     for strip in prange((dn.size + STRIP - 1) // STRIP):
         begin = strip * STRIP
         end = min(begin + STRIP, dn.size)
@@ -114,7 +116,7 @@ def drop_below_fraction(dn: Float32, fraction: Float32, minimum: float) -> None:
 
 
 @kernel("drop_below_fraction", "void(f4[::1], f4, f4[::1])", inputs=2)
-def _drop_below_fraction(fraction, minimum, dn) -> None:
+def _drop_below_fraction(fraction: Float32, minimum: np.float32, dn: Pixels) -> None:
     for strip in prange((dn.size + STRIP - 1) // STRIP):
         begin = strip * STRIP
         end = min(begin + STRIP, dn.size)

@@ -89,13 +89,13 @@ class Kernel:
         # vectorised. fastmath stays off: it may turn x/q into x*(1/q), which
         # differs in the last bit.
         options = {"parallel": self._parallel, "nogil": True, "error_model": "numpy"}
+        found: Callable[..., None]
         try:
-            found: Callable[..., None] = numba.njit(signature, cache=True, **options)(source)
-            return found
+            found = numba.njit(signature, cache=True, **options)(source)
         except (RuntimeError, OSError):
             # No writable place for the cache ("no locator available"), or it filled up while it was written.
             found = numba.njit(signature, **options)(source)
-            return found
+        return found
 
 
 def flat(window: NDArray[Any]) -> NDArray[Any]:

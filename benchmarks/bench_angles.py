@@ -15,7 +15,9 @@ import pytest
 
 from s2kernels import AngleEncoding, interpolate_directions
 from s2pipe.dataset.assets import Asset
-from s2pipe.preprocess.angles.raster import _SceneAngles, placement, write_angles
+from s2pipe.preprocess.angles.placement import placement
+from s2pipe.preprocess.angles.raster import write_angles
+from s2pipe.preprocess.angles.scene_angles import SceneAngles
 from s2pipe.preprocess.cfg import AngleAssetConfig
 from s2pipe.preprocess.inputs import AngleInput, SceneFile
 from s2pipe.raster.gdalenv import crs_wkt
@@ -100,13 +102,13 @@ def test_kernel(benchmark: BenchmarkFixture, polygons: AngleInput, encode: str, 
     """Sun and mean view direction of every window of the tile, without reading or writing."""
     grid = grid_of(10)
     angles = read_tile_angles(polygons.metadata.read(), "tile")
-    scene = _SceneAngles(angles, polygons, CONFIG, BANDS)
+    scene = SceneAngles(angles, polygons, CONFIG, BANDS)
     sun, view = (group.field for group in scene.groups())
     encoding = AngleEncoding.of(encode, dtype)
     place = placement(angles.tile, grid)
     window = Window(0, 0, min(256, grid.height), grid.width)
     ids = np.zeros((len(BANDS), *window.shape_yx), np.uint8)
-    for index, reader in enumerate(scene.readers(grid)):
+    for index, reader in enumerate(scene.detector_readers(grid)):
         reader.read(window, ids[index])
     out = np.empty((2 * encoding.channels, *window.shape_yx), dtype)
     seconds = []

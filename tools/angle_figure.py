@@ -24,7 +24,7 @@ from s2pipe.preprocess.angles.directions import (  # noqa: E402
     sun_vectors,
 )
 from s2pipe.preprocess.angles.footprints import MaskReader, OutlineReader  # noqa: E402
-from s2pipe.preprocess.angles.raster import placement  # noqa: E402
+from s2pipe.preprocess.angles.placement import placement  # noqa: E402
 from s2pipe.raster.gdalenv import crs_wkt  # noqa: E402
 from s2pipe.raster.grid import Grid, Window  # noqa: E402
 from s2pipe.raster.reader import inspect_raster  # noqa: E402

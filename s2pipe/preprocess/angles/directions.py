@@ -18,10 +18,10 @@ from s2pipe.sentinel2.safe.tile import ANGLE_STEP_M, TileAngles
 
 FloatArray = np.ndarray
 _OVERLAP_NODES = 0.2
-"""A node that two detectors see lies within so many node steps of their seam (overlaps are 1 to 2 km)."""
+"""A node that two detectors see lies within this many node steps of their seam (overlaps are 1 to 2 km)."""
 
 _FAR = 40.0
-"""An edge so many node steps away does not cross the tile, and can still be projected."""
+"""An edge this many node steps away does not cross the tile, and can still be projected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +50,9 @@ def band_directions(angles: TileAngles, band: str) -> BandDirections:
     """Complete a band's grids, detector by detector.
 
     Own values stay as they are. A detector with fewer than three nodes that are not in line takes the slope of
-    the nearest detector that has one (of the same parity if possible: odd and even ones look ahead and back by
-    turns); one without any node, which the tile touches between two nodes, the whole plane of the nearest of
-    its own parity.
+    the nearest detector that has one, of the same parity if possible, because odd and even detectors look ahead and
+    back in turn. A detector without any node, which the tile touches between two nodes, takes the whole plane of the
+    nearest detector of its own parity.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def band_directions(angles: TileAngles, band: str) -> BandDirections:
 def mean_over_detectors(angles: TileAngles, band: str) -> FloatArray:
     """Unit vectors of the plain means of zenith and azimuth over a band's detectors, NaN where none is.
 
-    Wrong at seams and where azimuths wrap; only for comparison with data made that way.
+    Wrong at seams and where azimuths wrap; only for comparison with data that were made in this way.
     """
     grids = [angles.view[band, detector] for detector in angles.detectors(band)]
     with warnings.catch_warnings():
@@ -95,7 +95,8 @@ def mean_over_detectors(angles: TileAngles, band: str) -> FloatArray:
 
 def _horizontal(vectors: FloatArray) -> FloatArray:
     """(tan z sin a, tan z cos a)."""
-    return vectors[..., :2] / vectors[..., 2:]
+    horizontal: FloatArray = vectors[..., :2] / vectors[..., 2:]
+    return horizontal
 
 
 def _basis(shape: Sequence[int]) -> FloatArray:
@@ -109,7 +110,8 @@ def _plane(vectors: FloatArray) -> FloatArray | None:
     places = _basis(finite.shape)[finite]
     if len(places) < 3 or np.linalg.matrix_rank(places, tol=1e-6) < 3:
         return None
-    return np.linalg.lstsq(places, _horizontal(vectors)[finite], rcond=None)[0]
+    coefficients: FloatArray = np.linalg.lstsq(places, _horizontal(vectors)[finite], rcond=None)[0]
+    return coefficients
 
 
 def _borrowed_plane(
@@ -131,14 +133,15 @@ def _borrowed_plane(
 def _on_plane(plane: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     horizontal = _basis(shape) @ plane
     vectors = np.concatenate((horizontal, np.ones((*shape, 1))), axis=-1)
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: FloatArray = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return unit
 
 
 def node_outlines(angles: TileAngles, band: str) -> tuple[DetectorOutline, ...]:
     """Estimate a band's detector footprints from the nodes that each detector has, without a mask.
 
-    Seams are parallel and nearly straight: every row of nodes says between which two nodes a seam passes, all
-    rows together where it runs, to a few hundred metres; one row alone to 5 km.
+    Seams are parallel and nearly straight. One row of nodes shows between which two nodes a seam passes, which is
+    5 km; all rows together show where it runs to a few hundred metres.
 
     Raises
     ------
@@ -175,10 +178,10 @@ def node_outlines(angles: TileAngles, band: str) -> tuple[DetectorOutline, ...]:
 def _limits(
     west: Sequence[int], east: Sequence[int], seen: Mapping[int, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Between which columns each row of nodes has the seam between two groups of detectors.
+    """Limits, in columns, of the seam between two groups of detectors in each row of nodes.
 
-    With one group empty it is the edge of the swath, beyond which nodes are NaN; infinite where a row says
-    nothing.
+    With one group empty they are the limits of the swath's edge, beyond which nodes are NaN. A limit is infinite where
+    a row does not show one.
     """
     nothing = np.zeros(next(iter(seen.values())).shape, bool)
     on_west = np.logical_or.reduce([seen[d] for d in west], initial=False) if west else nothing
@@ -200,7 +203,7 @@ def _limits(
 
 
 def _common_slope(limits: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Columns by which all seams lean from one row of nodes to the next, by least squares."""
+    """Columns by which all seams shift from one row of nodes to the next, by least squares."""
     across, along = 0.0, 0.0
     for low, high in limits:
         known = np.flatnonzero(np.isfinite(low) & np.isfinite(high) & (low < high))
@@ -212,10 +215,10 @@ def _common_slope(limits: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
 
 
 def _edge(low: np.ndarray, high: np.ndarray, slope: float) -> float:
-    """Column of a seam at row 0: the middle of what all rows allow."""
+    """Column of a seam at row 0: the middle of the range that all rows allow."""
     rows = np.arange(len(low))
     lower, upper = (low - slope * rows).max(), (high - slope * rows).min()
-    if lower > upper:  # not quite straight: the mean of what single rows say
+    if lower > upper:  # not quite straight: the mean over the rows
         known = np.isfinite(low) & np.isfinite(high)
         return (
             float(((low[known] + high[known]) / 2 - slope * rows[known]).mean())

@@ -1,4 +1,4 @@
-"""Which detector saw a pixel: windows of detector ids on the target grid, from rasters or from polygons."""
+"""Windows of detector ids on the target grid, which say what detector saw a pixel: from rasters or polygons."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from s2pipe.sentinel2.safe.detectors import DetectorOutline
 
 _DENSE_M = 500.0
-"""Longest piece of an outline that is taken for straight after it was projected to another CRS."""
+"""Longest piece of an outline that is treated as straight after projection to another CRS."""
 
 
 class MaskReader:
@@ -145,7 +145,8 @@ def _densified(ring: np.ndarray) -> np.ndarray:
 def _in_pixels(points: np.ndarray, grid: Grid) -> np.ndarray:
     """Columns and rows, in which the centre of pixel 0 is 0.5."""
     x0, dx, _, y0, _, dy = grid.geotransform
-    return (points - np.array((x0, y0))) / np.array((dx, dy))
+    pixels: np.ndarray = (points - np.array((x0, y0))) / np.array((dx, dy))
+    return pixels
 
 
 def _crossings(ring: np.ndarray, height: int, detector: int) -> np.ndarray:
@@ -185,10 +186,10 @@ def _spans(crossings: np.ndarray) -> np.ndarray:
 def _middles(overlap: np.ndarray, detectors: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Middle of the overlap of each span with the next one.
 
-    Polygons are cut at the tile's border, which would shift the middle: there, the overlap is taken for as wide
-    as that of the same detectors elsewhere.
+    Polygons are cut at the tile's border, which would shift the middle. There, the overlap is taken to be as wide as
+    that of the same two detectors elsewhere.
     """
-    middle = (end[:-1] + begin[1:]) / 2
+    middle: np.ndarray = (end[:-1] + begin[1:]) / 2
     width = end[:-1] - begin[1:]
     cut_left, cut_right = overlap & (begin[1:] <= begin[:-1]), overlap & (end[1:] <= end[:-1])
     pairs = detectors[:-1] * 256 + detectors[1:]

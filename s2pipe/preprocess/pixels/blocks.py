@@ -14,12 +14,12 @@ import numpy as np
 from s2pipe.raster.writer import TILE_PX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from s2pipe.raster.grid import Grid, Window
 
 _WINDOW_PIXELS = 3_000_000
-"""About this many pixels a window: 12 MB of float32 a band. Full-width rows let a window use whole rows of
+"""About this many pixels per window: 12 MB of float32 per band. Full-width rows let a window use whole rows of
 JPEG 2000 tiles, so that no tile is decoded twice."""
 
 
@@ -27,7 +27,7 @@ class BandReader(Protocol):
     """Whatever fills a window of one band on the target grid."""
 
     cost: int
-    """Relative cost of reading: of the bands that are furthest behind, the dearest is read first."""
+    """Relative cost of reading: of the bands that are furthest behind, the most costly is read first."""
 
     def read(self, window: Window, out: np.ndarray) -> None:
         """Fill ``out``, of shape (window.height, window.width)."""
@@ -46,13 +46,13 @@ def stream_windows(
     workers: int,
     look_ahead: int,
     dtype: str = "float32",
-) -> Iterator[tuple[Window, np.ndarray]]:
+) -> Generator[tuple[Window, np.ndarray], None, None]:
     """Yield every window with its pixels, in order, while the next ones are being read.
 
     Parameters
     ----------
     readers : sequence of BandReader
-        One a band; each is used by one thread at a time.
+        One per band; each is used by one thread at a time.
     windows : sequence of Window
         What to read, in order.
     workers : int
@@ -65,7 +65,7 @@ def stream_windows(
     Yields
     ------
     (Window, ndarray)
-        Pixels (band, y, x), C-contiguous, valid until the next one is asked for.
+        Pixels (band, y, x), C-contiguous; overwritten when the next window is asked for.
 
     Raises
     ------
@@ -137,7 +137,7 @@ class _Stream:
             index = self._next[band]
             try:
                 self._readers[band].read(self._windows[index], self.buffer(index)[band])
-            except BaseException as error:  # handed to the consumer, which raises it
+            except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
                 with self._changed:
                     self._error = self._error or error
                     self._stopped = True
@@ -157,7 +157,7 @@ class _Stream:
                 limit = min(self._released + self._look_ahead, len(self._windows))
                 ready = [b for b in range(len(self._readers)) if not self._busy[b] and self._next[b] < limit]
                 if ready:
-                    # The dearest first, so that the last tasks of a scene are short and threads end together.
+                    # The most costly first, so that the last tasks of a scene are short and threads end together.
                     band = min(ready, key=lambda b: (self._next[b], -self._readers[b].cost))
                     self._busy[band] = True
                     return band
@@ -181,7 +181,7 @@ class Background:
         def run() -> None:
             try:
                 job()
-            except BaseException as error:  # raised in the thread that waits for it
+            except BaseException as error:  # noqa: BLE001 - raised in the thread that waits for it
                 self._error = error
 
         self._thread = threading.Thread(target=run, name="s2pipe-write", daemon=True)

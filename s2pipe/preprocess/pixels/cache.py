@@ -47,7 +47,7 @@ class StackCache:
         self._max_bytes = max_bytes
 
     def path(self, fingerprint: str) -> Path:
-        """Where the entry of a fingerprint lies."""
+        """Return the path of a fingerprint's entry."""
         return self._directory / (fingerprint.removeprefix("sha256:") + SUFFIX)
 
     def find(self, fingerprint: str) -> Path | None:
@@ -103,7 +103,7 @@ class StackWriter:
         self._windows = list(windows)
         self._bands = bands
         self._place = atomic_path(path)
-        self._stream: IO[bytes] = open(self._place.__enter__(), "wb")  # noqa: SIM115 - closed by finish or abandon
+        self._stream: IO[bytes] = self._place.__enter__().open("wb")
         self._stream.write(_MAGIC + _header(bands, self._windows))
         self._count = 0
 
@@ -133,7 +133,7 @@ class StackWriter:
 
 
 def read_stack(path: Path, bands: int, windows: Sequence[Window]) -> Iterator[tuple[Window, np.ndarray]]:
-    """Yield the windows of an entry, float32 (band, y, x), valid until the next one is asked for.
+    """Yield the windows of an entry, float32 (band, y, x), overwritten when the next one is asked for.
 
     Raises
     ------
@@ -142,10 +142,10 @@ def read_stack(path: Path, bands: int, windows: Sequence[Window]) -> Iterator[tu
     """
     size = max(w.height * w.width for w in windows)
     buffer = np.empty(bands * size, np.float32)
-    with open(path, "rb") as stream:
+    with path.open("rb") as stream:
         expected = _MAGIC + _header(bands, windows)
         if stream.read(len(expected)) != expected:
-            msg = f"{path}: is no entry of this layout"
+            msg = f"{path}: expected an entry of this layout, got something else"
             raise CacheDamagedError(msg)
         for window in windows:
             part = buffer[: bands * window.height * window.width]

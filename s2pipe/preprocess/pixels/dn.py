@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +27,8 @@ LOOK_AHEAD = 3
 """Windows in memory at once: one with the kernels, two being read."""
 _CACHE_SLACK = 32 << 20
 
-DnWindows = Iterator[tuple[Window, np.ndarray]]
+DnWindows = Generator[tuple[Window, np.ndarray], None, None]
+"""Windows of the target grid with the DN of all bands."""
 
 
 def core_count(num_workers: int) -> int:
@@ -82,8 +83,7 @@ def dn_windows(
             yield decoded
             return
         keeping = _keeping(decoded, cache.path(fingerprint), len(stack.bands), windows)
-        exits.callback(keeping.close)  # type: ignore[attr-defined]
-        yield keeping
+        yield exits.enter_context(closing(keeping))
 
 
 def cache_directory(config: PreprocessConfig) -> Path:
@@ -112,8 +112,7 @@ def _decoded(
     readers = open_bands(stack, config, exits)
     workers = core_count(config.num_workers)
     stream = stream_windows(readers, windows, workers=workers, look_ahead=LOOK_AHEAD)
-    exits.callback(stream.close)  # type: ignore[attr-defined]
-    return stream
+    return exits.enter_context(closing(stream))
 
 
 def _cache_bytes(stack: BandStack) -> int:

@@ -289,7 +289,7 @@ def test_bytes_do_not_depend_on_threads(rasters: Scene, tmp_path: Path) -> None:
 
 def test_windows_do_not_show(rasters: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, _ = _run(rasters, tmp_path / "one", ON)
-    monkeypatch.setattr("s2pipe.preprocess.angles.raster._WINDOW_BYTES", 1)  # windows of one file tile
+    monkeypatch.setattr("s2pipe.preprocess.angles.target_raster._WINDOW_BYTES", 1)  # windows of one file tile
     other, _ = _run(rasters, tmp_path / "other", ON)
     for name, values in channels(one / "angles.tif").items():
         np.testing.assert_array_equal(values, channels(other / "angles.tif")[name])

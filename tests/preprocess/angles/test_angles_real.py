@@ -12,7 +12,7 @@ import pytest
 
 from s2pipe.preprocess.angles.directions import band_directions, node_outlines
 from s2pipe.preprocess.angles.footprints import OutlineReader
-from s2pipe.preprocess.angles.raster import node_grid
+from s2pipe.preprocess.angles.placement import node_grid
 from s2pipe.preprocess.cfg import AngleAssetConfig
 from s2pipe.raster.gdalenv import crs_wkt
 from s2pipe.raster.grid import Grid, Window

@@ -238,7 +238,7 @@ class Asset:
         path = self.resolve(root, allow_absolute=allow_absolute)
         try:
             if self.member is None:
-                with open(path, "rb") as stream:
+                with path.open("rb") as stream:
                     data = stream.read(MAX_READ_BYTES + 1)
             else:
                 with zipfile.ZipFile(path) as archive, archive.open(self._safe_member(path)) as member:
@@ -300,6 +300,7 @@ class AssetGroup:
 
 
 def extra_keys(document: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
+    """Return the part of a document that s2pipe does not know."""
     return {key: value for key, value in document.items() if key not in known}
 
 

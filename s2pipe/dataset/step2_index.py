@@ -100,7 +100,8 @@ def _entries(path: Path) -> list[dict[str, Any]]:
             str(path), [Fault("", f"cannot be read as JSON: {error}; move it away")]
         ) from error
     validate_document(document, "step2_index", str(path))
-    return document["samples"]
+    result: list[dict[str, Any]] = document["samples"]
+    return result
 
 
 def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:

@@ -113,13 +113,14 @@ def _look_inside(directory: Path, passed_over: list[PassedOver]) -> list[Path]:
     if not found:
         msg = (
             f"{directory}: holds no product: expected SAFE directories or zip archives of them, got "
-            f"{some(child.name for child in children)}; check the path, it is searched one level deep"
+            f"{abridged(child.name for child in children)}; check the path, it is searched one level deep"
         )
         raise ProductError(msg)
     return found
 
 
-def some(names: Iterable[str]) -> str:
+def abridged(names: Iterable[str]) -> str:
+    """Return the first names of a list, and how many more there are."""
     listed = list(names)
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
     return (", ".join(listed[:3]) + more) or "nothing"

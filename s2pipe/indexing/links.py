@@ -37,7 +37,7 @@ def link(source: Path, target: Path, kinds: Sequence[Link] = LINK_KINDS) -> None
     Symbolic links need a privilege on Windows, and some file systems have neither kind of link.
     """
     if target.is_symlink():
-        if os.readlink(target) == str(source):
+        if target.readlink() == source:
             return
     elif target.exists():
         return

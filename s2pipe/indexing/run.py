@@ -22,7 +22,7 @@ from s2pipe.dataset.step1_index import (
 )
 from s2pipe.dataset.verification import Check, run_checks, verify_index
 from s2pipe.errors import ProductError
-from s2pipe.indexing.discover import LEVELS, Found, PassedOver, choose, collect, find, recognise, some
+from s2pipe.indexing.discover import LEVELS, Found, PassedOver, abridged, choose, collect, find, recognise
 from s2pipe.indexing.links import conflict, link
 from s2pipe.runtime.files import is_safe_relative, locked
 from s2pipe.sentinel2 import roles
@@ -180,7 +180,9 @@ def _warnings(container: SafeContainer, items: tuple[Asset, ...], has_manifest: 
         warnings.append(f"{container.path}: has no {MANIFEST}: its files cannot be verified")
     absent = [item.role for item in items if not item.present]
     if absent:
-        warnings.append(f"{container.path}: {len(absent)} file(s) of {MANIFEST} are absent: {some(absent)}")
+        warnings.append(
+            f"{container.path}: {len(absent)} file(s) of {MANIFEST} are absent: {abridged(absent)}"
+        )
     for item in items:
         size = container.sizes.get(item.product_path or "")
         if item.present and size != item.size:

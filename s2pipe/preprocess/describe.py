@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 def describe(scene: ScenePlan) -> str:
     """Return what will be done with a scene: grid, method and radiometry of each band, sources of labels and angles."""
     target = scene.target
+    size = " x ".join(f"{side:g}" for side in target.pixel_size)
+    origin = f"{target.geotransform[0]:.17g}, {target.geotransform[3]:.17g}"
     lines = [
-        f"{scene.key}: {target.width} x {target.height} pixels of {' x '.join(f'{s:g}' for s in target.pixel_size)}, "
-        f"origin {target.geotransform[0]:.17g}, {target.geotransform[3]:.17g}, {_crs_name(target.crs_wkt)}"
+        f"{scene.key}: {target.width} x {target.height} pixels of {size}, origin {origin}, {_crs_name(target.crs_wkt)}"
     ]
     radiometry = zip(scene.radiometry.offset, scene.radiometry.quantification, strict=True)
     for band, (offset, quantification) in zip(scene.stack.bands, radiometry, strict=True):

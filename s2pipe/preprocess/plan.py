@@ -6,12 +6,10 @@ configuration allows incomplete scenes to be left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2pipe.dataset.assets import Asset
 from s2pipe.dataset.scene_list import match_scenes, read_scene_list
 from s2pipe.dataset.step1_index import Index, Scene, SceneKey
 from s2pipe.errors import (
@@ -28,13 +26,16 @@ from s2pipe.preprocess.inputs import AngleInput, BandInput, BandStack, SceneFile
 from s2pipe.preprocess.labels.backends import LabelInput, backend_checksum
 from s2pipe.preprocess.needs import grid_role, label_backend, needed_roles, optional_roles, with_angles
 from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
-from s2pipe.raster.grid import Grid, RasterInfo
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.sentinel2 import roles
-from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from s2pipe.dataset.assets import Asset
     from s2pipe.preprocess.cfg import PreprocessConfig
+    from s2pipe.raster.grid import Grid, RasterInfo
+    from s2pipe.sentinel2.channels import Channel
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,8 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
     gaps = {scene.key: _gaps(index, scene, config) for scene in chosen}
     incomplete = [scene for scene in chosen if gaps[scene.key]]
     if incomplete and not config.skip_incomplete:
-        msg = f"{config.index_json}: {len(incomplete)} of {len(chosen)} scenes lack inputs that the configuration needs:"
+        count = f"{len(incomplete)} of {len(chosen)} scenes"
+        msg = f"{config.index_json}: {count} lack inputs that the configuration needs:"
         raise MissingInputError(
             msg,
             [f"{key}: {gap}" for key in gaps for gap in gaps[key]],
@@ -173,7 +175,7 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
             continue
         try:
             planned.append(_plan_scene(index, scene, config))
-        except (_UnusableRaster, MetadataError) as error:
+        except (_UnusableRasterError, MetadataError) as error:
             faults.append(error)
         except RasterError as error:
             unreadable.append(LeftOut(scene.key, str(error)))
@@ -183,7 +185,7 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
     return Plan(tuple(planned), left_out, tuple(unreadable))
 
 
-class _UnusableRaster(RasterError):
+class _UnusableRasterError(RasterError):
     """A raster that opens but cannot be placed on the ground."""
 
 
@@ -248,7 +250,7 @@ def _plan_scene(index: Index, scene: Scene, config: PreprocessConfig) -> ScenePl
         try:
             backend.sources(labels.rasters)  # refuses what it cannot use now, not in the middle of the run
         except RasterError as error:
-            raise _UnusableRaster(str(error)) from error
+            raise _UnusableRasterError(str(error)) from error
     return ScenePlan(
         scene=scene,
         stack=BandStack(target, bands),
@@ -289,13 +291,13 @@ def _placed(raster: RasterInfo) -> RasterInfo:
             f"{raster.path}: the raster has no coordinate reference system or geotransform; expected a georeferenced "
             "Sentinel-2 raster, fetch the file again"
         )
-        raise _UnusableRaster(msg)
+        raise _UnusableRasterError(msg)
     if not raster.grid.is_north_up:
         msg = (
             f"{raster.path}: the raster is rotated or flipped (geotransform {raster.grid.geotransform}); expected a "
             "north-up raster"
         )
-        raise _UnusableRaster(msg)
+        raise _UnusableRasterError(msg)
     return raster
 
 

@@ -85,14 +85,14 @@ def _fingerprint(document: Any) -> str:
 def versions() -> dict[str, str]:
     """Versions of everything that pixels depend on."""
     import numba
-    import numpy
+    import numpy as np
 
     return {
         "s2pipe": __version__,
         "gdal": gdal_module().__version__,
         "jpeg2000_driver": jpeg2000_driver(),
         "numba": numba.__version__,
-        "numpy": numpy.__version__,
+        "numpy": np.__version__,
     }
 
 
@@ -277,7 +277,7 @@ class RunLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._run_id = run_id
         # Unbuffered: after a failed write nothing is left that closing the file would try to write again.
-        self._stream: IO[bytes] = open(self.path, "ab", buffering=0)
+        self._stream: IO[bytes] = self.path.open("ab", buffering=0)
 
     def add(self, key: SceneKey, status: str, seconds: float = 0.0, error: str | None = None) -> None:
         """Add a scene: ``done``, ``up_to_date``, ``incomplete`` or ``failed``."""

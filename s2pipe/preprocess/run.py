@@ -256,9 +256,8 @@ class _Run:
                     is_new = _twice_if_damaged(work, scene)
                 except S2PipeError as error:
                     self._fail(scene.key, str(error), traceback.format_exc(), time.monotonic() - start)
-                except (
-                    Exception
-                ) as error:  # the boundary of a scene: recorded with its traceback, others go on
+                # The boundary of a scene: recorded with its traceback, and the others go on.
+                except Exception as error:  # noqa: BLE001
                     reason = f"{type(error).__name__}: {error}"
                     self._fail(scene.key, reason, traceback.format_exc(), time.monotonic() - start)
                 else:

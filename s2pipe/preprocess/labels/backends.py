@@ -66,7 +66,7 @@ class LabelBackend:
     def __init__(self, config: LabelConfig) -> None:
         self.config = config
 
-    def files(self, key: SceneKey) -> tuple[Path, ...]:
+    def files(self, key: SceneKey) -> tuple[Path, ...]:  # noqa: ARG002 - for subclasses
         """Return files beside the manifest's that labels of a scene come from; they must exist."""
         return ()
 
@@ -74,7 +74,7 @@ class LabelBackend:
         """Turn the rasters of ``roles``, then those of ``files``, into the sources of ``classify``."""
         return tuple(LabelSource(raster) for raster in rasters)
 
-    def class_limit(self, rasters: Sequence[RasterInfo]) -> int:
+    def class_limit(self, rasters: Sequence[RasterInfo]) -> int:  # noqa: ARG002 - for subclasses
         """Return the largest class, which decides the pixel type when there is no mapping."""
         return max([255, *self.class_names])
 

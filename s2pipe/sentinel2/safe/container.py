@@ -65,7 +65,7 @@ class SafeContainer:
         """
         try:
             if self.prefix is None:
-                with open(self.path / product_path, "rb") as stream:
+                with (self.path / product_path).open("rb") as stream:
                     yield stream
             else:
                 with (
@@ -100,7 +100,8 @@ class SafeContainer:
         with self.open(product_path) as stream:
             while chunk := stream.read(_HASH_CHUNK):
                 digest.update(chunk)
-        return digest.hexdigest()
+        result: str = digest.hexdigest()
+        return result
 
 
 def is_product_directory(path: Path) -> bool:

@@ -71,8 +71,8 @@ class ProductName:
         if match is None or not _SUFFIXES.fullmatch(name, match.end()):
             return None
         try:
-            datetime.strptime(match["start"], _TIME)
-            datetime.strptime(match["discriminator"], _TIME)
+            datetime.strptime(match["start"], _TIME)  # noqa: DTZ007 - only tried, not kept
+            datetime.strptime(match["discriminator"], _TIME)  # noqa: DTZ007
         except ValueError:
             return None
         return cls(

@@ -1,6 +1,6 @@
 """Write the reference of all configuration keys from the dataclasses: ``python tools/write_config_reference.py``.
 
-A test holds docs/configuration.md equal to what this makes.
+A test compares docs/configuration.md with the output of this program.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
 _HEAD = """# Configuration reference
 
-Made from the dataclasses by `tools/write_config_reference.py`; do not edit.
+Generated from the dataclasses by `tools/write_config_reference.py`; do not edit.
 
-A configuration file is JSON or YAML (by extension) with one top-level key a step, so that one file can describe a
+A configuration file is JSON or YAML, by its extension. It has one top-level key per step, so one file can describe a
 whole pipeline. Unknown keys are errors. Relative paths are relative to the working directory. Every key is also an
 option of the command: `normalize.mode` is `--normalize.mode`.
 """
 
 
 def reference() -> str:
-    """Return the whole document."""
+    """Return the whole document as Markdown."""
     parts = [_HEAD]
     for step in STEPS.values():
         parts.append(f"\n## `{step.name}`\n\n{(step.config_class.__doc__ or '').strip()}\n")

@@ -1,6 +1,7 @@
 """Train a tiny segmentation model for one epoch: ``python docs/examples/train_patches.py DIR/shards.json``.
 
-Not a good model: it shows the way from shards to a loss, with the class weights that shards.json suggests.
+The model is not meant to be good. The example shows how to get from shards to a loss, with the class weights from
+shards.json.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from s2pipe.torch import PatchDataset
 
 
 def labels_to_columns(dataset: PatchDataset) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a table from label to class number (-1: ignored), and the weight of each class."""
+    """Return a lookup table from label to class number (-1: ignored), and the weight of each class."""
     weights = dataset.about["class_weights"]
     table = torch.full((65536,), -1)
     for column, label in enumerate(weights):
@@ -26,7 +27,7 @@ def labels_to_columns(dataset: PatchDataset) -> tuple[torch.Tensor, torch.Tensor
 
 
 def train(shards_json: Path, workers: int = 0) -> list[float]:
-    """Train for one epoch; return the loss of every step."""
+    """Train for one epoch and return the loss of each step."""
     torch.manual_seed(0)
     dataset = PatchDataset(
         shards_json, "train", shuffle=True, transform=lambda item: (item["x"].float(), item["y"])

@@ -45,7 +45,8 @@ class Step:
     @property
     def config_class(self) -> type:
         """Its configuration dataclass."""
-        return _load(self.config)
+        config_class: type = _load(self.config)
+        return config_class
 
     def run_config(self, config: Any) -> Any:
         """Run the step."""
@@ -74,7 +75,7 @@ STEPS: dict[str, Step] = {
             "preprocess",
             "resample, mask, calibrate and normalise the scenes of a manifest",
             "s2pipe.preprocess.cfg:PreprocessConfig",
-            "s2pipe.preprocess.cfg:rule_faults",
+            "s2pipe.preprocess.rules:rule_faults",
             "s2pipe.preprocess.run:run_preprocess",
         ),
         Step(
@@ -112,11 +113,12 @@ def read_step_document(path: Path, step: Step) -> dict[str, Any]:
         faults = [Fault(step.name, f"expected an object, got {document[step.name]!r}")]
     if faults:
         raise ConfigError(str(path), faults)
-    return document[step.name]
+    own: dict[str, Any] = document[step.name]
+    return own
 
 
 def top_level_faults(document: Any) -> list[Fault]:
-    """Faults of a configuration file's top level: it must be an object with one key a step."""
+    """Faults of a configuration file's top level: it must be an object with one key per step."""
     if not isinstance(document, dict):
         return [
             Fault("", f"expected an object with the keys {', '.join(STEPS)}, got {type(document).__name__}")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import string
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
 from s2pipe.config.fields import Rule
-from s2pipe.errors import Fault
 from s2pipe.sentinel2.bands import BAND_NAMES, BandName
 from s2pipe.sentinel2.channels import L1C_CHANNELS, L2A_CHANNELS, Channel
 
@@ -51,15 +48,16 @@ class AngleAssetConfig:
     view_bands: tuple[BandName, ...] | None = None
     """Bands whose view angles are used; null means the configured bands."""
     detector_aggregate: Literal["footprint", "nearest", "nanmean"] = "footprint"
-    """How a pixel finds its detector: the footprint masks (where the manifest has none, as nearest), seams placed
-    between the nodes of the grids, or (wrong at seams, for comparison only) the plain mean over detectors."""
+    """How the detector of a pixel is found: footprint takes the footprint masks, and acts as nearest where the
+    manifest has none; nearest places the seams between the nodes of the grids; nanmean averages over detectors, which
+    is wrong at seams and only for comparison."""
     grid: Literal["target", "native", "vrt"] = "target"
     """Pixels of the target grid, the 5 km nodes, or the nodes with a warped VRT onto the target grid."""
     dtype: Literal["float32", "int16"] = "float32"
-    """Pixel type on the target grid; int16 is scaled, with scale and offset in the file: right to 0.007 degrees in a
-    quarter of the space."""
+    """Pixel type on the target grid; int16 is scaled, with scale and offset in the file: it is accurate to 0.007
+    degrees and takes a quarter of the space."""
     output_name: Annotated[str, _TIFF_NAME] = "angles.tif"
-    """File name of the raster in the scene's directory, with the extension .tif; the VRT is called likewise."""
+    """File name of the raster in the scene's directory, with the extension .tif; the VRT has the same stem."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +68,20 @@ class LabelConfig:
     """Write a label raster for every scene."""
     backend: Annotated[str, _BACKEND] = "scl"
     """Where labels come from: scl (L2A scene classification), raster (any georeferenced raster, see path),
-    cloud_probability (L2A cloud probability, see threshold), or a class of yours: my_package.labels:Burned."""
+    cloud_probability (L2A cloud probability, see threshold), or your own class: my_package.labels:Burned."""
     resampling: Literal["nearest", "mode"] = "nearest"
     """How labels are brought onto the target grid."""
     path: str | None = None
-    """Raster of the backend raster: a path in which {tile_id} and {date} (or {date:%Y%m%d}) stand for the
-    scene's; null otherwise."""
+    """Raster for the backend raster: a path in which {tile_id} and {date} (or {date:%Y%m%d}) stand for those of the
+    scene; null for other backends."""
     threshold: Annotated[int, Rule({"minimum": 1, "maximum": 100})] = 50
-    """Percent from which on the backend cloud_probability calls a pixel cloud (1); below it is clear (0)."""
+    """Least probability in percent at which the backend cloud_probability labels a pixel cloud (1), else clear (0)."""
     options: dict[str, float | int | str | bool] | None = None
-    """Values for a label class of yours, which reads them from its config; null means none."""
+    """Values for your own label class, which reads them from its config; null means none."""
     ignore_index: Annotated[int, Rule({"minimum": 0, "maximum": 65535})] = 255
-    """Label of pixels that have none: outside the source's coverage, or left out of mapping."""
+    """Label of pixels outside the source's coverage, and of classes that mapping leaves out."""
     mapping: dict[int, int] | None = None
-    """Source class -> label; classes left out become ignore_index. Null keeps the source's classes."""
+    """Source class to label; classes that are left out become ignore_index. Null keeps the source's classes."""
 
 
 @dataclass(frozen=True)
@@ -103,17 +101,17 @@ class NormalizeConfig:
     max_pixels_per_scene: Annotated[int | None, Rule({"minimum": 1})] = None
     """Up to this many valid pixels per band and scene enter the statistics; null takes all."""
     sampling: Literal["blocks", "pixels"] = "blocks"
-    """How that many pixels are drawn: from a few blocks, so that little is decoded, or from all pixels."""
+    """Where those pixels are drawn from: a few blocks, so that little is decoded, or all pixels."""
     seed: Annotated[int, Rule({"minimum": 0})] = 0
     """Seed of that draw."""
     save_histograms: bool = False
     """Write histogram.npz beside stats.json."""
     scenes: tuple[str, ...] | Path | None = None
-    """Scenes that enter the statistics: keys such as T33UWQ/2025-12-10T10:03:19Z, or a text file with one a
-    line; null takes all."""
+    """Scenes that enter the statistics: keys such as T33UWQ/2025-12-10T10:03:19Z, or a text file with one key
+    per line; null takes all."""
     split: Literal["train"] | None = None
-    """train: only pixels on training ground enter the statistics, so that they know nothing of validation and
-    test; null takes all ground."""
+    """train: only pixels on training ground enter the statistics, so that nothing of validation and test leaks into
+    them; null takes all ground."""
     split_plan: Path | None = None
     """The split (split.json) that s2pipe patches --plan wrote; needed with split."""
 
@@ -125,9 +123,9 @@ class CacheConfig:
     enabled: bool = False
     """Keep stacks in pass 1, and use kept ones in any pass."""
     dir: Path | None = None
-    """Where they are kept; null means cache in the root of the Step-1 dataset. May be removed at any time."""
+    """Directory for them; null means cache in the root of the Step-1 dataset. It may be removed at any time."""
     max_gb: Annotated[float, Rule({"exclusiveMinimum": 0.0})] = 50.0
-    """Room for them in GB (10^9 bytes); those used longest ago are removed first."""
+    """Most space that they take, in GB (10^9 bytes); the least recently used are removed first."""
     keep: bool = True
     """Keep a stack after pass 2 has used it; false removes it then."""
 
@@ -139,13 +137,13 @@ class OutputConfig:
     compression: Literal["zstd", "deflate", "lzw", "none"] = "zstd"
     """Compression of its tiles."""
     level: Annotated[int | None, Rule({"minimum": 1, "maximum": 22})] = None
-    """Effort of zstd (1 to 22) or deflate (1 to 9); null means 1 for zstd and 6 for deflate."""
+    """Compression level of zstd (1 to 22) or deflate (1 to 9); null means 1 for zstd and 6 for deflate."""
     predictor: Annotated[int, Rule({"enum": [1, 2, 3]})] = 2
     """1 none, 2 horizontal differences, 3 differences of floating-point bytes."""
     tile_px: Annotated[int, Rule({"enum": [128, 256, 512, 1024]})] = 256
     """Side of its square tiles."""
     cog: bool = False
-    """Write a Cloud Optimized GeoTIFF with overviews (by nearest neighbour, so that masks stay masks)."""
+    """Write a Cloud Optimized GeoTIFF with overviews (nearest neighbour, so that masks stay masks)."""
 
 
 @dataclass(frozen=True)
@@ -164,9 +162,9 @@ class PreprocessConfig:
         tuple[str, ...] | None,
         Rule({"minItems": 1, "uniqueItems": True, "items": {"type": "string", "enum": list(INPUT_BANDS)}}),
     ] = None
-    """Bands of both levels in the place of l1c_bands, such as l1c.B02 and l2a.B04_10m; null means l1c_bands."""
+    """Bands of both levels instead of l1c_bands, such as l1c.B02 and l2a.B04_10m; null means l1c_bands."""
     to_toa_reflectance: bool = True
-    """Turn DN into reflectance with the product's own offsets and quantification value: top-of-atmosphere for L1C
+    """Convert DN to reflectance with the product's own offsets and quantification value: top-of-atmosphere for L1C
     bands, surface reflectance for L2A bands."""
     upsample_method: ResampleMethod = "bilinear"
     """Resampling where source pixels are larger than the target's, or equal but on another grid."""
@@ -211,150 +209,8 @@ class PreprocessConfig:
         return tuple(self.angles.view_bands or own)
 
 
-def rule_faults(config: PreprocessConfig) -> list[Fault]:
-    """Return the faults of a configuration that its JSON Schema cannot express.
-
-    Parameters
-    ----------
-    config : PreprocessConfig
-        A configuration whose types and choices are already right.
-
-    Returns
-    -------
-    list of Fault
-        Paths are relative to the configuration (``normalize.hist_range``).
-    """
-    return [
-        *_band_faults(config),
-        *_normalize_faults(config.normalize),
-        *_label_faults(config.labels),
-        *_output_faults(config.output),
-        *_angle_faults(config.angles),
-    ]
-
-
-def _band_faults(config: PreprocessConfig) -> list[Fault]:
-    if (config.l1c_bands is None) == (config.bands is None):
-        got = "neither" if config.bands is None else "both"
-        return [Fault("l1c_bands", f"expected either l1c_bands or bands, got {got}")]
-    return []
-
-
-def _angle_faults(angles: AngleAssetConfig) -> list[Fault]:
-    if not angles.enabled:
-        return []
-    faults = []
-    if not (angles.include_sun or angles.include_view):
-        faults.append(Fault("angles.include_sun", "expected include_sun or include_view, got neither"))
-    if angles.view_bands is not None and not angles.view_bands:
-        faults.append(
-            Fault("angles.view_bands", "expected at least one band, or null for the configured bands")
-        )
-    if angles.grid != "target" and angles.dtype != "float32":
-        faults.append(
-            Fault(
-                "angles.dtype",
-                f"expected float32 with angles.grid {angles.grid} (the nodes are few), got int16",
-            )
-        )
-    if angles.grid == "vrt" and angles.encode != "sin_cos":
-        faults.append(
-            Fault(
-                "angles.encode",
-                "expected sin_cos with angles.grid vrt: GDAL would average azimuths across 0/360",
-            )
-        )
-    stem = angles.output_name.rpartition(".")[0].lower()
-    if stem in ("x", "y", "stack"):
-        faults.append(Fault("angles.output_name", f"{angles.output_name!r} is another file of the sample"))
-    return faults
-
-
-def _label_faults(labels: LabelConfig) -> list[Fault]:
-    faults = []
-    highest = 255 if labels.backend in ("scl", "cloud_probability") else 65534
-    for source, target in (labels.mapping or {}).items():
-        if not (0 <= source <= highest and 0 <= target <= 65535):
-            faults.append(
-                Fault(
-                    f"labels.mapping.{source}",
-                    f"expected a class 0..{highest} -> label 0..65535, got {source} -> {target}",
-                )
-            )
-    faults += _outside_faults(labels)
-    if (labels.backend == "raster") != (labels.path is not None):
-        faults.append(
-            Fault("labels.path", "is the raster of labels.backend raster: expected both or neither of them")
-        )
-    elif labels.path is not None:
-        faults += _template_faults(labels.path)
-    if labels.options is not None and labels.backend in LABEL_BACKENDS:
-        faults.append(Fault("labels.options", f"are for label classes of yours, not for {labels.backend}"))
-    return faults
-
-
-def _outside_faults(labels: LabelConfig) -> list[Fault]:
-    """Class 255 of byte sources stands for pixels outside their coverage, which ignore_index is for."""
-    target = (labels.mapping or {}).get(255, labels.ignore_index)
-    if labels.backend not in ("scl", "cloud_probability") or target == labels.ignore_index:
-        return []
-    return [
-        Fault(
-            "labels.mapping.255",
-            f"stands for pixels outside the source's coverage, which become ignore_index ({labels.ignore_index}); set "
-            f"that to {target}, or leave 255 out",
-        )
-    ]
-
-
-def _output_faults(output: OutputConfig) -> list[Fault]:
-    highest = {"zstd": 22, "deflate": 9}.get(output.compression)
-    if output.level is None or (highest is not None and output.level <= highest):
-        return []
-    wanted = f"at most {highest}" if highest else "null, since this compression has no levels"
-    return [Fault("output.level", f"expected {wanted} for {output.compression}, got {output.level}")]
-
-
-def _template_faults(path: str) -> list[Fault]:
-    try:
-        fields = [name for _, name, _, _ in string.Formatter().parse(path) if name is not None]
-    except ValueError as error:
-        return [Fault("labels.path", f"is no template: {error}; write {{{{ for a brace")]
-    unknown = [name for name in fields if not re.fullmatch("tile_id|date", name)]
-    return [Fault("labels.path", f"{{{name}}} is not one of {{tile_id}}, {{date}}") for name in unknown]
-
-
-def _normalize_faults(normalize: NormalizeConfig) -> list[Fault]:
-    faults = []
-    low, high = normalize.hist_range
-    if not low < high:
-        faults.append(
-            Fault("normalize.hist_range", f"expected [low, high] with low < high, got [{low}, {high}]")
-        )
-    elif bin_count(normalize.hist_range, normalize.hist_bin_width) is None:
-        faults.append(
-            Fault(
-                "normalize.hist_bin_width",
-                f"expected a width that divides hist_range [{low}, {high}] into a whole number of bins "
-                f"(at most {MAX_BINS}), got {normalize.hist_bin_width}",
-            )
-        )
-    if normalize.clip_percentiles is not None:
-        first, last = normalize.clip_percentiles
-        if not 0.0 <= first < last <= 100.0:
-            faults.append(
-                Fault("normalize.clip_percentiles", f"expected 0 <= low < high <= 100, got [{first}, {last}]")
-            )
-    if normalize.mode != "none" and normalize.stats_path is None:
-        faults.append(Fault("normalize.stats_path", f"is needed when normalize.mode is {normalize.mode}"))
-    if (normalize.split is None) != (normalize.split_plan is None):
-        lacking = "split" if normalize.split is None else "split_plan"
-        faults.append(Fault(f"normalize.{lacking}", "is needed: split and split_plan go together"))
-    return faults
-
-
 MAX_BINS = 10_000_000
-"""More bins than this are taken for a mistake in the width."""
+"""Limit of the number of bins; more of them point to a mistake in the width."""
 
 
 def bin_count(hist_range: tuple[float, float], width: float) -> int | None:

@@ -20,7 +20,7 @@ from s2pipe.dataset.step2_index import check_index, then, update_index
 from s2pipe.errors import ConfigError, Fault, OutputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
 from s2pipe.preprocess.angles.raster import write_angles
-from s2pipe.preprocess.cfg import PreprocessConfig, rule_faults
+from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.describe import describe
 from s2pipe.preprocess.finish import UNFINISHED, finish_sample, sample_lock
 from s2pipe.preprocess.labels.backends import write_labels
@@ -38,6 +38,7 @@ from s2pipe.preprocess.record import (
     sample_fingerprint,
     sample_meta,
 )
+from s2pipe.preprocess.rules import rule_faults
 from s2pipe.preprocess.scene import count_scene, mask_names, write_stack
 from s2pipe.preprocess.stats.histogram import (
     HISTOGRAM_NAME,

@@ -161,7 +161,7 @@ def test_nothing_is_counted_where_no_ground_trains(step1: Path, tmp_path: Path, 
 
 
 def test_split_and_plan_go_together(tmp_path: Path) -> None:
-    from s2pipe.preprocess.cfg import rule_faults
+    from s2pipe.preprocess.rules import rule_faults
 
     base = {"index_json": tmp_path, "out_dir": tmp_path, "target_grid_ref": "B02", "l1c_bands": ("B02",)}
     for one in ({"split": "train"}, {"split_plan": tmp_path / "split.json"}):

@@ -238,7 +238,7 @@ def test_metadata_of_another_level_are_refused(
 
 def test_class_255_cannot_be_mapped(dataset: Dataset, tmp_path: Path) -> None:
     labels = LabelConfig(enabled=True, mapping={4: 1, 255: 7})
-    with pytest.raises(ConfigError, match=r"labels\.mapping\.255: stands for pixels outside"):
+    with pytest.raises(ConfigError, match=r"labels\.mapping\.255: class 255 marks pixels outside"):
         run_preprocess(dataset.config(tmp_path, labels=labels, **SMALL))
 
 

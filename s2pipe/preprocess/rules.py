@@ -1,0 +1,173 @@
+"""Rules of the configuration of ``preprocess`` that its JSON Schema cannot express."""
+
+from __future__ import annotations
+
+import re
+import string
+from typing import TYPE_CHECKING
+
+from s2pipe.errors import Fault
+from s2pipe.preprocess.cfg import LABEL_BACKENDS, MAX_BINS, bin_count
+
+if TYPE_CHECKING:
+    from s2pipe.preprocess.cfg import (
+        AngleAssetConfig,
+        LabelConfig,
+        NormalizeConfig,
+        OutputConfig,
+        PreprocessConfig,
+    )
+
+
+def rule_faults(config: PreprocessConfig) -> list[Fault]:
+    """Return the faults of a configuration that its JSON Schema cannot express.
+
+    Parameters
+    ----------
+    config : PreprocessConfig
+        A configuration whose types and choices are already right.
+
+    Returns
+    -------
+    list of Fault
+        Paths are relative to the configuration (``normalize.hist_range``).
+    """
+    return [
+        *_band_faults(config),
+        *_normalize_faults(config.normalize),
+        *_label_faults(config.labels),
+        *_output_faults(config.output),
+        *_angle_faults(config.angles),
+    ]
+
+
+def _band_faults(config: PreprocessConfig) -> list[Fault]:
+    if (config.l1c_bands is None) == (config.bands is None):
+        got = "neither" if config.bands is None else "both"
+        return [Fault("l1c_bands", f"expected either l1c_bands or bands, got {got}")]
+    return []
+
+
+def _angle_faults(angles: AngleAssetConfig) -> list[Fault]:
+    if not angles.enabled:
+        return []
+    faults = []
+    if not (angles.include_sun or angles.include_view):
+        faults.append(Fault("angles.include_sun", "expected include_sun or include_view, got neither"))
+    if angles.view_bands is not None and not angles.view_bands:
+        faults.append(
+            Fault("angles.view_bands", "expected at least one band, or null for the configured bands")
+        )
+    if angles.grid != "target" and angles.dtype != "float32":
+        faults.append(
+            Fault(
+                "angles.dtype",
+                f"expected float32 with angles.grid {angles.grid} (the nodes are few), got int16",
+            )
+        )
+    if angles.grid == "vrt" and angles.encode != "sin_cos":
+        faults.append(
+            Fault(
+                "angles.encode",
+                "expected sin_cos with angles.grid vrt: GDAL would average azimuths across 0/360",
+            )
+        )
+    stem = angles.output_name.rpartition(".")[0].lower()
+    if stem in ("x", "y", "stack"):
+        faults.append(
+            Fault(
+                "angles.output_name",
+                f"{angles.output_name!r} is the name of another file of the sample; choose another name",
+            )
+        )
+    return faults
+
+
+def _label_faults(labels: LabelConfig) -> list[Fault]:
+    faults = []
+    highest = 255 if labels.backend in ("scl", "cloud_probability") else 65534
+    for source, target in (labels.mapping or {}).items():
+        if not (0 <= source <= highest and 0 <= target <= 65535):
+            faults.append(
+                Fault(
+                    f"labels.mapping.{source}",
+                    f"expected a class 0..{highest} -> label 0..65535, got {source} -> {target}",
+                )
+            )
+    faults += _outside_faults(labels)
+    if (labels.backend == "raster") != (labels.path is not None):
+        faults.append(
+            Fault(
+                "labels.path", "expected a path with labels.backend raster, and null with every other backend"
+            )
+        )
+    elif labels.path is not None:
+        faults += _template_faults(labels.path)
+    if labels.options is not None and labels.backend in LABEL_BACKENDS:
+        faults.append(
+            Fault(
+                "labels.options",
+                f"expected null: options are for your own label classes, not for {labels.backend}",
+            )
+        )
+    return faults
+
+
+def _outside_faults(labels: LabelConfig) -> list[Fault]:
+    """Faults of a mapping of class 255, which in byte sources marks the pixels outside their coverage."""
+    target = (labels.mapping or {}).get(255, labels.ignore_index)
+    if labels.backend not in ("scl", "cloud_probability") or target == labels.ignore_index:
+        return []
+    return [
+        Fault(
+            "labels.mapping.255",
+            f"class 255 marks pixels outside the source's coverage, which become ignore_index ({labels.ignore_index}); "
+            f"set ignore_index to {target}, or leave 255 out",
+        )
+    ]
+
+
+def _output_faults(output: OutputConfig) -> list[Fault]:
+    highest = {"zstd": 22, "deflate": 9}.get(output.compression)
+    if output.level is None or (highest is not None and output.level <= highest):
+        return []
+    wanted = f"at most {highest}" if highest else "null, since this compression has no levels"
+    return [Fault("output.level", f"expected {wanted} for {output.compression}, got {output.level}")]
+
+
+def _template_faults(path: str) -> list[Fault]:
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(path) if name is not None]
+    except ValueError as error:
+        return [Fault("labels.path", f"is not a template: {error}; write {{{{ for a brace")]
+    unknown = [name for name in fields if not re.fullmatch("tile_id|date", name)]
+    return [Fault("labels.path", f"{{{name}}} is not one of {{tile_id}}, {{date}}") for name in unknown]
+
+
+def _normalize_faults(normalize: NormalizeConfig) -> list[Fault]:
+    faults = []
+    low, high = normalize.hist_range
+    if not low < high:
+        faults.append(
+            Fault("normalize.hist_range", f"expected [low, high] with low < high, got [{low}, {high}]")
+        )
+    elif bin_count(normalize.hist_range, normalize.hist_bin_width) is None:
+        faults.append(
+            Fault(
+                "normalize.hist_bin_width",
+                f"expected a width that divides hist_range [{low}, {high}] into a whole number of bins "
+                f"(at most {MAX_BINS}), got {normalize.hist_bin_width}",
+            )
+        )
+    if normalize.clip_percentiles is not None:
+        first, last = normalize.clip_percentiles
+        if not 0.0 <= first < last <= 100.0:
+            faults.append(
+                Fault("normalize.clip_percentiles", f"expected 0 <= low < high <= 100, got [{first}, {last}]")
+            )
+    if normalize.mode != "none" and normalize.stats_path is None:
+        faults.append(Fault("normalize.stats_path", f"is needed when normalize.mode is {normalize.mode}"))
+    if (normalize.split is None) != (normalize.split_plan is None):
+        lacking = "split" if normalize.split is None else "split_plan"
+        faults.append(Fault(f"normalize.{lacking}", "is needed: split and split_plan go together"))
+    return faults

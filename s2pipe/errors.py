@@ -10,7 +10,24 @@ if TYPE_CHECKING:
 
 
 class S2PipeError(Exception):
-    """Base of every error that s2pipe raises on purpose; the command line prints it and exits with 2."""
+    """Base of every error that s2pipe raises on purpose; the command line prints it and exits with code 2.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, where, what was expected and found, and what to do next.
+
+    Raises
+    ------
+    ValueError
+        The message is empty: the user would see nothing.
+    """
+
+    def __init__(self, message: str) -> None:
+        if not message.strip():
+            text = f"{type(self).__name__} needs a message"
+            raise ValueError(text)
+        super().__init__(message)
 
 
 class UsageError(S2PipeError):
@@ -19,7 +36,7 @@ class UsageError(S2PipeError):
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault of a document: where it is (a dotted JSON path) and what is wrong there."""
+    """One fault of a document: where it is and what is wrong there."""
 
     path: str
     """Dotted path of the value, e.g. ``preprocess.normalize.mode``; empty for the document itself."""
@@ -31,19 +48,27 @@ class Fault:
 
 
 class DocumentError(S2PipeError):
-    """A document (configuration, manifest, statistics) has one or more faults, all of them listed.
+    """A document (configuration, manifest, statistics) has faults; the message lists all of them.
 
     Parameters
     ----------
     source : str
         File name, or what the document is when it has none.
     faults : sequence of Fault
-        Every fault found, in document order.
+        Every fault found, in document order; at least one.
+
+    Raises
+    ------
+    ValueError
+        There are no faults, or one of them says nothing.
     """
 
     def __init__(self, source: str, faults: Sequence[Fault]) -> None:
         self.source = source
         self.faults = tuple(faults)
+        if not self.faults or not all(fault.message.strip() for fault in self.faults):
+            text = f"{type(self).__name__} for {source!r} needs faults that say something, got {self.faults}"
+            raise ValueError(text)
         super().__init__("\n".join(f"{source}: {fault}" for fault in self.faults))
 
 
@@ -56,13 +81,31 @@ class ManifestError(DocumentError):
 
 
 class StatsMismatchError(DocumentError):
-    """Normalization statistics were computed for something else than what they are to be applied to."""
+    """Normalization statistics do not belong to the data or configuration that they would be applied to."""
 
 
 class MissingInputError(S2PipeError):
-    """Roles or files that the configuration needs are missing; ``gaps`` lists every one of them."""
+    """Roles or files that the configuration needs are missing.
+
+    Parameters
+    ----------
+    headline : str
+        What is missing, and for what.
+    gaps : sequence of str
+        Every missing item, one per line; empty when the headline says it all.
+    hint : str
+        What to do next.
+
+    Raises
+    ------
+    ValueError
+        The headline or the hint is empty.
+    """
 
     def __init__(self, headline: str, gaps: Sequence[str], hint: str) -> None:
+        if not headline.strip() or not hint.strip():
+            text = f"{type(self).__name__} needs a headline and a hint, got {headline!r} and {hint!r}"
+            raise ValueError(text)
         self.gaps = tuple(gaps)
         super().__init__("\n".join([headline, *(f"  {gap}" for gap in gaps), hint]))
 
@@ -72,11 +115,11 @@ class PathEscapeError(S2PipeError):
 
 
 class ProductError(S2PipeError):
-    """A Sentinel-2 product is not laid out as its kind requires, or its name cannot be parsed."""
+    """A Sentinel-2 product does not have the layout of its kind, or its name cannot be parsed."""
 
 
 class MetadataError(S2PipeError):
-    """Product or tile metadata XML lacks an element or holds an unusable value."""
+    """Metadata XML of a product or tile lacks an element or holds an unusable value."""
 
 
 class ChecksumError(S2PipeError):
@@ -84,30 +127,30 @@ class ChecksumError(S2PipeError):
 
 
 class RasterError(S2PipeError):
-    """A raster cannot be opened, read or written, or lacks what is needed (CRS, size, data type)."""
+    """A raster cannot be opened, read or written, or has an unusable CRS, size or data type."""
 
 
 class DependencyError(S2PipeError):
-    """An optional or external library (GDAL above all) is missing or lacks a capability."""
+    """A library is missing or lacks a capability; GDAL above all."""
 
 
 class LockedError(S2PipeError):
-    """The lock on a directory or file cannot be had: another process holds it, or the file system has no locks."""
+    """A file or directory cannot be locked: another process holds the lock, or the file system has no locks."""
 
 
 class OutputError(S2PipeError):
-    """A directory that is to be written to cannot be: read-only, no directory, or full."""
+    """An output directory cannot be written to: it is read-only, full, or not a directory."""
 
 
 class ServiceError(S2PipeError):
-    """The data service refused a request, or answered with something that cannot be used.
+    """The data service refused a request, or its answer cannot be used.
 
     Parameters
     ----------
     message : str
         What was asked, what came back and what to do.
     status : int, optional
-        HTTP status of the answer, when there was one.
+        HTTP status of the answer; None when there was no answer.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -116,12 +159,12 @@ class ServiceError(S2PipeError):
 
 
 class UntrustedServerError(ServiceError):
-    """An answer points to a host that is none of the service's own, or names a file that leaves its place."""
+    """An answer of the service points to a foreign host, or names a file outside its product."""
 
 
 class AuthError(S2PipeError):
-    """There are no credentials, or the service does not accept them."""
+    """Credentials are missing, or the service does not accept them."""
 
 
 class DiskFullError(S2PipeError):
-    """The disk cannot hold what is to be fetched."""
+    """The disk has no room for the files to be fetched."""

@@ -20,7 +20,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.machine import cores, description
+from benchmarks.machine import description
+from s2pipe.runtime.cores import core_count
 from s2pipe.sentinel2.bands import BAND_NAMES, TILE_SIDE_M
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument(
         "--repeat", type=int, default=1, help="pairs of bound and run; the median ratio counts"
     )
-    parser.add_argument("--workers", type=int, default=cores(), help="cores to use")
+    parser.add_argument("--workers", type=int, default=core_count(), help="cores to use")
     parser.add_argument("--only", default="", help="run the rows whose name holds this text")
     parser.add_argument(
         "--json", type=Path, help="file to write (default: benchmarks/results/engine-<time>.json)"

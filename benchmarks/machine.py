@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
+
+from s2pipe.runtime.cores import core_count
 
 
 def processor() -> str:
@@ -17,18 +18,13 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def description() -> dict[str, object]:
     """Machine and versions."""
     from s2pipe.preprocess.record import versions
 
     return {
         "processor": processor(),
-        "cores": cores(),
+        "cores": core_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **versions(),

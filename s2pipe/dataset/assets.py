@@ -14,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import MissingInputError, PathEscapeError
-from s2pipe.runtime.files import is_safe_relative, safe_join
+from s2pipe.runtime.paths import is_safe_relative, safe_join
 
 if TYPE_CHECKING:
     from s2pipe.sentinel2.bands import Level

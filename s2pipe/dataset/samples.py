@@ -11,7 +11,7 @@ from typing import Any
 from s2pipe.config.schema import STEP2_INDEX, validate_document
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.raster.grid import Grid
-from s2pipe.runtime.files import safe_join
+from s2pipe.runtime.paths import safe_join
 from s2pipe.sentinel2.bands import SCL_CLASSES
 
 SCL_CLOUD_CLASSES = (8, 9, 10)

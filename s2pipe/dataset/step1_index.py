@@ -15,7 +15,9 @@ from typing import Any
 from s2pipe.config.schema import STEP1_INDEX, validate_document
 from s2pipe.dataset.assets import PRODUCT_KEYS, Asset, AssetGroup, Checksum, Product, SceneKey, extra_keys
 from s2pipe.errors import Fault, ManifestError, PathEscapeError
-from s2pipe.runtime.files import json_bytes, locked, utc_now, write_bytes_atomic
+from s2pipe.runtime.clock import utc_now
+from s2pipe.runtime.files import json_bytes, write_bytes_atomic
+from s2pipe.runtime.locks import locked
 
 __all__ = [
     "LAYOUT",

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from s2pipe.config.schema import STEP2_INDEX, validate_document
 from s2pipe.dataset.step1_index import SceneKey
 from s2pipe.errors import Fault, ManifestError, S2PipeError
-from s2pipe.runtime.files import is_safe_relative, locked, utc_now, write_json_atomic
+from s2pipe.runtime.clock import utc_now
+from s2pipe.runtime.files import write_json_atomic
+from s2pipe.runtime.locks import locked
+from s2pipe.runtime.paths import is_safe_relative
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from s2pipe.dataset.step1_index import Asset, Checksum, Index
 from s2pipe.errors import ChecksumError, PathEscapeError, ProductError
-from s2pipe.runtime.files import hash_file
+from s2pipe.runtime.cores import core_count
+from s2pipe.runtime.hashing import hash_file
 from s2pipe.sentinel2.safe.container import SafeContainer, open_container
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run_checks(checks: Sequence[Check], what: str) -> int:
         Files differ; all of them are listed.
     """
     # Hashing and unpacking release the GIL, so threads suffice.
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(core_count()) as pool:
         differences = [text for text in pool.map(Check.difference, checks) if text is not None]
     raise_differences(differences, what)
     return len(checks)

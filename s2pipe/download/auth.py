@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import getpass
-import hashlib
 import hmac
 import importlib
 import netrc
@@ -64,7 +63,7 @@ def _totp(secret: str, now: float) -> str:
     except (binascii.Error, ValueError):
         msg = "the one-time code is neither digits nor a base-32 secret; check CDSE_TOTP"
         raise AuthError(msg) from None
-    digest = hmac.new(key, int(now // 30).to_bytes(8, "big"), hashlib.sha1).digest()
+    digest = hmac.new(key, int(now // 30).to_bytes(8, "big"), "sha1").digest()
     start = digest[-1] & 15
     return f"{(int.from_bytes(digest[start : start + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06d}"
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -37,6 +36,7 @@ from s2pipe.download.service.transport import Transport
 from s2pipe.download.tables import check_tables
 from s2pipe.errors import DiskFullError, S2PipeError
 from s2pipe.runtime.progress import ByteProgress, duration_text, size_text
+from s2pipe.runtime.run_ids import new_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,7 +158,7 @@ class _Run:
         self.root = config.download.out_dir
         self.recorder = IndexRecorder(config)
         self.index = load_index(self.recorder.path) if self.recorder.path.exists() else None
-        run_id = config.control.run_id or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        run_id = config.control.run_id or new_run_id()
         self.record = RunRecord(config, run_id, asdict(transport.endpoints))
         self.damaged: list[str] = []
 

@@ -17,7 +17,8 @@ from s2pipe.download.files.fetch import disk_error
 from s2pipe.download.files.transfer import SceneJob
 from s2pipe.download.search.select import Rejected
 from s2pipe.download.tables import write_tables
-from s2pipe.runtime.files import utc_now, write_json_atomic
+from s2pipe.runtime.clock import utc_now
+from s2pipe.runtime.files import write_json_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

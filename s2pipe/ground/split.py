@@ -7,7 +7,6 @@ belongs to neither.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from s2pipe.ground.cells import Boxes, CellGrid, Rectangles, bulge_m
 from s2pipe.ground.projection import lonlat_to_utm
 from s2pipe.runtime.draws import mix, text_seed, unit
 from s2pipe.runtime.files import json_bytes, write_json_atomic
+from s2pipe.runtime.hashing import bytes_fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +107,7 @@ class SplitPlan:
         document = self.to_document()
         if self.by != "file":
             del document["cells"]
-        return "sha256:" + hashlib.sha256(json_bytes(document)).hexdigest()
+        return bytes_fingerprint(json_bytes(document))
 
     def draw(self, numbers: np.ndarray, seed_text: str) -> np.ndarray:
         """Draw a split for every number (uint64) by the fractions: int8 codes."""

@@ -24,7 +24,8 @@ from s2pipe.dataset.verification import Check, run_checks, verify_index
 from s2pipe.errors import ProductError
 from s2pipe.indexing.discover import LEVELS, Found, PassedOver, abridged, choose, collect, find, recognise
 from s2pipe.indexing.links import conflict, link
-from s2pipe.runtime.files import is_safe_relative, locked
+from s2pipe.runtime.locks import locked
+from s2pipe.runtime.paths import is_safe_relative
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import MANIFEST, ManifestEntry, read_safe_manifest, role_of
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +15,16 @@ from s2pipe.ground.split import SPLITS, load_plan, save_plan
 from s2pipe.patches.candidates.balance import balance
 from s2pipe.patches.candidates.windows import REASONS, PatchTable, reason_code
 from s2pipe.patches.database import DATABASE_NAME, Places, need, query_rows
-from s2pipe.patches.run import PatchResult, check, core_count, only_one
+from s2pipe.patches.run import PatchResult, check, only_one
 from s2pipe.patches.shards.layout import Groups, Order, ShardPlan, plan_shards
 from s2pipe.patches.shards.publish import Publication, read_shards_json
 from s2pipe.patches.shards.tarball import archive_size
 from s2pipe.patches.shards.writer import SHARD_VERSION, ShardRecord, finish_shard, known_record, record_of
 from s2pipe.patches.summary import summary_document
+from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.draws import mix, text_seed
 from s2pipe.runtime.files import atomic_path
+from s2pipe.runtime.hashing import document_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -244,10 +244,9 @@ class _Copy:
             )
         )
         offsets = np.cumsum([0, *(size for *_, size in parts)], dtype=np.int64)
-        origin = json.dumps([SHARD_VERSION, [(shards[n]["sha256"], start, size) for n, start, size in parts]])
+        origin = [SHARD_VERSION, [(shards[n]["sha256"], start, size) for n, start, size in parts]]
         size = archive_size(int(offsets[-1]))
-        fingerprint = "sha256:" + hashlib.sha256(origin.encode()).hexdigest()
-        record = record_of(plan, source.table, groups, (size, fingerprint))
+        record = record_of(plan, source.table, groups, (size, document_fingerprint(origin)))
         found = known_record(out_dir, known, record)
         if found is not None:
             return found, offsets, False

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +43,9 @@ from s2pipe.patches.shards.tarball import most_sample_bytes
 from s2pipe.patches.shards.writer import ShardRecord, ShardWriter
 from s2pipe.patches.summary import summary_document
 from s2pipe.raster.gdalenv import gdal_module
-from s2pipe.runtime.files import locked
+from s2pipe.runtime.cores import core_count
+from s2pipe.runtime.hashing import document_fingerprint
+from s2pipe.runtime.locks import locked
 from s2pipe.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -104,16 +104,6 @@ class PatchResult:
 def check(config: PatchConfig) -> None:
     """Check a configuration, raising :class:`~s2pipe.errors.ConfigError` with every fault."""
     check_config(config, "patches", rule_faults)
-
-
-def core_count(num_workers: int) -> int:
-    """Number of threads: the configured one, or the cores that this process may use for 0."""
-    if num_workers:
-        return num_workers
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1
 
 
 def plan_patches(config: PatchConfig) -> PatchResult:
@@ -327,8 +317,7 @@ _RUN_ONLY_KEYS = ("index_json", "out_dir", "num_workers", "overwrite")
 def run_fingerprint(config: PatchConfig, plan: SplitPlan, facts: dict[str, Any]) -> str:
     """Identify everything that the outputs depend on."""
     effective = {key: value for key, value in to_plain(config).items() if key not in _RUN_ONLY_KEYS}
-    text = json.dumps([effective, plan.rule_fingerprint, facts], sort_keys=True)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return document_fingerprint([effective, plan.rule_fingerprint, facts])
 
 
 def sample_months(samples: Sequence[Sample]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import LockedError
 from s2pipe.preprocess.record import write_meta
-from s2pipe.runtime.files import locked
+from s2pipe.runtime.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

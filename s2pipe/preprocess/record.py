@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -17,7 +16,9 @@ from s2pipe.preprocess.needs import grid_role
 from s2pipe.preprocess.stats.histogram import HistogramSettings
 from s2pipe.raster.gdalenv import gdal_module, jpeg2000_driver
 from s2pipe.raster.grid import Grid
-from s2pipe.runtime.files import named_errors, utc_now, write_json_atomic
+from s2pipe.runtime.clock import utc_now
+from s2pipe.runtime.files import named_errors, write_json_atomic
+from s2pipe.runtime.hashing import document_fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,13 +51,15 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Normali
     """Identify everything that a scene's outputs depend on: configuration, statistics and inputs."""
     effective = {key: value for key, value in to_plain(config).items() if key not in _RUN_ONLY_KEYS}
     effective["normalize"] = {k: v for k, v in effective["normalize"].items() if k not in _STATS_ONLY_KEYS}
-    return _fingerprint([OUTPUT_VERSION, effective, stats and stats.to_document(), _input_documents(plan)])
+    return document_fingerprint(
+        [OUTPUT_VERSION, effective, stats and stats.to_document(), _input_documents(plan)]
+    )
 
 
 def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     """Identify everything that a scene's histogram depends on."""
     settings = HistogramSettings.of(config, plan.split).to_document()
-    return _fingerprint([OUTPUT_VERSION, settings, _input_documents(plan)])
+    return document_fingerprint([OUTPUT_VERSION, settings, _input_documents(plan)])
 
 
 def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
@@ -69,16 +72,11 @@ def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     rasters = [item for item in _input_documents(plan) if item["role"] in read]
     parts = [OUTPUT_VERSION, bands, config.target_grid_ref, config.valid_min_fraction, rasters, versions()]
     # The output's tiles decide the windows that a kept stack is stored by.
-    return _fingerprint([*parts, config.output.tile_px, grid_document(plan.target)])
+    return document_fingerprint([*parts, config.output.tile_px, grid_document(plan.target)])
 
 
 def _input_documents(plan: ScenePlan) -> list[dict[str, Any]]:
     return [asdict(item) for item in plan.inputs]
-
-
-def _fingerprint(document: Any) -> str:
-    text = json.dumps(document, sort_keys=True, default=str)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 @functools.cache

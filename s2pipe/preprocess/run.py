@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import tempfile
 import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +24,6 @@ from s2pipe.preprocess.finish import UNFINISHED, finish_sample, sample_lock
 from s2pipe.preprocess.labels.backends import write_labels
 from s2pipe.preprocess.needs import with_angles
 from s2pipe.preprocess.pixels.cache import CacheDamagedError
-from s2pipe.preprocess.pixels.dn import core_count
 from s2pipe.preprocess.pixels.stack_vrt import write_stack_vrt
 from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan, scene_directory
 from s2pipe.preprocess.record import (
@@ -50,8 +47,10 @@ from s2pipe.preprocess.stats.histogram import (
 from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_file import check_stats_match, load_stats, save_stats
 from s2pipe.raster.gdalenv import jpeg2000_driver
+from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.files import check_writable
 from s2pipe.runtime.progress import Progress
+from s2pipe.runtime.run_ids import new_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -196,7 +195,7 @@ class _Run:
     def __init__(self, config: PreprocessConfig, plan: Plan) -> None:
         self.config = config
         self.plan = plan
-        self.result = PreprocessResult(config.run_id or _new_run_id())
+        self.result = PreprocessResult(config.run_id or new_run_id())
         self._log = RunLog(config.out_dir, self.result.run_id)
         self.result.log_path = self._log.path
 
@@ -359,7 +358,3 @@ def _histogram_at(path: Path, fingerprint: str) -> BandHistograms | None:
     except S2PipeError:
         return None
     return histogram if histogram.inputs_fingerprint == fingerprint else None
-
-
-def _new_run_id() -> str:
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2pipe.preprocess.pixels.blocks import Background, scene_windows
-from s2pipe.preprocess.pixels.dn import DnWindows, core_count, dn_windows
+from s2pipe.preprocess.pixels.dn import DnWindows, dn_windows
 from s2pipe.preprocess.record import stack_fingerprint
 from s2pipe.preprocess.stats.histogram import BandHistograms, ContributingScene, HistogramSettings
 from s2pipe.preprocess.stats.pixel_draw import DrawPool, PixelDraw, draw_from_blocks
 from s2pipe.raster.writer import TiffSpec, TiffStorage, TiffWriter, copy_as_cog
+from s2pipe.runtime.cores import core_count
 
 if TYPE_CHECKING:
     from pathlib import Path

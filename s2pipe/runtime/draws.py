@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
+
+from s2pipe.runtime.hashing import hash_bytes
 
 
 def text_seed(text: str) -> int:
     """Return a 64-bit number that stands for a text."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    return int.from_bytes(bytes.fromhex(hash_bytes(text.encode(), "sha256"))[:8], "little")
 
 
 def mix(value: np.ndarray) -> np.ndarray:

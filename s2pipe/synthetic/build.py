@@ -16,6 +16,7 @@ import numpy as np
 from s2pipe.raster.gdalenv import crs_wkt, gdal_module
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.jp2 import jp2_writer, write_jp2_bands
+from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.sentinel2.bands import BANDS, JP2_TILE_PX, L2A_BANDS_BY_RESOLUTION
 from s2pipe.synthetic.imagery.strips import Scene, Strip, scene_of
@@ -187,7 +188,7 @@ def _render(scene: Scene, resolution_m: int, chosen: list[tuple[Path, Layer]], s
         del pixels
         canvases[index].discard()
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(core_count()) as pool:
         counts = sum(pool.map(draw, scene.strips(resolution_m)), np.zeros(12, np.int64))
         for _ in pool.map(encode, range(len(chosen))):
             pass

@@ -13,7 +13,7 @@ from s2pipe.dataset.step1_index import Index, load_index
 from s2pipe.download.auth import Auth, password_auth
 from s2pipe.download.pipeline import run_download
 from s2pipe.errors import AuthError, DiskFullError
-from s2pipe.runtime.files import hash_file
+from s2pipe.runtime.hashing import hash_file
 from s2pipe.testing import Fault, Service, StoredProduct
 from s2pipe.testing.fake import L1C, make_safe
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from s2pipe.dataset.step1_index import load_index
-from s2pipe.runtime.files import hash_file
+from s2pipe.runtime.hashing import hash_file
 from s2pipe.testing import Fault, Service, stored
 from s2pipe.testing.fake import L1C, L2A, make_safe
 from tests.paths import ROOT

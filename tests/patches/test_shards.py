@@ -24,7 +24,7 @@ from s2pipe.ground.projection import lonlat_to_utm, utm_to_lonlat
 from s2pipe.patches.candidates.windows import window_starts
 from s2pipe.patches.cfg import BalanceConfig, PatchConfig, QualityConfig, ShardConfig, SplitConfig
 from s2pipe.patches.run import plan_patches, run_patches
-from s2pipe.runtime.files import locked
+from s2pipe.runtime.locks import locked
 from tests.patches.patchdata import IGNORE, Scene, pixels, write_step2
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from s2pipe.dataset.step2_index import then, update_index
 from s2pipe.errors import ConfigError, ManifestError, MetadataError, MissingInputError, OutputError
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
-from s2pipe.runtime.files import locked
+from s2pipe.runtime.locks import locked
 from tests.conftest import Dataset, read_whole_band
 from tests.paths import ROOT
 

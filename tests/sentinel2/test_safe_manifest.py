@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s2pipe.errors import MetadataError, PathEscapeError, ProductError
-from s2pipe.runtime.files import hash_file, is_safe_relative, safe_join
+from s2pipe.runtime.hashing import hash_file
+from s2pipe.runtime.paths import is_safe_relative, safe_join
 from s2pipe.sentinel2.safe import Xml, read_safe_manifest
 from tests.paths import SHARED_DATA
 

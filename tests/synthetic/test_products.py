@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from s2pipe.runtime.files import hash_file
+from s2pipe.runtime.hashing import hash_file
 from s2pipe.sentinel2.bands import BAND_NAMES, BY_NAME, JP2_TILE_PX
 from s2pipe.synthetic import ProductPaths, ProductSpec, make_products
 from s2pipe.synthetic.imagery.strips import scene_of

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import glob
-import hashlib
 import os
 import re
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from s2pipe.dataset.assets import Checksum
 from s2pipe.download.service.retry import Backoff, Stopped, TryAgain
 from s2pipe.download.service.transport import announced_length
 from s2pipe.errors import ChecksumError, DiskFullError, S2PipeError, ServiceError
-from s2pipe.runtime.files import hash_file, new_hash
+from s2pipe.runtime.hashing import hash_bytes, hash_file, new_hash
 
 _NO_SPACE = (
     frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG}) if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
@@ -63,7 +62,7 @@ class FetchTask:
     def part(self) -> Path:
         """The unfinished file. Its name depends on the content, so that another version never continues it."""
         known = self.url if self.checksum is None else f"{self.checksum.algorithm} {self.checksum.value}"
-        tag = hashlib.sha256(f"{known} {self.size}".encode()).hexdigest()[:12]
+        tag = hash_bytes(f"{known} {self.size}".encode(), "sha256")[:12]
         return self.target.with_name(f"{self.target.name[:200]}.{tag}.part")
 
     def is_at_target(self) -> bool:

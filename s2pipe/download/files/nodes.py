@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from s2pipe.dataset.assets import Checksum
 from s2pipe.errors import ServiceError, UntrustedServerError
-from s2pipe.runtime.files import is_safe_relative
+from s2pipe.runtime.paths import is_safe_relative
 from s2pipe.sentinel2.safe import MANIFEST, read_safe_manifest
 
 if TYPE_CHECKING:

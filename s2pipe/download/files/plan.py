@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,6 +32,7 @@ from s2pipe.errors import (
     UntrustedServerError,
 )
 from s2pipe.runtime.files import write_bytes_atomic
+from s2pipe.runtime.hashing import hash_bytes
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import role_of
 
@@ -310,7 +310,7 @@ class Planner:
 def _listed(hit: Hit, data: bytes) -> list[RemoteFile]:
     """The manifest's files and itself, which it does not list."""
     files = manifest_files(data, f"{hit.name}: {MANIFEST}")
-    own = RemoteFile(MANIFEST, len(data), Checksum("SHA3-256", hashlib.sha3_256(data).hexdigest()))
+    own = RemoteFile(MANIFEST, len(data), Checksum("SHA3-256", hash_bytes(data, "SHA3-256")))
     return [*(file for file in files if file.path != MANIFEST), own]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from s2pipe.dataset.step1_index import Index, Scene, SceneKey, rewrite_index
 from s2pipe.dataset.verification import check_asset
 from s2pipe.errors import PathEscapeError
+from s2pipe.runtime.cores import core_count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def recheck(index: Index, path: Path, root: Path, *, is_dry: bool) -> tuple[Inde
     """
     present = [(scene.key, asset) for scene in index.scenes for asset in scene.assets if asset.present]
     # Hashing releases the GIL, so threads suffice.
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(core_count()) as pool:
         faults = list(pool.map(lambda item: check_asset(item[1], index), present))
     damaged: dict[tuple[SceneKey, str], str] = {}
     for (key, asset), fault in zip(present, faults, strict=True):

@@ -15,7 +15,8 @@ from s2pipe.download.files.fetch import FetchOptions, disk_error, fetch
 from s2pipe.download.files.plan import ScenePlan
 from s2pipe.download.service.retry import Stopped
 from s2pipe.errors import AuthError, DiskFullError, LockedError, S2PipeError
-from s2pipe.runtime.files import locked, write_bytes_atomic
+from s2pipe.runtime.files import write_bytes_atomic
+from s2pipe.runtime.locks import locked
 from s2pipe.sentinel2.safe import read_product_info
 
 if TYPE_CHECKING:

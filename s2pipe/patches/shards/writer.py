@@ -6,7 +6,6 @@ written, so that a run that was interrupted goes on with the next shard.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from collections import OrderedDict, deque
@@ -22,6 +21,7 @@ from s2pipe.patches.shards.tarball import SampleBuffer, archive_size, sample_siz
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
 from s2pipe.runtime.files import write_json_atomic
+from s2pipe.runtime.hashing import bytes_fingerprint, hash_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,14 +82,12 @@ class Contents:
 
     def fingerprint(self, dataset: Dataset) -> str:
         """Identify everything that the bytes of the shard depend on."""
-        digest = hashlib.sha256(
-            f"{SHARD_VERSION}/{dataset.config.shards.dtype}/{dataset.config.max_t}".encode()
-        )
+        parts = [f"{SHARD_VERSION}/{dataset.config.shards.dtype}/{dataset.config.max_t}".encode()]
         for group, document in zip(self.plan.groups.tolist(), self.documents, strict=True):
-            digest.update(document)
-            for scene in dataset.table.scene[dataset.groups.members(group)].tolist():
-                digest.update(dataset.samples[scene].meta["fingerprint"].encode())
-        return "sha256:" + digest.hexdigest()
+            parts.append(document)
+            scenes = dataset.table.scene[dataset.groups.members(group)].tolist()
+            parts += [dataset.samples[scene].meta["fingerprint"].encode() for scene in scenes]
+        return bytes_fingerprint(b"".join(parts))
 
 
 class ShardWriter:
@@ -253,8 +251,7 @@ def known_record(out_dir: Path, known: Mapping[str, ShardRecord], record: ShardR
 
 def finish_shard(out_dir: Path, part: Path, record: ShardRecord) -> ShardRecord:
     """Give a written shard its checksum and its name, and record it."""
-    with part.open("rb", buffering=0) as stream:
-        record = replace(record, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
+    record = replace(record, sha256=hash_file(part, "sha256"))
     part.replace(out_dir / record.path)
     write_json_atomic(progress_path(out_dir, record.path), vars(record))
     return record

@@ -6,7 +6,6 @@ any other by its import path, ``my_package.labels:Burned``.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ from s2pipe.raster.grid import Grid, RasterInfo
 from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.vrt import WarpSpec, lut_vrt, warped_vrt
 from s2pipe.raster.writer import TiffSpec, TiffWriter
+from s2pipe.runtime.hashing import hash_file
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.bands import SCL_CLASSES
 
@@ -188,7 +188,7 @@ def backend_checksum(backend: LabelBackend) -> str | None:
         path = inspect.getsourcefile(type(backend))
     except TypeError:  # a class made interactively has no file
         path = None
-    return None if path is None else "SHA-256:" + hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return None if path is None else "SHA-256:" + hash_file(Path(path), "sha256")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from s2pipe.preprocess.pixels.cache import CacheDamagedError, StackCache, StackW
 from s2pipe.preprocess.pixels.sources import BandSource, open_band
 from s2pipe.raster.gdalenv import gdal_module
 from s2pipe.raster.grid import Window
+from s2pipe.runtime.cores import core_count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,16 +29,6 @@ _CACHE_SLACK = 32 << 20
 
 DnWindows = Generator[tuple[Window, np.ndarray], None, None]
 """Windows of the target grid with the DN of all bands."""
-
-
-def core_count(num_workers: int) -> int:
-    """Number of threads: the configured one, or the cores that this process may use for 0."""
-    if num_workers:
-        return num_workers
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1
 
 
 @contextmanager

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from s2pipe.preprocess.pixels.blocks import BandReader, scene_windows
-from s2pipe.preprocess.pixels.dn import core_count, open_bands
+from s2pipe.preprocess.pixels.dn import open_bands
 from s2pipe.preprocess.pixels.sources import nesting_factor
 from s2pipe.raster.grid import Grid, Window
+from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.draws import mix, text_seed
 
 if TYPE_CHECKING:

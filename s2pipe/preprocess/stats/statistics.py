@@ -6,7 +6,6 @@ gives the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from s2pipe.preprocess.stats.histogram import (
     HistogramSettings,
     scene_names,
 )
+from s2pipe.runtime.hashing import bytes_fingerprint
 
 if TYPE_CHECKING:
     from s2kernels import Normalization
@@ -165,7 +165,7 @@ class NormalizationStats:
         stats = cls(settings, clip_percentiles, bands, histogram.scenes, scenes_skipped)
         canonical = json.dumps(stats.to_document(), sort_keys=True).encode()
         counts = np.ascontiguousarray(histogram.counts).tobytes()
-        return replace(stats, fingerprint="sha256:" + hashlib.sha256(canonical + counts).hexdigest())
+        return replace(stats, fingerprint=bytes_fingerprint(canonical + counts))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> NormalizationStats:

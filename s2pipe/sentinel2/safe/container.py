@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from s2pipe.errors import PathEscapeError, ProductError
-from s2pipe.runtime.files import is_safe_relative, new_hash
+from s2pipe.runtime.hashing import hash_stream
+from s2pipe.runtime.paths import is_safe_relative
 from s2pipe.sentinel2.safe.layout import MANIFEST, product_metadata_name
 from s2pipe.sentinel2.safe.names import ProductName
 from s2pipe.sentinel2.safe.xml import MAX_XML_BYTES
@@ -20,7 +21,6 @@ from s2pipe.sentinel2.safe.xml import MAX_XML_BYTES
 MARKERS = (product_metadata_name("L1C"), product_metadata_name("L2A"), MANIFEST)
 """Files whose presence makes a directory or archive a product."""
 
-_HASH_CHUNK = 1 << 20
 _EXPECTED = (
     "expected a SAFE directory, or a zip archive of one, with MTD_MSIL1C.xml or MTD_MSIL2A.xml at its top; "
     "products older than December 2016 (S2A_OPER_PRD_...) are not supported"
@@ -96,12 +96,8 @@ class SafeContainer:
         ProductError
             The file cannot be read.
         """
-        digest = new_hash(algorithm)
         with self.open(product_path) as stream:
-            while chunk := stream.read(_HASH_CHUNK):
-                digest.update(chunk)
-        result: str = digest.hexdigest()
-        return result
+            return hash_stream(stream, algorithm)
 
 
 def is_product_directory(path: Path) -> bool:

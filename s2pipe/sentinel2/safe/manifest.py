@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from s2pipe.errors import PathEscapeError, ProductError
-from s2pipe.runtime.files import is_safe_relative
+from s2pipe.runtime.paths import is_safe_relative
 from s2pipe.sentinel2.safe.xml import Xml
 
 if TYPE_CHECKING:

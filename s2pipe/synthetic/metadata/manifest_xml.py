@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from s2pipe.runtime.files import hash_file
+from s2pipe.runtime.hashing import hash_file
 from s2pipe.synthetic.metadata.markup import document, put, root
 from s2pipe.synthetic.metadata.product_xml import stamp
 

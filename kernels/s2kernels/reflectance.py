@@ -39,7 +39,7 @@ class Radiometry(NamedTuple):
 def reflectance(dn: Float32, radiometry: Radiometry, out: Float32) -> None:
     """Write (DN + offset) / quantification in float32; 0.0 where a band is invalid (DN 0 or NaN).
 
-    The formula is that of the Sentinel-2 product specification (PSD 14.9 and later, Level-1C radiometry). The
+    The formula is that of ESA's Sentinel-2 Products Specification Document (14.9 and later, Level-1C radiometry). The
     division is a true one, so that the result is the float32 nearest to the quotient. Saturated DN (65535)
     are ordinary values.
 

@@ -1,4 +1,4 @@
-"""What the kernels refuse, and the rules that follow from the specification."""
+"""Arguments that the kernels refuse, and rules that every kernel keeps (docs/data-model.md)."""
 
 from __future__ import annotations
 

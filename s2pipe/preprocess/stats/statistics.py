@@ -59,7 +59,7 @@ def band_stats(
     """Derive clip values and moments from one band's counts.
 
     Percentile p is the centre of the bin that holds rank ceil(p / 100 * N), at least 1. Mean and standard
-    deviation are over the bins between the two, both included, from bin centres.
+    deviation are over the bins between the two, both included, from bin centres (docs/data-model.md, Statistics).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Windows of detector ids on the target grid, which say what detector saw a pixel: from rasters or polygons."""
+"""Which detector saw a pixel: windows of detector ids on the target grid, from rasters or polygons."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The stack cache: a scene's resampled DN kept by pass 1, so that pass 2 decodes nothing.
+"""The stack cache: pass 1 keeps the resampled DN of a scene, so that pass 2 decodes nothing.
 
-An entry is one file named by the fingerprint of everything that its pixels depend on, so a changed input or option
-misses it. Entries may be removed at any time; a damaged one is dropped and the scene decoded again.
+An entry is one file, named by the fingerprint of everything that its pixels depend on; a changed input or option leads
+to another name. Entries may be removed at any time. A damaged entry is dropped and the scene is decoded again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class StackCache:
     Parameters
     ----------
     directory : Path
-        Where entries lie; made when the first is written.
+        Directory of the entries; made when the first is written.
     max_bytes : int
         Entries are removed, least recently used first, until they fit with the one to be written.
     """
@@ -87,7 +87,7 @@ def entry_bytes(bands: int, windows: Sequence[Window]) -> int:
 
 
 class StackWriter:
-    """Writes an entry window by window; it appears when it is complete.
+    """Writes an entry window by window; the file appears when it is complete.
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ def dn_windows(
         cache = StackCache(cache_directory(config), int(config.cache.max_gb * 1e9))
         entry = cache.find(fingerprint)
         if entry is not None:
-            log.debug("reading the kept stack %s", entry)
+            log.debug("reading the cached stack %s", entry)
             yield _kept(entry, len(stack.bands), windows, remove=not config.cache.keep)
             return
         decoded = _decoded(stack, config, windows, exits)
@@ -77,7 +77,7 @@ def dn_windows(
 
 
 def cache_directory(config: PreprocessConfig) -> Path:
-    """Where kept stacks lie: the configured directory, or ``cache`` in the root of the Step-1 dataset."""
+    """Return the configured directory of the cache, or ``cache`` in the root of the Step-1 dataset."""
     if config.cache.dir is not None:
         return config.cache.dir
     return config.index_json.absolute().parents[2] / "cache"
@@ -106,10 +106,10 @@ def _decoded(
 
 
 def _cache_bytes(stack: BandStack) -> int:
-    """Block cache that holds, for every band, the row of JPEG 2000 tiles that windows are being cut from.
+    """Size of a block cache that holds, for every band, the row of JPEG 2000 tiles that windows are being cut from.
 
-    With less, tiles would be decoded again for the next window. Half as much again, because one band is a row
-    ahead while another is behind; and room for a window that is being written.
+    With less, tiles would be decoded again for the next window. Half as much is added because one band may be a row
+    ahead of another, and some room for the window that is being written.
     """
     strips = sum(
         min(b.raster.block_yx[0], b.raster.grid.height) * b.raster.grid.width * 2 for b in stack.bands
@@ -135,7 +135,7 @@ def _keeping(windows_of: DnWindows, path: Path, bands: int, windows: Sequence[Wi
     try:
         writer = StackWriter(path, bands, windows)
     except OSError as error:
-        log.warning("%s: stacks cannot be kept (%s); going on without the cache", path.parent, error)
+        log.warning("%s: stacks cannot be cached (%s); going on without the cache", path.parent, error)
     try:
         for window, dn in windows_of:
             if writer is not None:

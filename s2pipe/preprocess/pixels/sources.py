@@ -1,8 +1,8 @@
 """Bands as windows of the target grid: read as they are, averaged, doubled, or warped by GDAL.
 
-What a band's pixels are is declared by its warped VRT (``raster.vrt``). Where the grids nest, which they do for all
-bands of a Sentinel-2 tile, kernels compute the same numbers to the last bit in a twentieth of the time;
-``tests/preprocess/test_sources.py`` holds them equal.
+The warped VRT of a band (``raster.vrt``) defines its pixels. Where the grids nest, as those of all bands of a
+Sentinel-2 tile do, kernels compute the same numbers to the last bit in a twentieth of the time;
+``tests/preprocess/pixels/test_sources.py`` compares them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class BandSource(Protocol):
     """One band on the target grid."""
 
     cost: int
-    """Source pixels a target pixel needs, times 1000: bands that cost more are read first."""
+    """Source pixels per target pixel, times 1000; bands that cost more are read first."""
 
     def read(self, window: Window, out: np.ndarray) -> None:
         """Fill ``out``, float32 of the window's shape, with DN; 0 where the band is not valid."""
@@ -63,7 +63,7 @@ def open_band(band: BandInput, target: Grid, valid_min_fraction: float, threads:
         and band.method == "bilinear"
         and nesting_factor(target, band.raster.grid) == 2
     ):
-        # A pixel whose own source pixel is not valid is 0 anyway, and that pixel is all of its source area.
+        # The source area of a target pixel is one source pixel; where that is not valid, the value is 0 anyway.
         return _Doubled(RasterReader(path, path, threads), band.raster.grid)
     values = RasterReader(warped_vrt(band.raster, target, WarpSpec(band.method)), path, threads)
     if valid_min_fraction == 0.0:
@@ -74,7 +74,7 @@ def open_band(band: BandInput, target: Grid, valid_min_fraction: float, threads:
 
 
 def nesting_factor(fine: Grid, coarse: Grid) -> int:
-    """How many fine pixels make a coarse one along a side, if the grids nest exactly; else 0."""
+    """Return how many fine pixels fit into a coarse one along a side if the grids nest exactly, else 0."""
     x0, dx, _, y0, _, dy = fine.geotransform
     factor = round(coarse.geotransform[1] / dx)
     nested = (
@@ -87,7 +87,7 @@ def nesting_factor(fine: Grid, coarse: Grid) -> int:
 
 
 def _scratch(shape_yx: tuple[int, int]) -> np.ndarray:
-    """A uint16 buffer of this thread, grown when needed: strips of full-size bands are 22 MB."""
+    """Return this thread's uint16 buffer, grown when needed: strips of full-size bands are 22 MB."""
     size = shape_yx[0] * shape_yx[1]
     buffer: np.ndarray | None = getattr(_local, "buffer", None)
     if buffer is None or buffer.size < size:
@@ -110,7 +110,7 @@ class _Direct:
 
 
 class _Averaged:
-    """A finer band: the mean of the valid pixels of each block."""
+    """A finer band: the mean over the valid pixels of each block."""
 
     def __init__(self, reader: RasterReader, factor: int, minimum_valid: int) -> None:
         self._reader = reader
@@ -159,12 +159,12 @@ class _Doubled:
 
 
 def _with_neighbours(start: int, end: int, size: int) -> tuple[int, int]:
-    """Source rows (or columns) that a range of doubled ones needs: its own and one more on each side."""
+    """Range of source rows (or columns) behind a range of doubled ones, with one more on each side."""
     return max(0, start // 2 - 1), min(size, -(-end // 2) + 1)
 
 
 class _Warped:
-    """A band that GDAL warps, with pixels dropped whose source area is not valid enough."""
+    """A band that GDAL warps; pixels whose source area is not valid enough are dropped."""
 
     def __init__(self, values: RasterReader, share: RasterReader | None, minimum: float) -> None:
         self._values = values

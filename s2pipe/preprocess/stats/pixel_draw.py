@@ -1,8 +1,8 @@
-"""Drawing pixels for statistics: the same pixels whatever the order, the windows or the number of workers.
+"""Drawing pixels for statistics: the same pixels for any order, any windows and any number of workers.
 
-Every pixel has a priority that only depends on the seed, the scene, the band and its position (a bijective 64-bit
-hash, so that no two are equal); the valid pixels with the lowest priorities are drawn, from the whole scene or from
-a few blocks of it.
+Every pixel has a priority that depends only on the seed, the scene, the band and its position. It is a bijective 64-bit
+hash, so no two are equal. The valid pixels with the lowest priorities are drawn, from the whole scene or from a few
+blocks of it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from s2pipe.sentinel2.channels import Channel
 
 BLOCK_SHARE = 1 / 6
-"""Largest part of a block's pixels that is drawn: a smaller part means more blocks, which represent the scene better,
-and more to decode."""
+"""Largest share of a block's pixels that is drawn. A smaller share takes more blocks, which represent the scene better
+but cost more to decode."""
 MIN_BLOCKS = 10
-"""Blocks that are drawn from at least, however few pixels are wanted."""
+"""Least number of blocks to draw from, even for few pixels."""
 _HALO_PX = 4
+"""Distance in source pixels from a tile's edges, for methods that look at neighbouring pixels."""
 _FALLBACK_BLOCK_PX = 512
+"""Side of a block in target pixels where the grids do not nest."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class DrawPool:
         width : int
             Columns of the whole grid.
         dn : ndarray, float32 (band, y, x)
-            DN; 0 is not valid.
+            DN; 0 where not valid.
         """
         position = _positions(window, width)
         for band, seed in enumerate(self._seeds):
@@ -115,9 +117,9 @@ def draw_from_blocks(
 ) -> list[np.ndarray]:
     """Draw up to ``max_pixels_per_scene`` valid pixels per band while decoding few blocks.
 
-    A block is what one JPEG 2000 tile of the band covers of the target grid. Blocks come in an order that the seed
-    decides and that spreads them over the scene; each gives the same number of pixels, until there are enough. A
-    scene with so little valid ground that all blocks together do not suffice is drawn from pixel by pixel instead.
+    A block is the part of the target grid that one JPEG 2000 tile of the band covers. The seed decides the order of the
+    blocks, which spreads them over the scene. Each block gives the same number of pixels until there are enough. Where
+    all blocks together have too few valid pixels, the draw is made from all pixels instead.
 
     Parameters
     ----------
@@ -173,10 +175,10 @@ def _draw_band(reader: BandReader, blocks: list[Window], target: Grid, draw: Pix
 
 
 def spread_order(blocks: list[Window], target: Grid, seed: int) -> list[int]:
-    """Order blocks so that the first few of them are spread over the grid, whatever their number.
+    """Order blocks so that the first n of them are spread over the grid, for any n.
 
-    Points of the R2 sequence (M. Roberts, 2018: multiples of the inverse plastic number), shifted by the seed, name
-    the block that they fall into; blocks that none of many points hits come last.
+    The order is that in which points of the R2 sequence (M. Roberts, 2018: multiples of the inverse plastic number),
+    shifted by the seed, fall into the blocks. Blocks that no point hits come last.
     """
     plastic = 1.32471795724474602596
     shift = [(seed >> bits & 0xFFFFFFFF) / 2**32 for bits in (0, 32)]

@@ -1,4 +1,4 @@
-"""Normalization statistics from histograms: exact, whatever the order, the workers or the split of the scenes.
+"""Normalization statistics from histograms: exact for any order, any number of workers and any split of the scenes.
 
 Everything is computed with rational numbers from integer counts and rounded once, so that merging in any order
 gives the same bytes.
@@ -48,9 +48,9 @@ class BandStats:
     pixel_count: int | None = None
     """Valid pixels that were counted; None where a file of another tool does not say."""
     underflow_count: int | None = None
-    """How many of them were below the range; None likewise."""
+    """How many of them were below the range; None where unknown."""
     overflow_count: int | None = None
-    """How many of them were above the range; None likewise."""
+    """How many of them were above the range; None where unknown."""
 
 
 def band_stats(

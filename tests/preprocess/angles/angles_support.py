@@ -1,23 +1,35 @@
-"""What tests of angles share: writing them for any grid, reading and decoding them."""
+"""What tests of angles share: small products, writing angles for any grid, reading and decoding them."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from osgeo import gdal
 
 from s2pipe.dataset.assets import Asset
+from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.angles.raster import AngleResult, write_angles
+from s2pipe.preprocess.cfg import AngleAssetConfig, PreprocessConfig
 from s2pipe.preprocess.inputs import AngleInput, SceneFile
+from s2pipe.preprocess.run import run_preprocess
+from s2pipe.raster.grid import Grid
+from s2pipe.synthetic import ProductSpec, make_products
+from s2pipe.synthetic.swath import Swath, swath_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from s2pipe.preprocess.cfg import AngleAssetConfig
     from s2pipe.raster.grid import Grid
 
 gdal.UseExceptions()
+
+SIDE_M = 10_980
+BANDS = ("B02", "B8A", "B11")
+NODE_ERROR = 0.02
+"""Degrees by which bilinear interpolation over 5 km may differ from the analytic geometry (with filled nodes)."""
+ON = AngleAssetConfig(enabled=True)
 
 
 def scene_file(path: Path, role: str = "l1c.tile_metadata") -> SceneFile:
@@ -88,3 +100,60 @@ def centres(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """x and y of pixel centres, (y, x)."""
     x0, dx, _, y0, _, dy = grid.geotransform
     return np.meshgrid(x0 + (np.arange(grid.width) + 0.5) * dx, y0 + (np.arange(grid.height) + 0.5) * dy)
+
+
+@dataclass(frozen=True)
+class Scene:
+    root: Path
+    spec: ProductSpec
+
+    @property
+    def swath(self) -> Swath:
+        return swath_of(self.spec)
+
+    def config(self, out_dir: Path, angles: AngleAssetConfig, **changes: Any) -> PreprocessConfig:
+        base = PreprocessConfig(
+            index_json=self.root / "meta/step1/index.json",
+            out_dir=out_dir,
+            target_grid_ref="B8A",
+            l1c_bands=BANDS,
+            angles=angles,
+        )
+        return replace(base, **changes)
+
+    @property
+    def granule(self) -> Path:
+        return next((self.root / "raw/L1C").rglob("MTD_TL.xml"))
+
+
+def make_scene(base: Path, **changes: Any) -> Scene:
+    spec = ProductSpec(
+        side_m=SIDE_M, nodata_wedge=0.15, bands=BANDS, quality_masks=False, strip_width_m=4400.0, **changes
+    )
+    make_products(base / "products", spec)
+    index_products([base / "products"], base / "data")
+    return Scene(base / "data", spec)
+
+
+def sample_of(out_dir: Path) -> tuple[Path, dict[str, Any]]:
+    meta = next(out_dir.rglob("meta.json"))
+    return meta.parent, json.loads(meta.read_text())
+
+
+def run_angles(
+    scene: Scene, out_dir: Path, angles: AngleAssetConfig, **changes: Any
+) -> tuple[Path, dict[str, Any]]:
+    result = run_preprocess(scene.config(out_dir, angles, **changes))
+    assert not result.failed, result.failed
+    return sample_of(out_dir)
+
+
+def true_view(scene: Scene, grid: Grid, band: str, mask_m: int | None) -> tuple[np.ndarray, Any]:
+    """Detector and view angles of every pixel; the detector at the centre of the mask's pixel if there is one."""
+    x, y = centres(grid)
+    at_x, at_y = x, y
+    if mask_m is not None:
+        at_x = scene.swath.ulx + (np.floor((x - scene.swath.ulx) / mask_m) + 0.5) * mask_m
+        at_y = scene.swath.uly - (np.floor((scene.swath.uly - y) / mask_m) + 0.5) * mask_m
+    detector = scene.swath.detector_at(at_x, at_y, band)
+    return detector, scene.swath.view_angles_at(x, y, band, detector)

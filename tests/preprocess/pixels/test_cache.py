@@ -151,7 +151,7 @@ def test_a_changed_option_or_input_misses_the_cache(dataset: Dataset, tmp_path: 
 def test_the_cache_is_bounded_and_may_be_used_up(dataset: Dataset, tmp_path: Path) -> None:
     small = CacheConfig(enabled=True, dir=tmp_path / "cache", max_gb=0.004)
     run_preprocess(_config(dataset, tmp_path / "out", small, "compute_only"))
-    assert len(list((tmp_path / "cache").iterdir())) == 1  # 366 x 366 x 6 x 4 bytes a scene
+    assert len(list((tmp_path / "cache").iterdir())) == 1  # 366 x 366 x 6 x 4 bytes per scene
     tiny = CacheConfig(enabled=True, dir=tmp_path / "tiny", max_gb=1e-6)
     run_preprocess(replace(_config(dataset, tmp_path / "out", tiny, "compute_only"), overwrite=True))
     assert not (tmp_path / "tiny").exists()

@@ -26,7 +26,7 @@ PIXELS = {10: 732, 20: 366, 60: 122}
 
 @pytest.fixture(scope="module")
 def holed(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[int, RasterInfo]:
-    """One raster a resolution: noise up to the saturated DN, a wedge and scattered holes of nodata."""
+    """One raster per resolution: noise up to the saturated DN, a wedge and scattered holes of nodata."""
     folder = tmp_path_factory.mktemp("holed")
     crs = inspect_raster(str(next(dataset.products.glob("*L1C*/GRANULE/*/IMG_DATA/*_B02.jp2")))).grid.crs_wkt
     rng = np.random.default_rng(0)

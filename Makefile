@@ -64,15 +64,16 @@ types: setup ## Check the types
 
 check: lint types test ## All of lint, types and test
 
-wheel: setup ## Build the wheel into dist/ and check what is in it
-	@rm -rf build dist
-	@$(VENV)/bin/python -m pip -qq wheel --no-deps --wheel-dir dist .
+wheel: setup ## Build both wheels into dist/ and try them in empty environments
+	@rm -rf build kernels/build dist
+	@$(VENV)/bin/python -m pip -qq wheel --no-deps --wheel-dir dist ./kernels
+	@S2PIPE_KERNELS=by-name $(VENV)/bin/python -m pip -qq wheel --no-deps --wheel-dir dist .
 	@$(VENV)/bin/python tools/check_wheel.py dist
 
 constraints: ## Take the newest versions into requirements/constraints.txt
 	@python=$$(sh tools/find-python) && "$$python" tools/refresh_constraints.py
 
 clean: ## Remove environments, caches and everything built
-	rm -rf .venv .venv.lock .venv-system .venv-system.lock .venv-clients .venv-clients.lock build dist *.egg-info $(DEMO_OUTPUT)
+	rm -rf .venv .venv.lock .venv-system .venv-system.lock .venv-clients .venv-clients.lock build dist *.egg-info kernels/build kernels/*.egg-info $(DEMO_OUTPUT)
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find s2pipe kernels tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

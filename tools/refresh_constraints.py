@@ -64,7 +64,9 @@ def resolve(python: str) -> dict[str, str]:
 def requirements() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [line for extra in EXTRAS for line in project["optional-dependencies"][extra]]
-    return [line for line in [*project["dependencies"], *extras] if not line.startswith("s2pipe[")]
+    lines = (ROOT / "requirements" / "install.txt").read_text().splitlines()
+    own = [text for line in lines if (text := line.partition("#")[0].strip())]
+    return [line for line in [*own, *extras] if not line.startswith("s2pipe[")]
 
 
 def pins(name: str, by_minor: dict[int, str]) -> list[str]:

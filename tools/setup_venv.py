@@ -26,7 +26,9 @@ CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
 INPUTS = (
     "pyproject.toml",
     "setup.py",
+    "kernels/pyproject.toml",
     "requirements/constraints.txt",
+    "requirements/install.txt",
     "tools/setup_venv.py",
     "s2pipe/__init__.py",
 )
@@ -115,7 +117,10 @@ def make(directory: Path, options: argparse.Namespace) -> None:
 
     gdal = install_gdal(directory, options.gdal)
     say(f"installing s2pipe[{options.extras}]")
-    pip(directory, "install", *constraints(), "--editable", f"{ROOT}[{options.extras}]")
+    pip(directory, "install", *constraints(), "--editable", str(ROOT / "kernels"))
+    # By name: the copy in kernels/ is in this environment already, as an editable one.
+    by_name = {**os.environ, "S2PIPE_KERNELS": "by-name"}
+    pip(directory, "install", *constraints(), "--editable", f"{ROOT}[{options.extras}]", env=by_name)
     (directory / STAMP).write_text(f"{gdal}\n{digest(directory, options, gdal)}\n")
     say(f"{directory.name} is ready after {time.monotonic() - started:.0f} s")
 

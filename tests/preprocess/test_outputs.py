@@ -19,7 +19,7 @@ from osgeo import gdal
 
 from s2pipe.config.schema import document_faults
 from s2pipe.dataset.step2_index import then, update_index
-from s2pipe.errors import ConfigError, ManifestError, MetadataError, MissingInputError, OutputError
+from s2pipe.errors import ConfigError, Fault, ManifestError, MetadataError, MissingInputError, OutputError
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.runtime.locks import locked
@@ -190,7 +190,7 @@ def test_a_damaged_index_stops_the_run_before_the_first_scene(dataset: Dataset, 
 def test_an_error_of_the_index_does_not_hide_what_ended_the_run(caplog: pytest.LogCaptureFixture) -> None:
     def update() -> None:
         msg = "index.json"
-        raise ManifestError(msg, [])
+        raise ManifestError(msg, [Fault("", "damaged")])
 
     logging.getLogger("s2pipe").propagate = True
     with pytest.raises(KeyboardInterrupt), then(update):

@@ -29,14 +29,14 @@ def options_class(
     config : type
         A configuration dataclass; nested ones give dotted options.
     extra : sequence of (name, type, field)
-        Fields that are no configuration keys (the file itself, ``--quiet``).
+        Fields that are not configuration keys (the file itself, ``--quiet``).
     short : mapping, optional
-        Second names of options by the dotted path of their key.
+        Alternative names of options, by the dotted path of their key.
 
     Returns
     -------
     type
-        Fields are None (switches: False) when the option was not given.
+        A field is None when its option was not given, a switch False.
     """
     fields: list[Any] = list(extra)
     for path, info in _leaves(config):
@@ -72,7 +72,7 @@ def overrides(options: Any, config: type) -> dict[tuple[str, ...], Any]:
 
 
 def _one_file(annotation: Any, value: Any) -> Any:
-    """A key that takes a list or a file: one value that is a file's name means the file."""
+    """Take a single value that names a file for the file, where a key takes a list or a file."""
     if (
         Path in _members(annotation)
         and isinstance(value, list)
@@ -84,7 +84,7 @@ def _one_file(annotation: Any, value: Any) -> Any:
 
 
 def merged(document: Mapping[str, Any], given: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    """Return a configuration document with option values put over it."""
+    """Return a configuration document in which option values replace those of the file."""
     result = copy.deepcopy(dict(document))
     for path, value in given.items():
         place = result

@@ -14,6 +14,7 @@ from s2pipe.config.fields import Rule
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.bands import BAND_NAMES, L2A_BANDS_BY_RESOLUTION, BandName
+from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +117,7 @@ class SelectionConfig:
             roles.L2A_SNOW_PROBABILITY: self.l2a_snow_probability_20m,
         }
         wanted = [role for role, is_wanted in single.items() if is_wanted]
-        wanted += [f"l2a.band.{raster}" for raster in self.l2a_bands]
+        wanted += [Channel.parse(f"l2a.{raster}").raster_role for raster in self.l2a_bands]
         return tuple(wanted) if self.l2a else ()
 
 

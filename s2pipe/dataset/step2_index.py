@@ -72,7 +72,7 @@ def update_index(out_dir: Path, done: Collection[Path], failed: Mapping[Path, st
 
 
 @contextmanager
-def then(update: Callable[[], None]) -> Iterator[None]:
+def updated_afterwards(update: Callable[[], None]) -> Iterator[None]:
     """Update the index after the block, however that ends; the block's own error is never hidden by another."""
     try:
         yield

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.checks import check_config
 from s2pipe.dataset.step1_index import SceneKey, load_index
-from s2pipe.dataset.step2_index import check_index, then, update_index
+from s2pipe.dataset.step2_index import check_index, update_index, updated_afterwards
 from s2pipe.errors import ConfigError, Fault, OutputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
 from s2pipe.preprocess.angles.raster import write_angles
@@ -227,7 +227,7 @@ class _Run:
         def update() -> None:
             self.result.index_path = update_index(self.config.out_dir, done, self._failed(stats))
 
-        with then(update):
+        with updated_afterwards(update):
             self._each_scene(lambda scene: self._write(scene, stats, done))
         return self.result
 

@@ -193,10 +193,10 @@ def test_an_error_of_the_index_does_not_hide_what_ended_the_run(caplog: pytest.L
         raise ManifestError(msg, [Fault("", "damaged")])
 
     logging.getLogger("s2pipe").propagate = True
-    with pytest.raises(KeyboardInterrupt), then(update):
+    with pytest.raises(KeyboardInterrupt), updated_afterwards(update):
         raise KeyboardInterrupt
     assert "the index of samples was not updated" in caplog.text
-    with pytest.raises(ManifestError), then(update):
+    with pytest.raises(ManifestError), updated_afterwards(update):
         pass
 
 

@@ -18,7 +18,7 @@ import pytest
 from osgeo import gdal
 
 from s2pipe.config.schema import document_faults
-from s2pipe.dataset.step2_index import then, update_index
+from s2pipe.dataset.step2_index import update_index, updated_afterwards
 from s2pipe.errors import ConfigError, Fault, ManifestError, MetadataError, MissingInputError, OutputError
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess

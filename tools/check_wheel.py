@@ -77,7 +77,13 @@ def both(place: Path, wheel: Path, dist: Path) -> None:
     run(place, python, "-I", "-m", "s2pipe", "--version")
     run(place, python, "-I", "-m", "s2pipe", "preprocess", "--help")
     run(place, python, "-I", "-m", "s2pipe", "validate", str(ROOT / "configs" / "apply.json"))
-    run(place, python, "-I", "-c", "import s2kernels, s2pipe.preprocess.cfg; s2kernels.warm_up(['reflectance'])")
+    run(
+        place,
+        python,
+        "-I",
+        "-c",
+        "import s2kernels, s2pipe.preprocess.cfg; s2kernels.warm_up(['reflectance'])",
+    )
 
 
 def from_checkout(place: Path) -> None:
@@ -86,7 +92,13 @@ def from_checkout(place: Path) -> None:
     plain = {key: value for key, value in os.environ.items() if key != "S2PIPE_KERNELS"}
     run(ROOT, python, "-m", "pip", "-qq", "uninstall", "--yes", "s2kernels")
     run(ROOT, python, "-m", "pip", "-qq", "install", *pinned(), str(ROOT), env=plain)
-    run(place, python, "-I", "-c", "import s2kernels, s2pipe; print('pip install . brings', s2kernels.__name__)")
+    run(
+        place,
+        python,
+        "-I",
+        "-c",
+        "import s2kernels, s2pipe; print('pip install . brings', s2kernels.__name__)",
+    )
 
 
 def environment(place: Path, *arguments: str) -> str:

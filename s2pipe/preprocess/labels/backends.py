@@ -270,7 +270,7 @@ def write_labels(
         spec = TiffSpec(target, ("label",), dtype.name, nodata=config.ignore_index)
         writer = stack.enter_context(TiffWriter(path, spec))
         stream = stream_windows(readers, windows, workers=1, look_ahead=2, dtype=backend.dtype)
-        stack.callback(stream.close)  # type: ignore[attr-defined]
+        stack.callback(stream.close)
         for window, sources in stream:
             classes = _checked(backend.classify(*sources), window.shape_yx, backend)
             if config.mapping is None and backend.dtype != "uint8":

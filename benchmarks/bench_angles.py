@@ -20,9 +20,9 @@ from s2pipe.preprocess.angles.raster import write_angles
 from s2pipe.preprocess.angles.scene_angles import SceneAngles
 from s2pipe.preprocess.cfg import AngleAssetConfig
 from s2pipe.preprocess.inputs import AngleInput, SceneFile
-from s2pipe.raster.gdalenv import crs_wkt
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.jp2 import write_jp2
+from s2pipe.raster.transform import crs_wkt
 from s2pipe.sentinel2.bands import BY_NAME, JP2_TILE_PX
 from s2pipe.sentinel2.safe.tile import read_tile_angles
 from s2pipe.synthetic import ProductSpec

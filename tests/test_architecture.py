@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -182,3 +183,171 @@ def test_the_plan_is_drawn(tmp_path: Path) -> None:
     TOOL.draw(tmp_path / "plan.svg", storey, GRAPH, dict.fromkeys(MODULES, 10))
     text = (tmp_path / "plan.svg").read_text(encoding="utf-8")
     assert text.count("<path") > 2 * sum(len(rooms) for _, rooms in storey.floors)
+
+
+# GDAL has one owner: `s2pipe.raster`. Importing `osgeo` elsewhere is one way around it; another is a public function of
+# `raster` that hands out GDAL's module, a dataset or a band.
+
+GDAL_MODULES = ("osgeo", "gdal", "osr", "ogr")
+UNTYPED = ("Any", "object", "ModuleType")
+
+
+def _trees() -> dict[str, ast.Module]:
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def _gdal_imports(name: str, tree: ast.Module) -> list[str]:
+    """Imports of a module outside raster that reach GDAL: ``osgeo``, or what raster keeps to itself."""
+    if name == "raster" or name.startswith("raster."):
+        return []
+    imported = [found for found, _ in TOOL.import_statements(tree)]
+    return [
+        f"{name} imports {found}"
+        for found in imported
+        if found.split(".")[0] == "osgeo" or (found.startswith("s2pipe.raster.") and "._" in found)
+    ]
+
+
+def _reexports(name: str, tree: ast.Module, raster: dict[str, ast.Module]) -> list[str]:
+    """Names that a module outside raster imports from a module of raster which does not define them."""
+    if name.startswith("raster"):
+        return []
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("s2pipe.raster."):
+            source = (node.module or "").removeprefix("s2pipe.")
+            defined = _defined(raster[source])
+            found += [
+                f"{name} imports {alias.name} through {source}"
+                for alias in node.names
+                if alias.name not in defined
+            ]
+    return found
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return names
+
+
+def _leaks(name: str, tree: ast.Module) -> list[str]:
+    """Public names of a public module of raster whose annotation lets a GDAL object through."""
+    if any(part.startswith("_") for part in name.split(".")):
+        return []
+    found = []
+    for node, where in _public_nodes(tree, name):
+        if isinstance(node, ast.FunctionDef):
+            if node.returns is None or _lets_gdal_through(node.returns):
+                found.append(
+                    f"{where} returns {'anything' if node.returns is None else ast.unparse(node.returns)}"
+                )
+        elif _lets_gdal_through(node.annotation):
+            found.append(f"{where} is {ast.unparse(node.annotation)}")
+    return found
+
+
+def _public_nodes(
+    tree: ast.Module | ast.ClassDef, where: str
+) -> list[tuple[ast.FunctionDef | ast.AnnAssign, str]]:
+    """Public functions, methods, and annotated constants, fields and attributes."""
+    found: list[tuple[ast.FunctionDef | ast.AnnAssign, str]] = []
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            found += _public_nodes(node, f"{where}.{node.name}")
+        elif isinstance(node, ast.FunctionDef):
+            if not node.name.startswith("_"):
+                found.append((node, f"{where}.{node.name}"))
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.AnnAssign) and _public_target(inner.target, ast.Attribute):
+                    found.append((inner, f"{where}.{ast.unparse(inner.target)}"))
+                elif isinstance(inner, ast.Assign) and _public_target(inner.targets[0], ast.Attribute):
+                    unknown = ast.AnnAssign(inner.targets[0], ast.Name("Any"), inner.value, 0)
+                    found.append((unknown, f"{where}.{ast.unparse(inner.targets[0])}"))
+        elif isinstance(node, ast.AnnAssign) and _public_target(node.target, ast.Name):
+            found.append((node, f"{where}.{ast.unparse(node.target)}"))
+    return found
+
+
+def _public_target(target: ast.expr, kind: type[ast.Name | ast.Attribute]) -> bool:
+    """Tell whether an assignment is to a public name or to a public attribute of ``self``."""
+    return isinstance(target, kind) and not ast.unparse(target).split(".")[-1].startswith("_")
+
+
+def _lets_gdal_through(annotation: ast.expr) -> bool:
+    names = set(
+        re.findall(r"\w+", ast.unparse(annotation))
+    )  # of the text, which shows quoted annotations too
+    return bool(names & {*GDAL_MODULES, *UNTYPED, "Dataset", "Band", "Driver", "SpatialReference"})
+
+
+def test_nothing_outside_raster_reaches_gdal() -> None:
+    trees = _trees()
+    raster = {name: tree for name, tree in trees.items() if name.startswith("raster.")}
+    assert sum(name.startswith("raster._") for name in raster) == 1, "the private module of raster is gone"
+    found = [text for name, tree in trees.items() for text in _gdal_imports(name, tree)]
+    found += [text for name, tree in trees.items() for text in _reexports(name, tree, raster)]
+    assert found == []
+
+
+def test_no_public_name_of_raster_hands_out_gdal() -> None:
+    raster = {name: tree for name, tree in _trees().items() if name.startswith("raster.")}
+    assert sum(len(_public_nodes(tree, name)) for name, tree in raster.items()) > 40
+    assert [text for name, tree in raster.items() for text in _leaks(name, tree)] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("from s2pipe.raster.reader import RasterReader", []),
+        ("from osgeo import gdal", ["osgeo", "osgeo.gdal"]),
+        ("def f():\n    import osgeo.gdal as g", ["osgeo.gdal"]),
+        (
+            "from s2pipe.raster._gdal import gdal_module",
+            ["s2pipe.raster._gdal", "s2pipe.raster._gdal.gdal_module"],
+        ),
+        ("from s2pipe.raster.reader import _open", ["s2pipe.raster.reader._open"]),
+        ("from s2pipe.raster import _gdal", ["s2pipe.raster._gdal"]),
+    ],
+)
+def test_an_import_that_reaches_gdal_is_seen(source: str, expected: list[str]) -> None:
+    assert _gdal_imports("cli.x", ast.parse(source)) == [f"cli.x imports {name}" for name in expected]
+    assert _gdal_imports("raster.x", ast.parse(source)) == []
+
+
+def test_an_import_through_a_public_module_of_raster_is_seen() -> None:
+    raster = {
+        "raster.reader": ast.parse("from s2pipe.raster._gdal import gdal_module\ndef read() -> None: ...")
+    }
+    user = ast.parse("from s2pipe.raster.reader import gdal_module, read")
+    assert _reexports("cli.x", user, raster) == ["cli.x imports gdal_module through raster.reader"]
+
+
+@pytest.mark.parametrize(
+    ("source", "leaks"),
+    [
+        ("def version() -> str: ...", False),
+        ("def opened(path: Any) -> tuple[int, float] | None: ...", False),
+        ("def module() -> ModuleType: ...", True),
+        ("def opened(path: str) -> gdal.Dataset: ...", True),
+        ("def opened(path: str) -> 'gdal.Dataset': ...", True),
+        ("def opened(path: str) -> list[Any]: ...", True),
+        ("def opened(path: str): ...", True),
+        ("def _opened(path: str) -> Any: ...", False),
+        ("class Reader:\n    def band(self) -> Any: ...", True),
+        ("class Reader:\n    band: Any", True),
+        ("class Reader:\n    def __init__(self) -> None:\n        self.band: Any = 1", True),
+        ("class Reader:\n    def __init__(self) -> None:\n        self.band = 1", True),
+        ("class Reader:\n    def __init__(self) -> None:\n        self._band: Any = 1", False),
+        ("DRIVER: Any = 1", True),
+    ],
+)
+def test_a_name_that_hands_out_gdal_is_seen(source: str, leaks: bool) -> None:
+    assert bool(_leaks("raster.x", ast.parse(source))) is leaks
+    assert _leaks("raster._x", ast.parse(source)) == []

@@ -25,9 +25,9 @@ from s2pipe.preprocess.angles.directions import (  # noqa: E402
 )
 from s2pipe.preprocess.angles.footprints import MaskReader, OutlineReader  # noqa: E402
 from s2pipe.preprocess.angles.placement import placement  # noqa: E402
-from s2pipe.raster.gdalenv import crs_wkt  # noqa: E402
 from s2pipe.raster.grid import Grid, Window  # noqa: E402
 from s2pipe.raster.reader import inspect_raster  # noqa: E402
+from s2pipe.raster.transform import crs_wkt  # noqa: E402
 from s2pipe.sentinel2.safe.detectors import read_detector_outlines  # noqa: E402
 from s2pipe.sentinel2.safe.tile import ANGLE_STEP_M, TileAngles, read_tile_angles  # noqa: E402
 

@@ -48,23 +48,21 @@ def main(name: str, arguments: list[str]) -> int:
 
 
 def _gdal() -> str:
-    from s2pipe.raster.gdalenv import gdal_module
+    from s2pipe.raster.capabilities import gdal_version
 
-    return gdal_module().__version__
+    return gdal_version()
 
 
 def _jpeg2000() -> str:
-    from s2pipe.raster.gdalenv import jpeg2000_driver
+    from s2pipe.raster.capabilities import jpeg2000_driver
 
     return jpeg2000_driver()
 
 
 def _zstd() -> str:
-    from s2pipe.raster.gdalenv import gdal_module
+    from s2pipe.raster.capabilities import require_zstd
 
-    if "ZSTD" not in gdal_module().GetDriverByName("GTiff").GetMetadataItem("DMD_CREATIONOPTIONLIST"):
-        msg = "this GDAL writes no ZSTD; install another build (wheel, conda or Debian's)"
-        raise DependencyError(msg)
+    require_zstd()
     return "yes"
 
 

@@ -42,7 +42,8 @@ from s2pipe.patches.shards.publish import Publication, is_published, read_shards
 from s2pipe.patches.shards.tarball import most_sample_bytes
 from s2pipe.patches.shards.writer import ShardRecord, ShardWriter
 from s2pipe.patches.summary import summary_document
-from s2pipe.raster.gdalenv import gdal_module
+from s2pipe.raster.block_cache import block_cache
+from s2pipe.raster.capabilities import require_gdal
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.hashing import document_fingerprint
 from s2pipe.runtime.locks import locked
@@ -170,18 +171,14 @@ def run_patches(config: PatchConfig) -> PatchResult:
     """
     check(config)
     need("pyarrow.parquet")
-    gdal = gdal_module()
+    require_gdal()
     samples = load_samples(config.index_json, config.max_scenes)
     facts = shared_facts(samples, config)
-    cache = gdal.GetCacheMax()
-    with only_one(config.out_dir):
-        workers = core_count(config.num_workers)
-        gdal.SetCacheMax(min(3, workers) * _CACHE_BYTES["whole" if has_whole_tiles(config) else "shared"])
-        try:
-            plan = resolve_plan(config, grounds_of_samples(samples))
-            return _Run(config, samples, plan, facts).work(workers)
-        finally:
-            gdal.SetCacheMax(cache)
+    workers = core_count(config.num_workers)
+    cache_bytes = min(3, workers) * _CACHE_BYTES["whole" if has_whole_tiles(config) else "shared"]
+    with only_one(config.out_dir), block_cache(cache_bytes):
+        plan = resolve_plan(config, grounds_of_samples(samples))
+        return _Run(config, samples, plan, facts).work(workers)
 
 
 class _Run:

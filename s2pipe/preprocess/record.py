@@ -14,7 +14,7 @@ from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import SAMPLE_META, STEP2_RUN, validate_document
 from s2pipe.preprocess.needs import grid_role
 from s2pipe.preprocess.stats.histogram import HistogramSettings
-from s2pipe.raster.gdalenv import gdal_module, jpeg2000_driver
+from s2pipe.raster.capabilities import gdal_version, jpeg2000_driver
 from s2pipe.raster.grid import Grid
 from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.files import named_errors, write_json_atomic
@@ -87,7 +87,7 @@ def versions() -> dict[str, str]:
 
     return {
         "s2pipe": __version__,
-        "gdal": gdal_module().__version__,
+        "gdal": gdal_version(),
         "jpeg2000_driver": jpeg2000_driver(),
         "numba": numba.__version__,
         "numpy": np.__version__,

@@ -46,7 +46,7 @@ from s2pipe.preprocess.stats.histogram import (
 )
 from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_file import check_stats_match, load_stats, save_stats
-from s2pipe.raster.gdalenv import jpeg2000_driver
+from s2pipe.raster.capabilities import jpeg2000_driver
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.files import check_writable
 from s2pipe.runtime.progress import Progress

@@ -1,48 +1,21 @@
-"""Reading rasters through GDAL. Only this module and the writers beside it open GDAL datasets."""
+"""Reading rasters window by window."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from s2pipe.errors import RasterError
-from s2pipe.raster.gdalenv import gdal_module
+from s2pipe.raster._gdal import decoding_threads, gdal_module, open_dataset, quiet_errors, type_code
 from s2pipe.raster.grid import Grid, RasterInfo, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-_GDAL_TYPES = {
-    "uint8": "GDT_Byte",
-    "uint16": "GDT_UInt16",
-    "uint32": "GDT_UInt32",
-    "int16": "GDT_Int16",
-    "float32": "GDT_Float32",
-}
-
-
-def gdal_type(dtype: Any) -> int:
-    """GDAL's constant for a NumPy data type."""
-    return getattr(gdal_module(), _GDAL_TYPES[np.dtype(dtype).name])
-
-
-@contextlib.contextmanager
-def quiet_gdal() -> Iterator[None]:
-    """Keep GDAL from printing errors of this thread on stderr; they are raised instead."""
-    gdal = gdal_module()
-    gdal.PushErrorHandler("CPLQuietErrorHandler")
-    try:
-        gdal.ErrorReset()
-        yield
-    finally:
-        gdal.PopErrorHandler()
+    from collections.abc import Sequence
 
 
 def inspect_raster(path: str) -> RasterInfo:
-    """Open a single-band raster's header.
+    """Read the header of a raster; of its bands, the first one counts.
 
     Parameters
     ----------
@@ -52,16 +25,15 @@ def inspect_raster(path: str) -> RasterInfo:
     Returns
     -------
     RasterInfo
-        Grid, data type and block size.
+        Grid, data type, block size and nodata value.
 
     Raises
     ------
     RasterError
         GDAL cannot open it.
     """
-    dataset = _open(path, path)
+    dataset = open_dataset(path, path)
     band = dataset.GetRasterBand(1)
-    gdal = gdal_module()
     width, height = band.GetBlockSize()
     transform = dataset.GetGeoTransform(can_return_null=True)
     crs = dataset.GetProjection() or ""
@@ -72,38 +44,26 @@ def inspect_raster(path: str) -> RasterInfo:
             tuple(transform) if transform else (0.0, 1.0, 0.0, 0.0, 0.0, -1.0),
             (dataset.RasterYSize, dataset.RasterXSize),
         ),
-        gdal.GetDataTypeName(band.DataType),
+        gdal_module().GetDataTypeName(band.DataType),
         (height, width),
         band.GetNoDataValue(),
     )
 
 
 def band_count(path: str) -> int:
-    """Number of bands of a raster."""
-    return int(_open(path, path).RasterCount)
+    """Return the number of bands of a raster.
 
-
-def _open(source: str, label: str) -> Any:
-    gdal = gdal_module()
-    with quiet_gdal():
-        try:
-            dataset = gdal.OpenEx(source, gdal.OF_RASTER | gdal.OF_READONLY)
-        except RuntimeError as error:
-            raise RasterError(_unreadable(label, str(error))) from error
-        if dataset is None or dataset.RasterCount < 1:
-            raise RasterError(_unreadable(label, gdal.GetLastErrorMsg() or "it has no bands"))
-    return dataset
-
-
-def _unreadable(label: str, reason: str) -> str:
-    if label.startswith("/vsi") or os.path.exists(label):
-        return f"{label}: GDAL cannot open it as a raster ({reason}); is the file complete? Fetch it again."
-    return f"{label}: no such file ({reason})"
+    Raises
+    ------
+    RasterError
+        GDAL cannot open it.
+    """
+    return int(open_dataset(path, path).RasterCount)
 
 
 def _fill(source: Any, window: Window, out: np.ndarray, label: str, cure: str, **options: Any) -> None:
-    """Read a window of a GDAL band or dataset into ``out``, raising RasterError when it cannot be read."""
-    with quiet_gdal():
+    """Read a window of a GDAL band or dataset into ``out``; raise RasterError when that fails."""
+    with quiet_errors():
         try:
             # The bindings report a failed read into a buffer by returning None, without an exception.
             done = source.ReadRaster(
@@ -112,7 +72,7 @@ def _fill(source: Any, window: Window, out: np.ndarray, label: str, cure: str, *
                 window.width,
                 window.height,
                 buf_obj=out,
-                buf_type=gdal_type(out.dtype),
+                buf_type=type_code(out.dtype),
                 **options,
             )
             reason = "" if done is not None else gdal_module().GetLastErrorMsg()
@@ -128,29 +88,29 @@ def _fill(source: Any, window: Window, out: np.ndarray, label: str, cure: str, *
 
 
 class RasterReader:
-    """One band of one raster, read by windows. Use each reader from one thread at a time.
+    """One band of one raster, read window by window. Use each reader from one thread at a time.
 
     Parameters
     ----------
     source : str
         Path or VRT text.
     label : str
-        What error messages call it (the file behind VRT text).
+        What error messages call it: the file behind VRT text. By default the source.
     threads : int
-        Threads that GDAL may use within one read. Its own default is all cores, for each reader at once.
+        Threads that GDAL may use within one read.
     band : int
-        Number of the band, from 1.
+        Number of the band, counted from 1.
     """
 
     cost = 1
-    """Relative cost of reading, for those that read several at once."""
+    """Relative cost of reading a window, by which readers that run side by side are ordered."""
 
     def __init__(self, source: str, label: str | None = None, threads: int = 1, band: int = 1) -> None:
         self._label = label or source
-        self._threads = str(threads)
-        # The band object dies with its dataset, so both are kept; the dataset's block cache is what keeps
-        # JPEG 2000 tiles from being decoded once per window.
-        self._dataset = _open(source, self._label)
+        self._threads = threads
+        # The band dies with its dataset, so both are kept. Blocks are cached per dataset: opening the file again for
+        # each window would decode its JPEG 2000 tiles again.
+        self._dataset = open_dataset(source, self._label)
         self._band = self._dataset.GetRasterBand(band)
 
     def read(self, window: Window, out: np.ndarray) -> None:
@@ -166,13 +126,13 @@ class RasterReader:
         Raises
         ------
         RasterError
-            The file cannot be read there: cut short or damaged.
+            The file cannot be read there: it is cut short or damaged.
         """
         if out.shape != window.shape_yx or not out.flags.c_contiguous:
             msg = f"out must be C-contiguous of shape {window.shape_yx}, got {out.shape}"
             raise ValueError(msg)
-        gdal_module().SetThreadLocalConfigOption("GDAL_NUM_THREADS", self._threads)
-        _fill(self._band, window, out, self._label, "fetch it again")
+        with decoding_threads(self._threads):
+            _fill(self._band, window, out, self._label, "fetch it again")
 
     def close(self) -> None:
         """Release the dataset and its cached blocks."""
@@ -181,7 +141,7 @@ class RasterReader:
 
 
 def _scaling(band: Any) -> tuple[float, float, float] | None:
-    """Scale, offset and nodata of a band that stores scaled numbers, else None."""
+    """Scale, offset and nodata value of a band that declares a scale or an offset, else None."""
     scale, offset, nodata = band.GetScale(), band.GetOffset(), band.GetNoDataValue()
     if scale in (None, 1.0) and offset in (None, 0.0):
         return None
@@ -192,8 +152,16 @@ def _scaling(band: Any) -> tuple[float, float, float] | None:
     )
 
 
+def _unscale(values: np.ndarray, scale: float, offset: float, nodata: float) -> None:
+    """Turn stored numbers into values in place, nodata into NaN."""
+    missing = values == nodata
+    values *= np.float32(scale)
+    values += np.float32(offset)
+    values[missing] = np.nan
+
+
 class StackReader:
-    """Several bands of one raster, read together by windows. Use each reader from one thread at a time.
+    """Several bands of one raster, read together window by window. Use each reader from one thread at a time.
 
     Parameters
     ----------
@@ -205,7 +173,7 @@ class StackReader:
 
     def __init__(self, path: str, bands: Sequence[int] | None = None) -> None:
         self._path = path
-        self._dataset = _open(path, path)
+        self._dataset = open_dataset(path, path)
         self.shape_yx: tuple[int, int] = (self._dataset.RasterYSize, self._dataset.RasterXSize)
         """Rows and columns of the raster."""
         chosen = range(self._dataset.RasterCount) if bands is None else bands
@@ -213,29 +181,34 @@ class StackReader:
         self._scaled = [_scaling(self._dataset.GetRasterBand(number)) for number in self._bands]
 
     def read(self, window: Window, out: np.ndarray) -> None:
-        """Fill ``out``, (band, window.height, window.width), with the pixels of a window inside the raster.
+        """Fill ``out`` with the pixels of ``window``.
 
-        Where the file declares a scale, floating-point ``out`` gets the values that are meant, NaN for nodata.
+        Where the file declares a scale or an offset, a floating-point ``out`` gets the unscaled values, and NaN for
+        nodata.
+
+        Parameters
+        ----------
+        window : Window
+            Rectangle inside the raster.
+        out : ndarray, (band, window.height, window.width)
+            C-contiguous, uint8, uint16, uint32, int16 or float32; GDAL converts.
 
         Raises
         ------
         RasterError
-            The file cannot be read there: cut short or damaged.
+            The file cannot be read there: it is cut short or damaged.
         """
         if out.shape != (len(self._bands), *window.shape_yx) or not out.flags.c_contiguous:
-            msg = f"out must be C-contiguous, {len(self._bands)} bands of {window.shape_yx}, got {out.shape}"
+            expected = (len(self._bands), *window.shape_yx)
+            msg = f"out must be C-contiguous of shape {expected}, got {out.shape}"
             raise ValueError(msg)
-        gdal_module().SetThreadLocalConfigOption("GDAL_NUM_THREADS", "1")
-        _fill(
-            self._dataset, window, out, self._path, "run the step that wrote it again", band_list=self._bands
-        )
-        for values, scaling in zip(out, self._scaled, strict=True):
-            if scaling is not None and values.dtype.kind == "f":
-                scale, offset, nodata = scaling
-                missing = values == nodata
-                values *= np.float32(scale)
-                values += np.float32(offset)
-                values[missing] = np.nan
+        cure = "run the step that wrote it again"
+        with decoding_threads(1):
+            _fill(self._dataset, window, out, self._path, cure, band_list=self._bands)
+        if out.dtype.kind == "f":
+            for values, scaling in zip(out, self._scaled, strict=True):
+                if scaling is not None:
+                    _unscale(values, *scaling)
 
     def close(self) -> None:
         """Release the dataset and its cached blocks."""

@@ -1,4 +1,4 @@
-"""Coordinates from one reference system to another. Besides ``gdalenv``, the only user of ``osgeo.osr``."""
+"""Coordinate reference systems, and coordinates from one of them to another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from s2pipe.errors import RasterError
-from s2pipe.raster.gdalenv import gdal_module
+from s2pipe.raster._gdal import gdal_module
 
 
 def _reference(text: str) -> Any:
@@ -19,6 +19,16 @@ def _reference(text: str) -> Any:
     reference.SetFromUserInput(text)
     reference.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
     return reference
+
+
+def crs_wkt(epsg: int) -> str:
+    """Return a coordinate reference system as WKT, from its EPSG code."""
+    gdal_module()
+    from osgeo import osr
+
+    reference = osr.SpatialReference()
+    reference.ImportFromEPSG(epsg)
+    return str(reference.ExportToWkt())
 
 
 @functools.cache

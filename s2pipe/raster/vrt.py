@@ -200,7 +200,7 @@ def _source_element(tag: str, path: str, vrt_dir: Path | None) -> str:
         try:
             path, relative = _portable_path(path, vrt_dir)
         except ValueError:  # Windows: another drive has no relative path
-            path = os.path.abspath(path)
+            path = os.path.abspath(path)  # noqa: PTH100 - GDAL stores the path that was given, links and all
     return f'<{tag} relativeToVRT="{relative}">{escape(path)}</{tag}>'
 
 
@@ -210,9 +210,9 @@ def _portable_path(path: str, vrt_dir: Path) -> tuple[str, int]:
     GDAL drops ``..`` from the text, the system follows the link: only one of them would find the file.
     """
     relative = os.path.relpath(path, vrt_dir)
-    reached = os.path.realpath(os.path.join(os.path.realpath(vrt_dir), relative))
+    reached = os.path.realpath(vrt_dir.resolve() / relative)
     if reached != os.path.realpath(path):
-        return os.path.abspath(path), 0
+        return os.path.abspath(path), 0  # noqa: PTH100 - as above
     return Path(relative).as_posix(), 1
 
 

@@ -1,4 +1,4 @@
-"""Writing GeoTIFF by windows. Same windows in the same order give the same bytes."""
+"""Writing GeoTIFF window by window. The same windows in the same order give the same bytes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import RasterError
-from s2pipe.raster.gdalenv import gdal_module
+from s2pipe.raster._gdal import gdal_module, open_dataset, quiet_errors, type_code
 from s2pipe.raster.grid import Grid, Window
-from s2pipe.raster.reader import gdal_type, quiet_gdal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +26,7 @@ class TiffStorage:
     compression: str = "zstd"
     """zstd, deflate, lzw or none."""
     level: int | None = None
-    """Effort; None means 1 for zstd and 6 for deflate."""
+    """Compression level; None means 1 for zstd and 6 for deflate."""
     predictor: int = 2
     """1 none, 2 horizontal differences, 3 differences of floating-point bytes (float32 only)."""
     tile_px: int = TILE_PX
@@ -82,26 +81,31 @@ class TiffSpec:
     band_names: tuple[str, ...]
     """Band descriptions, in order."""
     dtype: str
-    """NumPy name of the pixel type: uint8, uint16, uint32, int16 or float32."""
+    """NumPy's name of the pixel type: uint8, uint16, uint32, int16 or float32."""
     nodata: float | None = None
     """Nodata value to declare."""
     storage: TiffStorage = TiffStorage()
     """Compression and tiles."""
     scale_offset: tuple[tuple[float, float], ...] | None = None
-    """Scale and offset of each band, value = stored * scale + offset; None for plain values."""
+    """Scale and offset of each band, value = stored * scale + offset; None when values are stored as they are."""
 
 
 class TiffWriter:
-    """A tiled, compressed GeoTIFF that is filled window by window.
+    """A tiled, compressed GeoTIFF, written window by window.
 
     Parameters
     ----------
     path : Path
         File to make. The caller renames it into place when it is complete.
     spec : TiffSpec
-        Grid, bands, type.
+        Grid, bands, pixel type.
     threads : int
-        Compression threads; the bytes do not depend on it.
+        Compression threads; the bytes do not depend on their number.
+
+    Raises
+    ------
+    RasterError
+        The file cannot be made.
     """
 
     def __init__(self, path: Path, spec: TiffSpec, threads: int = 1) -> None:
@@ -110,10 +114,10 @@ class TiffWriter:
         self._spec = spec
         options = spec.storage.options(threads)
         height, width = spec.grid.shape_yx
-        with quiet_gdal():
+        with quiet_errors():
             try:
                 self._dataset: Any = gdal.GetDriverByName("GTiff").Create(
-                    str(path), width, height, len(spec.band_names), gdal_type(spec.dtype), options=options
+                    str(path), width, height, len(spec.band_names), type_code(spec.dtype), options=options
                 )
             except RuntimeError as error:
                 msg = f"{path}: cannot be made ({error}); check the directory and free space"
@@ -139,6 +143,13 @@ class TiffWriter:
             Where the data lies.
         data : ndarray, (band, window.height, window.width)
             C-contiguous, of the file's pixel type.
+
+        Raises
+        ------
+        RasterError
+            The window cannot be written.
+        ValueError
+            The window starts inside a tile, or the data does not fit it.
         """
         tile = self._spec.storage.tile_px
         if window.row % tile or window.col % tile:
@@ -147,14 +158,14 @@ class TiffWriter:
         if data.shape != (len(self._spec.band_names), *window.shape_yx) or data.dtype != self._spec.dtype:
             msg = f"expected {self._spec.dtype} data for {window}, got {data.dtype} {data.shape}"
             raise ValueError(msg)
-        with quiet_gdal():
+        with quiet_errors():
             try:
                 status = self._dataset.WriteRaster(
-                    window.col, window.row, window.width, window.height, data, buf_type=gdal_type(data.dtype)
+                    window.col, window.row, window.width, window.height, data, buf_type=type_code(data.dtype)
                 )
-                # Flushed now, band by band and window by window: tiles then lie in the file in one order,
-                # whatever pressure the readers put on the shared block cache. The dataset's own FlushCache
-                # would also wait for the compression threads and rewrite the directory.
+                # Flushed now, band by band and window by window, so that the order of tiles in the file does not
+                # depend on what the readers do to the shared block cache. The dataset's own FlushCache would also
+                # wait for the compression threads and rewrite the directory.
                 for number in range(1, len(self._spec.band_names) + 1):
                     self._dataset.GetRasterBand(number).FlushCache()
             except RuntimeError as error:
@@ -168,13 +179,13 @@ class TiffWriter:
         Raises
         ------
         RasterError
-            The last bytes could not be written (a full disk, mostly).
+            The last bytes cannot be written, mostly because the disk is full.
         """
         dataset, self._dataset = self._dataset, None
         if dataset is None:
             return
         gdal = gdal_module()
-        with quiet_gdal():
+        with quiet_errors():
             try:
                 dataset.FlushCache()
                 del dataset
@@ -215,16 +226,13 @@ def copy_as_cog(source: Path, target: Path, storage: TiffStorage, threads: int =
     Raises
     ------
     RasterError
-        GDAL cannot write it.
+        The source cannot be read, or the copy cannot be written.
     """
-    gdal = gdal_module()
-    with quiet_gdal():
+    data = open_dataset(str(source), str(source))
+    with quiet_errors():
         try:
-            data = gdal.OpenEx(str(source), gdal.OF_RASTER)
-            options = storage.cog_options(threads)
-            copy = gdal.GetDriverByName("COG").CreateCopy(str(target), data, options=options)
-            if copy is None:
-                raise RuntimeError(gdal.GetLastErrorMsg())
+            driver = gdal_module().GetDriverByName("COG")
+            copy = driver.CreateCopy(str(target), data, options=storage.cog_options(threads))
             copy.FlushCache()
             del copy
         except RuntimeError as error:

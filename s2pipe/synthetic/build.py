@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from s2pipe.raster.gdalenv import crs_wkt, gdal_module
+from s2pipe.raster.capabilities import require_jpeg2000_writer
 from s2pipe.raster.grid import Grid
-from s2pipe.raster.jp2 import jp2_writer, write_jp2_bands
+from s2pipe.raster.jp2 import write_jp2_bands
+from s2pipe.raster.transform import crs_wkt
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.sentinel2.bands import BANDS, JP2_TILE_PX, L2A_BANDS_BY_RESOLUTION
@@ -56,7 +57,7 @@ class Layer:
 
 def build_products(out_dir: Path, spec: ProductSpec) -> ProductPaths:
     """Make the products of a specification (see :func:`s2pipe.demo.make_products`)."""
-    jp2_writer(gdal_module())
+    require_jpeg2000_writer()
     scene = scene_of(spec)
     out_dir.mkdir(parents=True, exist_ok=True)
     levels = ("L1C", "L2A") if spec.l2a else ("L1C",)
@@ -181,10 +182,9 @@ def _render(scene: Scene, resolution_m: int, chosen: list[tuple[Path, Layer]], s
 
     def encode(index: int) -> None:
         root, layer = chosen[index]
-        # One thread a file and several files at once wins over several threads in each file.
-        gdal_module().SetThreadLocalConfigOption("GDAL_NUM_THREADS", "1")
         tile_px, pixels = JP2_TILE_PX[resolution_m], canvases[index].pixels()
-        write_jp2_bands(root / layer.path, grid, pixels, tile_px, layer.nbits)
+        # Several files at once with one thread each are faster than one file at a time with several threads.
+        write_jp2_bands(root / layer.path, grid, pixels, tile_px, layer.nbits, threads=1)
         del pixels
         canvases[index].discard()
 

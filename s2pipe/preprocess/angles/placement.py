@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.raster.gdalenv import crs_wkt
 from s2pipe.raster.grid import Grid
-from s2pipe.raster.transform import same_crs, transform_points
+from s2pipe.raster.transform import crs_wkt, same_crs, transform_points
 from s2pipe.sentinel2.safe.tile import ANGLE_STEP_M, TileMetadata
 
 if TYPE_CHECKING:

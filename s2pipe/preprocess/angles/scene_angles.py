@@ -16,9 +16,8 @@ from s2pipe.preprocess.angles.directions import (
     sun_vectors,
 )
 from s2pipe.preprocess.angles.footprints import MaskReader, OutlineReader
-from s2pipe.raster.gdalenv import crs_wkt
 from s2pipe.raster.reader import inspect_raster
-from s2pipe.raster.transform import same_crs, transform_points
+from s2pipe.raster.transform import crs_wkt, same_crs, transform_points
 from s2pipe.sentinel2.safe.detectors import read_detector_outlines
 
 if TYPE_CHECKING:

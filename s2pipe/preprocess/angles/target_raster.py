@@ -12,7 +12,7 @@ from s2pipe.preprocess.angles.files import AngleRaster
 from s2pipe.preprocess.angles.footprints import MaskReader
 from s2pipe.preprocess.angles.placement import placement
 from s2pipe.preprocess.pixels.blocks import Background, stream_windows
-from s2pipe.raster.gdalenv import gdal_module
+from s2pipe.raster.block_cache import block_cache
 from s2pipe.raster.writer import TILE_PX, TiffSpec, TiffStorage, TiffWriter
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _WINDOW_BYTES = 96 << 20
 """Most that a window's channels take; two windows are in memory at once."""
-_MASK_CACHE = 256 << 20
+_MASK_CACHE_BYTES = 256 << 20
+"""Block cache for the detector footprint masks of all bands."""
 
 
 def write_target_raster(path: Path, scene: SceneAngles, target: Grid, threads: int) -> AngleRaster:
@@ -53,10 +54,8 @@ def write_target_raster(path: Path, scene: SceneAngles, target: Grid, threads: i
     largest = max(window.height * window.width for window in windows)
     # Two buffers: one is being written while the kernel fills the other.
     buffers = [np.empty(channels * largest, encoding.dtype) for _ in range(2)]
-    gdal = gdal_module()
     with ExitStack() as exits:
-        exits.callback(gdal.SetCacheMax, gdal.GetCacheMax())
-        gdal.SetCacheMax(_MASK_CACHE)
+        exits.enter_context(block_cache(_MASK_CACHE_BYTES))
         stream = exits.enter_context(closing(_detector_ids(scene, target, windows, threads)))
         writer = exits.enter_context(TiffWriter(path, spec, threads))
         background = Background()

@@ -12,7 +12,7 @@ import numpy as np
 from s2pipe.preprocess.pixels.blocks import stream_windows
 from s2pipe.preprocess.pixels.cache import CacheDamagedError, StackCache, StackWriter, entry_bytes, read_stack
 from s2pipe.preprocess.pixels.sources import BandSource, open_band
-from s2pipe.raster.gdalenv import gdal_module
+from s2pipe.raster.block_cache import block_cache
 from s2pipe.raster.grid import Window
 from s2pipe.runtime.cores import core_count
 
@@ -85,9 +85,7 @@ def cache_directory(config: PreprocessConfig) -> Path:
 
 def open_bands(stack: BandStack, config: PreprocessConfig, exits: ExitStack) -> list[BandSource]:
     """Open all bands of a scene with a block cache that fits them; ``exits`` closes them."""
-    gdal = gdal_module()
-    exits.callback(gdal.SetCacheMax, gdal.GetCacheMax())
-    gdal.SetCacheMax(_cache_bytes(stack))
+    exits.enter_context(block_cache(_cache_bytes(stack)))
     threads = max(1, core_count(config.num_workers) // len(stack.bands))
     readers = []
     for band in stack.bands:

@@ -14,8 +14,8 @@ from s2pipe.dataset.step1_index import load_index, save_index
 from s2pipe.errors import ConfigError, MetadataError, MissingInputError
 from s2pipe.preprocess.cfg import AngleAssetConfig, NormalizeConfig
 from s2pipe.preprocess.run import run_preprocess
-from s2pipe.raster.gdalenv import crs_wkt
 from s2pipe.raster.grid import Grid
+from s2pipe.raster.transform import crs_wkt
 from tests.preprocess.angles.angles_support import (
     ON,
     Scene,

@@ -14,9 +14,8 @@ from s2pipe.preprocess.angles.directions import band_directions, node_outlines
 from s2pipe.preprocess.angles.footprints import OutlineReader
 from s2pipe.preprocess.angles.placement import node_grid
 from s2pipe.preprocess.cfg import AngleAssetConfig
-from s2pipe.raster.gdalenv import crs_wkt
 from s2pipe.raster.grid import Grid, Window
-from s2pipe.raster.transform import transform_points
+from s2pipe.raster.transform import crs_wkt, transform_points
 from s2pipe.sentinel2.safe.detectors import read_detector_outlines
 from s2pipe.sentinel2.safe.tile import TileAngles, TileMetadata, read_tile_angles
 from tests.preprocess.angles.angles_support import angles_of, centres, channels, vectors_of, write

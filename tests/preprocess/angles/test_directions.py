@@ -11,10 +11,9 @@ import numpy as np
 from s2pipe.dataset.step1_index import load_index, save_index
 from s2pipe.preprocess.angles.directions import node_outlines
 from s2pipe.preprocess.angles.footprints import OutlineReader
-from s2pipe.raster.gdalenv import crs_wkt
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.reader import inspect_raster
-from s2pipe.raster.transform import transform_points
+from s2pipe.raster.transform import crs_wkt, transform_points
 from s2pipe.sentinel2.safe.tile import read_tile_angles
 from s2pipe.synthetic import ProductSpec
 from s2pipe.synthetic.swath import swath_of

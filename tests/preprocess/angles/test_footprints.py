@@ -10,9 +10,9 @@ from osgeo import gdal
 
 from s2pipe.errors import RasterError
 from s2pipe.preprocess.angles.footprints import MaskReader, OutlineReader
-from s2pipe.raster.gdalenv import crs_wkt
 from s2pipe.raster.grid import Grid, RasterInfo, Window
 from s2pipe.raster.reader import inspect_raster
+from s2pipe.raster.transform import crs_wkt
 from s2pipe.sentinel2.safe.detectors import DetectorOutline
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from s2pipe.raster.gdalenv import crs_wkt
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.reader import inspect_raster
+from s2pipe.raster.transform import crs_wkt
 from s2pipe.sentinel2.safe.tile import read_tile_angles
 from tests.preprocess.angles.angles_support import (
     ON,

@@ -22,10 +22,9 @@ from s2pipe.preprocess.labels.backends import (
     write_labels,
 )
 from s2pipe.preprocess.run import run_preprocess
-from s2pipe.raster.gdalenv import crs_wkt
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.reader import inspect_raster
-from s2pipe.raster.transform import transform_points
+from s2pipe.raster.transform import crs_wkt, transform_points
 from tests.conftest import Dataset, read_whole_band
 from tests.paths import ROOT
 

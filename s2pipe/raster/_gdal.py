@@ -1,0 +1,122 @@
+"""GDAL as the modules of this folder use it; nothing outside ``s2pipe.raster`` imports this module."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from s2pipe.errors import DependencyError, RasterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import DTypeLike
+
+MINIMUM_VERSION = (3, 6)
+TYPE_NAMES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "int16": "Int16", "float32": "Float32"}
+"""GDAL's names of the pixel types that s2pipe reads and writes, by NumPy's names."""
+
+
+@functools.cache
+def gdal_module() -> Any:
+    """Import ``osgeo.gdal`` with exceptions switched on.
+
+    Raises
+    ------
+    DependencyError
+        The bindings are missing or older than GDAL 3.6.
+    """
+    try:
+        from osgeo import gdal, osr
+    except ImportError as error:
+        msg = (
+            f"GDAL's Python bindings (osgeo) cannot be imported: {error}\n"
+            "Install them with `pip install 's2pipe[gdal-wheel]'` (Python >= 3.12), "
+            "`conda install -c conda-forge gdal libgdal-jp2openjpeg`, or "
+            '`apt install libgdal-dev` and `pip install "gdal==$(gdal-config --version)"`.'
+        )
+        raise DependencyError(msg) from error
+    version = tuple(int(part) for part in gdal.__version__.split(".")[:2])
+    if version < MINIMUM_VERSION:
+        msg = (
+            f"GDAL {gdal.__version__} is too old: s2pipe needs GDAL >= 3.6.\n"
+            "Upgrade it with conda or pip (`pip install 's2pipe[gdal-wheel]'`), then run `s2pipe doctor`."
+        )
+        raise DependencyError(msg)
+    gdal.UseExceptions()
+    osr.UseExceptions()
+    return gdal
+
+
+def type_code(dtype: DTypeLike) -> int:
+    """GDAL's number of a pixel type."""
+    return int(gdal_module().GetDataTypeByName(TYPE_NAMES[np.dtype(dtype).name]))
+
+
+@contextlib.contextmanager
+def quiet_errors() -> Iterator[None]:
+    """Keep GDAL from printing errors of this thread on stderr; they are raised instead."""
+    gdal = gdal_module()
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    try:
+        gdal.ErrorReset()
+        yield
+    finally:
+        gdal.PopErrorHandler()
+
+
+@contextlib.contextmanager
+def thread_option(name: str, value: str) -> Iterator[None]:
+    """Set a configuration option for this thread, and put back what it was.
+
+    s2pipe sets options in no other way: those of the whole process belong to the user.
+    """
+    gdal = gdal_module()
+    before = gdal.GetThreadLocalConfigOption(name, None)
+    gdal.SetThreadLocalConfigOption(name, value)
+    try:
+        yield
+    finally:
+        gdal.SetThreadLocalConfigOption(name, before)
+
+
+def decoding_threads(count: int) -> contextlib.AbstractContextManager[None]:
+    """Threads that GDAL may use for what this thread asks of it; GDAL's own default is all cores."""
+    return thread_option("GDAL_NUM_THREADS", str(count))
+
+
+def open_dataset(source: str, label: str) -> Any:
+    """Open a raster for reading.
+
+    Parameters
+    ----------
+    source : str
+        Path or VRT text.
+    label : str
+        What error messages call it.
+
+    Raises
+    ------
+    RasterError
+        GDAL cannot open it, or it has no bands.
+    """
+    gdal = gdal_module()
+    with quiet_errors():
+        try:
+            dataset = gdal.OpenEx(source, gdal.OF_RASTER | gdal.OF_READONLY)
+        except RuntimeError as error:
+            raise RasterError(_unreadable(label, str(error))) from error
+        if dataset is None or dataset.RasterCount < 1:
+            raise RasterError(_unreadable(label, gdal.GetLastErrorMsg() or "it has no bands"))
+    return dataset
+
+
+def _unreadable(label: str, reason: str) -> str:
+    # Path.exists would raise for VRT text, which is longer than a file name may be.
+    if label.startswith("/vsi") or os.path.exists(label):  # noqa: PTH110 - see above
+        return f"{label}: GDAL cannot open it as a raster ({reason}); is the file complete? Fetch it again."
+    return f"{label}: no such file ({reason})"

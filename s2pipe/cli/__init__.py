@@ -1,12 +1,11 @@
 """The command line: ``s2pipe STEP CONFIG [--option value ...]``.
 
-This module stays light, so that ``s2pipe --help`` answers at once; each command's module is imported when the
+This module stays light, so that ``s2pipe --help`` answers at once. The module of a command is imported when the
 command runs.
 """
 
 from __future__ import annotations
 
-import importlib
 import signal
 import sys
 import threading
@@ -14,33 +13,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from s2pipe import __version__
+from s2pipe.cli.commands import COMMANDS, Command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-COMMANDS: dict[str, tuple[str, str]] = {
-    "download": (
-        "s2pipe.cli.step",
-        "search, pair, fetch and verify products of the Copernicus Data Space Ecosystem",
-    ),
-    "index": ("s2pipe.cli.index", "link and index products that are already on disk"),
-    "preprocess": ("s2pipe.cli.step", "resample, mask, calibrate and normalise the scenes of a manifest"),
-    "patches": ("s2pipe.cli.patches", "cut patches, split them by ground, and pack them into shards"),
-    "stats": ("s2pipe.cli.stats", "merge the histograms of scenes into statistics, without reading a pixel"),
-    "demo": ("s2pipe.cli.demo", "make two small products and run the whole pipeline on them"),
-    "validate": ("s2pipe.cli.validate", "check configurations, manifests and statistics"),
-    "doctor": ("s2pipe.cli.doctor", "check GDAL, its JPEG 2000 driver, Numba and this machine"),
-}
-"""Command -> module with ``main(name, argv) -> exit code``, and its summary."""
+    from collections.abc import Iterator, Sequence
 
 USAGE = 2
+"""Exit code of usage and configuration errors, and of missing input."""
 INTERRUPTED = 130
+"""Exit code after Ctrl-C or SIGTERM, as shells use it."""
 
 
 def help_text() -> str:
     """Return the text of ``s2pipe --help``."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    lines = [f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS.values()]
     return "\n".join(
         [
             "usage: s2pipe COMMAND [CONFIG] [--option value ...]",
@@ -81,35 +68,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name = arguments[0]
     if name not in COMMANDS:
-        print(f"s2pipe: {name!r} is no command; expected one of {', '.join(COMMANDS)}", file=sys.stderr)
+        print(f"s2pipe: unknown command {name!r}; expected one of {', '.join(COMMANDS)}", file=sys.stderr)
         return USAGE
-    run: Callable[[str, list[str]], int] = importlib.import_module(COMMANDS[name][0]).main
-    return _guarded(run, name, arguments[1:])
+    return _exit_code(COMMANDS[name], arguments[1:])
 
 
-def _guarded(run: Callable[[str, list[str]], int], name: str, arguments: list[str]) -> int:
-    """Run a command and map what it raises to exit codes."""
+def _exit_code(command: Command, arguments: list[str]) -> int:
+    """Run a command; print what it raises, and turn it into an exit code."""
     from s2pipe.errors import S2PipeError
 
     try:
         with _termination_interrupts():
-            return run(name, arguments)
+            return command.run(arguments)
     except S2PipeError as error:
-        print(f"s2pipe {name}: {error}", file=sys.stderr)
+        print(f"s2pipe {command.name}: {error}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         print(
-            f"s2pipe {name}: interrupted; finished scenes are complete, run again to go on", file=sys.stderr
+            f"s2pipe {command.name}: interrupted; finished scenes are complete, run again to continue",
+            file=sys.stderr,
         )
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away, e.g. `s2pipe ... | head`
+    except BrokenPipeError:  # the reader of the output has gone, as in `s2pipe ... | head`
         sys.stderr.close()
         return 1
     except OSError as error:
         where = " -> ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
         print(
-            f"s2pipe {name}: {where or 'a file'}: {error.strerror or error}; check that the path is right, that it may "
-            "be read and written, and that its disk has room, then run again",
+            f"s2pipe {command.name}: {where or 'a file'}: {error.strerror or error}; check the path, its permissions "
+            "and the free disk space, then run again",
             file=sys.stderr,
         )
         return USAGE
@@ -117,9 +104,9 @@ def _guarded(run: Callable[[str, list[str]], int], name: str, arguments: list[st
 
 @contextmanager
 def _termination_interrupts() -> Iterator[None]:
-    """Make a polite kill (SIGTERM) end a command as Ctrl-C does: files are cleaned up, the index is written."""
+    """Let SIGTERM end a command as Ctrl-C does: temporary files are removed and the index is written."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
+        yield  # only the main thread may set signal handlers
         return
 
     def interrupt(_signal: int, _frame: object) -> None:

@@ -1,4 +1,4 @@
-"""What commands share: the switches for output, logging, the summary for machines."""
+"""What all commands share: parsing, the switches for output, logging, JSON summaries."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from s2pipe.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from s2pipe.cli.commands import Command
+
 
 def option(help_text: str, *flags: str, default: Any = None, **metadata: Any) -> Any:
-    """Return a dataclass field that argparse-dataclass turns into an option or positional argument."""
+    """Return a dataclass field that argparse-dataclass turns into an option or a positional argument."""
     extra = {"args": list(flags)} if flags else {}
     return dataclasses.field(default=default, metadata={"help": help_text, **extra, **metadata})
 
@@ -33,23 +35,40 @@ OUTPUT_OPTIONS: list[tuple[str, Any, Any]] = [
 """Switches that every command has."""
 
 
-def parse(name: str, summary: str, options: type, arguments: Sequence[str]) -> Any:
-    """Parse a command's arguments into its options dataclass and set up logging.
+def parse(command: Command, options: type, arguments: Sequence[str], subcommand: str = "") -> Any:
+    """Parse a command's arguments and set up logging.
+
+    Parameters
+    ----------
+    command : Command
+        Gives ``--help`` its name and description.
+    options : type
+        Dataclass of the command's options.
+    arguments : sequence of str
+        What follows the command, and the subcommand, on the command line.
+    subcommand : str
+        Second word of the command: ``merge`` of ``s2pipe stats merge``.
+
+    Returns
+    -------
+    object
+        An instance of ``options``.
 
     Raises
     ------
     UsageError
-        ``--quiet`` and ``--verbose`` together.
+        ``--quiet`` and ``--verbose`` are given together.
     """
     from argparse_dataclass import ArgumentParser
 
-    # allow_abbrev off: an abbreviation would change its meaning when options are added.
-    parser = ArgumentParser(options, prog=f"s2pipe {name}", description=summary, allow_abbrev=False)
-    # argparse knows -0.1 for a number, but takes -1e-1 and -inf for options.
-    parser._negative_number_matcher = _NEGATIVE_NUMBER
+    program = f"s2pipe {command.name} {subcommand}".rstrip()
+    # No abbreviations: they would change their meaning when options are added.
+    parser = ArgumentParser(options, prog=program, description=command.description, allow_abbrev=False)
+    # argparse takes -0.1 for a number, but -1e-1 and -inf for options.
+    parser._negative_number_matcher = _NEGATIVE_NUMBER  # noqa: SLF001 - argparse has no public name for it
     parsed = parser.parse_args(list(arguments))
     if parsed.quiet and parsed.verbose:
-        msg = "--quiet and --verbose exclude each other; give one of them"
+        msg = "--quiet and --verbose exclude each other; give only one of them"
         raise UsageError(msg)
     level = logging.WARNING if parsed.quiet else logging.DEBUG if parsed.verbose else logging.INFO
     set_up_logging(level)
@@ -67,5 +86,5 @@ def set_up_logging(level: int) -> None:
 
 
 def print_json(summary: Any) -> None:
-    """Print a machine-readable summary on stdout."""
+    """Print a summary as JSON on stdout."""
     print(json.dumps(summary, indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""``s2pipe demo``: two small products through the whole pipeline."""
+"""``s2pipe demo``: run the whole pipeline on two small products."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
 from s2pipe.synthetic import ProductSpec
 
 if TYPE_CHECKING:
+    from s2pipe.cli.commands import Command
     from s2pipe.demo.run import DemoResult
 
 Options = dataclasses.make_dataclass(
     "Options",
     [
-        ("out", str, option("Directory to fill.", "--out", "-o", default="s2pipe-demo", metavar="DIR")),
+        ("out", str, option("Directory to write to.", "--out", "-o", default="s2pipe-demo", metavar="DIR")),
         ("seed", int, option("Seed of the landscape.", "--seed", default=ProductSpec.seed, metavar="N")),
         *OUTPUT_OPTIONS,
     ],
 )
 
 
-def main(name: str, arguments: list[str]) -> int:
+def main(command: Command, arguments: list[str]) -> int:
     """Run ``s2pipe demo``."""
-    options = parse(name, "Make two small products and run the whole pipeline on them.", Options, arguments)
+    options = parse(command, Options, arguments)
 
     from s2pipe.demo.run import run_demo
 
     logging.getLogger("s2pipe.demo").info(
-        "making two products in %s, which takes most of the time ...", options.out
+        "making two products in %s; this takes most of the time ...", options.out
     )
     result = run_demo(Path(options.out), ProductSpec(seed=options.seed))
     if options.json:
@@ -41,7 +42,7 @@ def main(name: str, arguments: list[str]) -> int:
 
 
 def table(result: DemoResult) -> str:
-    """Return the table of what was made."""
+    """Return the table of the files that were made."""
     rows = [(what, _size(size), path) for path, size, what in result.files()]
     width = max(len(what) for what, _, _ in rows)
     lines = [f"{what:<{width}}  {size:>9}  {path}" for what, size, path in rows]

@@ -1,31 +1,30 @@
-"""``s2pipe doctor``: check what the pipeline stands on."""
+"""``s2pipe doctor``: check the libraries and the machine that the pipeline runs on."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 from typing import TYPE_CHECKING
 
 from s2pipe import __version__
 from s2pipe.cli.common import OUTPUT_OPTIONS, parse, print_json
 from s2pipe.errors import DependencyError
+from s2pipe.runtime.cores import core_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from s2pipe.cli.commands import Command
+
 Options = dataclasses.make_dataclass("Options", OUTPUT_OPTIONS)
 
 
-def main(name: str, arguments: list[str]) -> int:
-    """Run ``s2pipe doctor``; exit code 2 when something that every run needs is missing."""
-    options = parse(name, "Check GDAL, its JPEG 2000 driver, Numba and this machine.", Options, arguments)
+def main(command: Command, arguments: list[str]) -> int:
+    """Run ``s2pipe doctor``; the exit code is 2 when something is missing that every run needs."""
+    options = parse(command, Options, arguments)
     checks: list[tuple[str, Callable[[], str]]] = [
         ("Python", platform.python_version),
-        (
-            "cores",
-            lambda: str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
-        ),
+        ("cores", lambda: str(core_count())),
         ("GDAL", _gdal),
         ("JPEG 2000", _jpeg2000),
         ("GeoTIFF ZSTD", _zstd),
@@ -43,7 +42,7 @@ def main(name: str, arguments: list[str]) -> int:
     else:
         for what, text in report.items():
             print(f"{what + ':':<14} " + text.replace("\n", "\n" + " " * 15))
-        print("All is well." if healthy else "Something is missing: see above.")
+        print("Everything is there." if healthy else "Something is missing; see above.")
     return 0 if healthy else 2
 
 
@@ -67,13 +66,16 @@ def _zstd() -> str:
 
 
 def _numba() -> str:
+    """Compile and run a kernel, since Numba chooses its threading layer at the first launch."""
     try:
         import numba
-        from numba.np.ufunc import parallel
+        import numpy as np
+
+        from s2kernels import valid_single
     except ImportError as error:
-        msg = f"Numba cannot be imported ({error}); pip install numba"
+        msg = f"Numba cannot be imported: {error}; run `pip install numba`"
         raise DependencyError(msg) from error
-    parallel._launch_threads()
+    valid_single(np.ones((1, 2, 2), np.float32), np.empty((2, 2), np.float32))
     return (
         f"{numba.__version__}, threading layer {numba.threading_layer()}, {numba.get_num_threads()} threads"
     )

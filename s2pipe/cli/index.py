@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
 from s2pipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from s2pipe.cli.commands import Command
 
 log = logging.getLogger("s2pipe.index")
 
@@ -18,7 +22,7 @@ Options = dataclasses.make_dataclass(
             "paths",
             list[str],
             option(
-                "SAFE directories, zip archives of them, or directories that hold such products.",
+                "SAFE directories, zip archives of them, or directories that contain such products.",
                 "paths",
                 nargs="+",
                 metavar="PATH",
@@ -28,21 +32,23 @@ Options = dataclasses.make_dataclass(
         (
             "out",
             str,
-            option(
-                "Directory of the dataset; an index that is there is extended.", "--out", "-o", metavar="DIR"
-            ),
+            option("Directory of the dataset. An existing index is extended.", "--out", "-o", metavar="DIR"),
         ),
-        ("verify", bool, option("Check size and checksum of every file first.", "--verify", default=False)),
+        (
+            "verify",
+            bool,
+            option("First check the size and checksum of every file.", "--verify", default=False),
+        ),
         *OUTPUT_OPTIONS,
     ],
 )
 
 
-def main(name: str, arguments: list[str]) -> int:
+def main(command: Command, arguments: list[str]) -> int:
     """Run ``s2pipe index``."""
     from s2pipe.indexing.run import index_products
 
-    options = parse(name, "Link and index products that are already on disk.", Options, arguments)
+    options = parse(command, Options, arguments)
     if not options.out:
         msg = "--out DIR is needed: the directory of the dataset that the index is written to"
         raise UsageError(msg)

@@ -1,10 +1,10 @@
-"""``s2pipe patches CONFIG``: shards from samples; ``--plan`` the split alone; ``--from-db`` shards from shards."""
+"""``s2pipe patches CONFIG``: samples to shards; ``--plan``: the split alone; ``--from-db``: shards to shards."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.cli.common import option, parse, print_json
 from s2pipe.cli.step import step_document, step_options
@@ -12,12 +12,16 @@ from s2pipe.config.options import merged, overrides
 from s2pipe.config.steps import STEPS, build_config
 from s2pipe.errors import UsageError
 
+if TYPE_CHECKING:
+    from s2pipe.cli.commands import Command
+    from s2pipe.config.steps import StepResult
+
 _EXTRA: list[tuple[str, Any, Any]] = [
     (
         "plan",
         bool,
         option(
-            "Write the split (split.json) and stop: no pixel is read, and --index-json may name the Step-1 manifest.",
+            "Write the split (split.json) and stop. No pixel is read, and --index-json may be the Step-1 manifest.",
             "--plan",
             default=False,
         ),
@@ -26,9 +30,9 @@ _EXTRA: list[tuple[str, Any, Any]] = [
         "from_db",
         str,
         option(
-            "Make new shards in --out-dir from existing ones: a DuckDB WHERE clause over patches.parquet, such as "
-            "\"cloud_fraction < 0.1 AND month = '2025-07'\". Balance, shard sizes and seed apply; nothing else is "
-            "computed again.",
+            "Make new shards in --out-dir from the patches of existing ones that satisfy a condition, the WHERE clause "
+            "of a DuckDB query on patches.parquet: \"cloud_fraction < 0.1 AND month = '2025-07'\". Balance, shard size "
+            "and seed apply; nothing else is computed again.",
             "--from-db",
             metavar="QUERY",
         ),
@@ -37,7 +41,7 @@ _EXTRA: list[tuple[str, Any, Any]] = [
         "db",
         str,
         option(
-            "With --from-db, the patch database; by default the one in the configuration file's out_dir.",
+            "With --from-db: the patch database. By default, the one in the out_dir of the configuration file.",
             "--db",
             metavar="FILE",
         ),
@@ -45,17 +49,16 @@ _EXTRA: list[tuple[str, Any, Any]] = [
 ]
 
 
-def main(name: str, arguments: list[str]) -> int:
+def main(command: Command, arguments: list[str]) -> int:
     """Run Step 3 or one of its parts."""
-    step = STEPS[name]
+    step = STEPS[command.name]
     options = parse(
-        name,
-        f"{step.summary.capitalize()}.",
+        command,
         dataclasses.make_dataclass("PatchOptions", _EXTRA, bases=(step_options(step),), frozen=True),
         arguments,
     )
     if options.plan and options.from_db is not None:
-        msg = "--plan and --from-db exclude each other; give one of them"
+        msg = "--plan and --from-db exclude each other; give only one of them"
         raise UsageError(msg)
     if options.db is not None and options.from_db is None:
         msg = "--db has no effect without --from-db"
@@ -67,7 +70,7 @@ def main(name: str, arguments: list[str]) -> int:
     if options.plan:
         from s2pipe.patches.run import plan_patches
 
-        result: Any = plan_patches(config)
+        result: StepResult = plan_patches(config)
     elif options.from_db is not None:
         from s2pipe.patches.reshard import reshard
 
@@ -80,7 +83,7 @@ def main(name: str, arguments: list[str]) -> int:
 
 
 def _database(options: Any, of_file: dict[str, Any]) -> Path:
-    """The database to take patches from."""
+    """Return the path of the database that patches are taken from."""
     from s2pipe.patches.database import DATABASE_NAME
 
     if options.db is not None:

@@ -1,16 +1,19 @@
-"""``s2pipe stats merge``: statistics from the histograms that pass 1 keeps beside each scene."""
+"""``s2pipe stats merge``: statistics from the histograms that pass 1 stores with each scene."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
 from s2pipe.errors import MissingInputError, UsageError
 
+if TYPE_CHECKING:
+    from s2pipe.cli.commands import Command
+
 log = logging.getLogger("s2pipe.stats")
-SUMMARY = "Merge the histograms of scenes into statistics, without reading a pixel."
 
 Options = dataclasses.make_dataclass(
     "Options",
@@ -31,40 +34,48 @@ Options = dataclasses.make_dataclass(
             "clip_percentiles",
             list[float],
             option(
-                "Percentiles to clip to.", "--clip-percentiles", nargs=2, metavar=("LOW", "HIGH"), type=float
+                "Clip values to these percentiles; by default 1 and 99.",
+                "--clip-percentiles",
+                nargs=2,
+                metavar=("LOW", "HIGH"),
+                type=float,
             ),
         ),
-        ("no_clip", bool, option("Keep all values.", "--no-clip", default=False)),
+        ("no_clip", bool, option("Do not clip values.", "--no-clip", default=False)),
         (
             "scenes",
             str,
-            option("Text file with the scenes to take, one key a line.", "--scenes", metavar="FILE"),
+            option("Text file with the scenes to merge, one key per line.", "--scenes", metavar="FILE"),
         ),
         (
             "save_histograms",
             bool,
-            option("Also write histogram.npz beside it.", "--save-histograms", default=False),
+            option(
+                "Also write the merged histograms, as histogram.npz beside stats.json.",
+                "--save-histograms",
+                default=False,
+            ),
         ),
         *OUTPUT_OPTIONS,
     ],
 )
 
 
-def main(name: str, arguments: list[str]) -> int:
+def main(command: Command, arguments: list[str]) -> int:
     """Run ``s2pipe stats merge``."""
     if arguments[:1] == ["merge"]:
         arguments = arguments[1:]
     elif not {"-h", "--help"} & set(arguments):
         msg = "expected `s2pipe stats merge PATH... --out stats.json`"
         raise UsageError(msg)
-    options = parse(f"{name} merge", SUMMARY, Options, arguments)
+    options = parse(command, Options, arguments, "merge")
     if not options.out:
         msg = "--out FILE is needed: the stats.json to write"
         raise UsageError(msg)
     from s2pipe.preprocess.stats.merge import histogram_paths, merge_to_stats
 
     if options.no_clip and options.clip_percentiles:
-        msg = "--no-clip and --clip-percentiles exclude each other; give one of them"
+        msg = "--no-clip and --clip-percentiles exclude each other; give only one of them"
         raise UsageError(msg)
     clip = None if options.no_clip else tuple(options.clip_percentiles or (1.0, 99.0))
     paths = histogram_paths([Path(path) for path in options.paths])

@@ -1,11 +1,11 @@
-"""``s2pipe validate FILE...``: check configurations, manifests and statistics, all faults at once."""
+"""``s2pipe validate FILE...``: check configurations, manifests and statistics, and report all faults."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
 from s2pipe.config.documents import parse_json, read_document
@@ -14,24 +14,27 @@ from s2pipe.config.steps import STEPS, top_level_faults
 from s2pipe.dataset.step1_index import read_manifest
 from s2pipe.errors import DocumentError, Fault
 
+if TYPE_CHECKING:
+    from s2pipe.cli.commands import Command
+
 Options = dataclasses.make_dataclass(
     "Options",
     [
         (
             "files",
             list[str],
-            option("Files: .json, .yaml, .yml or .jsonl.", "files", nargs="+", metavar="FILE", type=str),
+            option(
+                "Files to check: .json, .yaml, .yml or .jsonl.", "files", nargs="+", metavar="FILE", type=str
+            ),
         ),
         *OUTPUT_OPTIONS,
     ],
 )
 
 
-def main(name: str, arguments: list[str]) -> int:
+def main(command: Command, arguments: list[str]) -> int:
     """Run ``s2pipe validate``; exit code 2 when any file has a fault."""
-    options = parse(
-        name, "Check configurations, manifests and statistics against their schemas.", Options, arguments
-    )
+    options = parse(command, Options, arguments)
     report: dict[str, list[Fault]] = {}
     for file in options.files:
         try:
@@ -49,7 +52,7 @@ def main(name: str, arguments: list[str]) -> int:
 
 
 def file_faults(path: Path) -> list[Fault]:
-    """Return every fault of one file; its ``schema`` key, or its top-level keys, say what it is to be."""
+    """Return every fault of a file. Its ``schema`` key, or its top-level keys, say which schema applies."""
     if path.suffix.lower() == ".jsonl":
         return _lines_faults(path)
     if path.suffix.lower() == ".json" and _is_manifest(path):
@@ -58,7 +61,7 @@ def file_faults(path: Path) -> list[Fault]:
 
 
 def _is_manifest(path: Path) -> bool:
-    """Tell whether a file is a Step-1 manifest, which other tools write too, and may spell NaN."""
+    """Tell whether a file is a Step-1 manifest. Other tools write those too, some of them with NaN."""
     try:
         document = read_manifest(path)
     except DocumentError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from s2pipe.config.credentials import credential_faults
 from s2pipe.config.documents import read_document
@@ -18,6 +18,17 @@ from s2pipe.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+class StepResult(Protocol):
+    """What running a step returns."""
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the command: 0, or 1 when some scenes failed."""
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for ``--json``."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +59,10 @@ class Step:
         config_class: type = _load(self.config)
         return config_class
 
-    def run_config(self, config: Any) -> Any:
+    def run_config(self, config: Any) -> StepResult:
         """Run the step."""
-        return _load(self.run)(config)
+        result: StepResult = _load(self.run)(config)
+        return result
 
     def faults(self, document: Any) -> list[Fault]:
         """Faults of its configuration as a document, with paths from the top-level key."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from s2pipe.cli import COMMANDS, main
+from s2pipe.cli import main
+from s2pipe.raster.capabilities import JPEG2000_DRIVERS
 from tests.paths import ROOT
 
 if TYPE_CHECKING:
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
     from tests.conftest import Dataset
 
 
-def _run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def _run(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
     return subprocess.run(
         [sys.executable, "-m", "s2pipe", *arguments],
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, **variables},
         check=False,
     )
 
@@ -40,20 +42,6 @@ def _config(dataset: Dataset, out: Path, **changes: object) -> dict[str, object]
         "max_scenes": 1,
         **changes,
     }
-
-
-def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    text = capsys.readouterr().out
-    assert all(name in text for name in COMMANDS)
-
-
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main([name, "--help"])
-    assert caught.value.code == 0
-    assert "--quiet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -184,7 +172,19 @@ def test_lines_are_those_of_the_file_only(tmp_path: Path) -> None:
 
 def test_doctor_finds_what_the_pipeline_stands_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["healthy"] is True
+    report = json.loads(capsys.readouterr().out)
+    assert report["healthy"] is True
+    assert int(report["cores"]) >= 1
+    assert "threading layer" in report["Numba"]
+    assert main(["doctor"]) == 0
+    assert "Everything is there." in capsys.readouterr().out
+
+
+def test_doctor_names_what_is_missing() -> None:
+    done = _run("doctor", GDAL_SKIP=" ".join(JPEG2000_DRIVERS))
+    assert done.returncode == 2
+    assert re.search(r"JPEG 2000: +MISSING: GDAL \S+ has no JPEG 2000 driver", done.stdout)
+    assert "Something is missing; see above." in done.stdout
 
 
 def test_without_gdal_every_command_names_the_cure(dataset: Dataset, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s2pipe.cli.commands import COMMANDS
 from s2pipe.cli.common import parse
 from s2pipe.cli.step import step_options
 from s2pipe.config.options import merged, overrides
@@ -17,7 +18,7 @@ MINIMAL = {"index_json": "i.json", "out_dir": "out", "target_grid_ref": "B02", "
 
 
 def _parsed(*arguments: str) -> dict[tuple[str, ...], object]:
-    options = parse("preprocess", "", step_options(STEPS["preprocess"]), arguments)
+    options = parse(COMMANDS["preprocess"], step_options(STEPS["preprocess"]), arguments)
     return overrides(options, PreprocessConfig)
 
 

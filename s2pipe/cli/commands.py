@@ -1,0 +1,55 @@
+"""The table of commands; light, because ``s2pipe --help`` prints it."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+from s2pipe.config.steps import STEPS
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of ``s2pipe``."""
+
+    name: str
+    """What users type, and the name of the step if it runs one."""
+    module: str
+    """Module with ``main(command, arguments)``, which returns the exit code. It is imported when the command runs."""
+    summary: str
+    """What the command does, as one phrase for ``s2pipe --help``."""
+
+    @property
+    def description(self) -> str:
+        """The summary as a sentence."""
+        return f"{self.summary[0].upper()}{self.summary[1:]}."
+
+    def run(self, arguments: list[str]) -> int:
+        """Run the command and return its exit code."""
+        code: int = importlib.import_module(self.module).main(self, arguments)
+        return code
+
+
+def _step(name: str, module: str = "s2pipe.cli.step") -> Command:
+    """Return the command of a step. The table of steps says what it does."""
+    return Command(name, module, STEPS[name].summary)
+
+
+COMMANDS: dict[str, Command] = {
+    command.name: command
+    for command in (
+        _step("download"),
+        Command("index", "s2pipe.cli.index", "link and index products that are already on disk"),
+        _step("preprocess"),
+        _step("patches", "s2pipe.cli.patches"),
+        Command(
+            "stats",
+            "s2pipe.cli.stats",
+            "merge the histograms of scenes into statistics, without reading pixels",
+        ),
+        Command("demo", "s2pipe.cli.demo", "make two small products and run the whole pipeline on them"),
+        Command("validate", "s2pipe.cli.validate", "check configurations, manifests and statistics"),
+        Command("doctor", "s2pipe.cli.doctor", "check GDAL, its JPEG 2000 driver, Numba and this machine"),
+    )
+}
+"""Commands by name, in the order of the pipeline."""

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from s2pipe.config.checks import check_config
 from s2pipe.dataset.assets import SceneKey
+from s2pipe.dataset.outcome import FailedScene
 from s2pipe.dataset.step1_index import Scene, load_index
 from s2pipe.download.auth import Auth, prompt_auth
 from s2pipe.download.cfg import (
@@ -25,7 +26,7 @@ from s2pipe.download.cfg import (
     tiles_of,
 )
 from s2pipe.download.files.fetch import FetchOptions
-from s2pipe.download.files.plan import Planner, ScenePlan
+from s2pipe.download.files.plan import Planner, SceneDownload
 from s2pipe.download.files.recheck import recheck
 from s2pipe.download.files.transfer import SceneJob, Transfer
 from s2pipe.download.record import IndexRecorder, RunRecord, without_other_products
@@ -48,17 +49,7 @@ log = logging.getLogger("s2pipe.download")
 _MARGIN = timedelta(seconds=2)
 """Names carry whole seconds, the catalogue's times more."""
 RATE_PER_CONNECTION = 20e6
-"""Bytes a second that the service allows a connection; estimates of time rest on it."""
-
-
-@dataclass(frozen=True)
-class FailedScene:
-    """A scene that could not be fetched whole."""
-
-    key: SceneKey
-    """The scene's key."""
-    error: str
-    """What went wrong."""
+"""Bytes per second that the service allows on one connection; estimates of time rest on it."""
 
 
 @dataclass
@@ -138,7 +129,7 @@ def run_download(config: PipelineConfig, auth: Auth | None = None) -> DownloadRe
     ServiceError, AuthError, DiskFullError
         The run cannot go on; what has been fetched is kept and recorded.
     """
-    check_config(config, "download", rule_faults)
+    config = check_config(config, "download", rule_faults)
     check_tables(config.manifest)
     endpoints = resolve_endpoints(config.download.endpoints)
     areas = query_areas(config.query.geometry) if config.query.geometry else ()
@@ -247,7 +238,7 @@ class _Run:
             cloud = (query.cloud_min, query.cloud_max)
         return catalogue.search(Search(level, start, end, tile, self.areas, cloud))
 
-    def _plan(self, pairs: tuple[Pair, ...]) -> list[ScenePlan]:
+    def _plan(self, pairs: tuple[Pair, ...]) -> list[SceneDownload]:
         planner = Planner(self.config, self.transport, self.root, self.index)
         if any(planner.needs_login(pair) for pair in pairs):
             self.transport.log_in()  # here, and not in a worker: a user may be asked, and may prefer to leave
@@ -261,7 +252,7 @@ class _Run:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _announce(self, plans: list[ScenePlan]) -> None:
+    def _announce(self, plans: list[SceneDownload]) -> None:
         """Count and print what the run is about to do."""
         good = [plan for plan in plans if plan.error is None]
         missing = sum(plan.bytes_missing for plan in good)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -82,13 +83,13 @@ class ShardConfig:
     """WebDataset shards."""
 
     max_count: Annotated[int, _AT_LEAST_ONE] = 1000
-    """Most samples of a shard."""
+    """Most items of a shard; an item is one patch, or one time stack."""
     max_bytes: Annotated[int | None, Rule({"minimum": 1_000_000})] = None
-    """Most bytes of a shard (at least one sample all the same); null sets no limit."""
+    """Most bytes of a shard (at least one item all the same); null sets no limit."""
     dtype: Literal["float32", "float16"] = "float32"
     """Type of x.npy and angles.npy."""
     equal_counts: bool = False
-    """Give every shard of a split the same number of samples, dropping the few that are left over: ranks of
+    """Give every shard of a split the same number of items, dropping the few that are left over: ranks of
     distributed training then see equally many."""
     multiple_of: Annotated[int, _AT_LEAST_ONE] = 1
     """Make the number of shards of a split a multiple of this (ranks times loading workers)."""
@@ -115,13 +116,14 @@ class PatchConfig:
     balance: BalanceConfig = field(default_factory=BalanceConfig)
     """Limits and weights."""
     shards: ShardConfig = field(default_factory=ShardConfig)
-    """How samples are packed."""
+    """How patches are packed."""
     dedupe: bool = False
     """Of patches that different tiles cut from the same ground at the same time, keep one."""
-    group: Literal["none", "cell"] = "none"
-    """cell: one sample holds all dates of one window of a tile's grid, (T, C, H, W)."""
+    group: Literal["none", "time_stack", "cell"] = "none"
+    """time_stack: one item of a shard holds all dates of one window of a tile's grid, (T, C, H, W). cell is its
+    former name, taken until the next release."""
     max_t: Annotated[int | None, _AT_LEAST_ONE] = None
-    """With group: cell, the length of the time axis: shorter series are padded, longer ones keep dates spread
+    """With group: time_stack, the length of the time axis: shorter series are padded, longer ones keep dates spread
     evenly; null keeps all dates."""
     seed: Annotated[int, _NOT_NEGATIVE] = 0
     """Seed of the shuffle and of balancing."""
@@ -131,6 +133,11 @@ class PatchConfig:
     """Use only the first samples of the index (ordered by tile and time); null takes all."""
     overwrite: bool = False
     """Write everything anew, the split as well."""
+
+    def __post_init__(self) -> None:
+        if self.group == "cell":  # its former name; cells are the ground cells that splits are made of
+            warnings.warn("patches.group: cell is now called time_stack", FutureWarning, stacklevel=2)
+            object.__setattr__(self, "group", "time_stack")
 
     @property
     def step_px(self) -> int:
@@ -152,8 +159,8 @@ def rule_faults(config: PatchConfig) -> list[Fault]:
         Paths are relative to the configuration (``split.train``).
     """
     faults = _split_faults(config)
-    if config.max_t is not None and config.group != "cell":
-        faults.append(Fault("max_t", "has no effect without group: cell; leave it out, or set group"))
+    if config.max_t is not None and config.group == "none":
+        faults.append(Fault("max_t", "has no effect without group: time_stack; leave it out, or set group"))
     if any(weight < 0 for weight in (config.balance.class_weights or {}).values()):
         faults.append(Fault("balance.class_weights", "expected weights >= 0"))
     return faults

@@ -32,7 +32,7 @@ _POLYGON = np.dtype(
 )
 
 
-def need(module: str) -> Any:
+def optional_module(module: str) -> Any:
     """Import an optional library.
 
     Raises
@@ -58,9 +58,9 @@ class Places:
     t: np.ndarray
     """Position on the time axis, int32; 0 without one."""
     offset: np.ndarray
-    """First byte of the sample in the shard, int64."""
+    """First byte of the item in the shard, int64."""
     nbytes: np.ndarray
-    """Bytes of the sample, int64."""
+    """Bytes of the item, int64."""
 
     @classmethod
     def none(cls, size: int) -> Places:
@@ -112,7 +112,7 @@ def write_database(
     shards : (sequence of str, Places)
         Paths of the shards, and where the patches lie in them.
     """
-    pa, parquet = need("pyarrow"), need("pyarrow.parquet")
+    pa, parquet = optional_module("pyarrow"), optional_module("pyarrow.parquet")
     first, wkb_bounds = None, _Bounds()
     with atomic_path(path) as temporary:
         writer = None
@@ -279,7 +279,7 @@ def query_rows(path: Path, query: str) -> np.ndarray:
     """
     if not path.is_file():
         raise ConfigError(str(path), [Fault("", "no such patch database; run `s2pipe patches` first")])
-    duckdb = need("duckdb")
+    duckdb = optional_module("duckdb")
     clause = query.strip() or "true"
     with duckdb.connect() as connection:
         try:

@@ -14,8 +14,8 @@ from s2pipe.errors import ConfigError, Fault, ManifestError
 from s2pipe.ground.split import SPLITS, load_plan, save_plan
 from s2pipe.patches.candidates.balance import balance
 from s2pipe.patches.candidates.windows import REASONS, PatchTable, reason_code
-from s2pipe.patches.database import DATABASE_NAME, Places, need, query_rows
-from s2pipe.patches.run import PatchResult, check, only_one
+from s2pipe.patches.database import DATABASE_NAME, Places, optional_module, query_rows
+from s2pipe.patches.run import PatchResult, checked_config, sole_run
 from s2pipe.patches.shards.layout import Groups, Order, ShardPlan, plan_shards
 from s2pipe.patches.shards.publish import Publication, read_shards_json
 from s2pipe.patches.shards.tarball import archive_size
@@ -73,7 +73,7 @@ def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
     S2PipeError
         The query is refused, the database or a shard is missing, or the output directory is the source's.
     """
-    check(config)
+    config = checked_config(config)
     if database.parent.resolve() == config.out_dir.resolve():
         message = f"is the directory of {database}; give another one (--out-dir DIR)"
         msg = "PatchConfig"
@@ -85,12 +85,12 @@ def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
         message = f"samples are copied as they are, in {was}, got {config.shards.dtype}"
         msg = "PatchConfig"
         raise ConfigError(msg, [Fault("patches.shards.dtype", message)])
-    with only_one(config.out_dir):
+    with sole_run(config.out_dir):
         return _Copy(config, source, chosen).work()
 
 
 def _load(database: Path) -> _Source:
-    parquet = need("pyarrow.parquet")
+    parquet = optional_module("pyarrow.parquet")
     directory = database.parent
     document = read_shards_json(directory)
     for record in document["shards"]:
@@ -269,7 +269,7 @@ class _Copy:
 
     def _write_database(self, plans: Sequence[ShardPlan], places: Places) -> None:
         """The source's database with other places and reasons."""
-        pa, parquet = need("pyarrow"), need("pyarrow.parquet")
+        pa, parquet = optional_module("pyarrow"), optional_module("pyarrow.parquet")
         rows, table = self.source.rows, self.source.table
 
         def numbers(values: np.ndarray) -> Any:

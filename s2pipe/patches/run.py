@@ -27,7 +27,7 @@ from s2pipe.patches.candidates.balance import balance
 from s2pipe.patches.candidates.quality import ScoreSettings, apply_filters, score_all, score_settings
 from s2pipe.patches.candidates.twins import drop_duplicates
 from s2pipe.patches.cfg import PatchConfig, rule_faults
-from s2pipe.patches.database import DATABASE_NAME, Places, need, write_database
+from s2pipe.patches.database import DATABASE_NAME, Places, optional_module, write_database
 from s2pipe.patches.shards.documents import Dataset, shared_facts
 from s2pipe.patches.shards.layout import (
     Groups,
@@ -39,7 +39,7 @@ from s2pipe.patches.shards.layout import (
     time_groups,
 )
 from s2pipe.patches.shards.publish import Publication, is_published, read_shards_json
-from s2pipe.patches.shards.tarball import most_sample_bytes
+from s2pipe.patches.shards.tarball import most_item_bytes
 from s2pipe.patches.shards.writer import ShardRecord, ShardWriter
 from s2pipe.patches.summary import summary_document
 from s2pipe.raster.block_cache import block_cache
@@ -102,9 +102,15 @@ class PatchResult:
         }
 
 
-def check(config: PatchConfig) -> None:
-    """Check a configuration, raising :class:`~s2pipe.errors.ConfigError` with every fault."""
-    check_config(config, "patches", rule_faults)
+def checked_config(config: PatchConfig) -> PatchConfig:
+    """Check a configuration and bring its values to their types.
+
+    Raises
+    ------
+    ConfigError
+        With every fault.
+    """
+    return check_config(config, "patches", rule_faults)
 
 
 def plan_patches(config: PatchConfig) -> PatchResult:
@@ -125,12 +131,12 @@ def plan_patches(config: PatchConfig) -> PatchResult:
     S2PipeError
         The configuration, or the split that is there already, does not allow it.
     """
-    check(config)
+    config = checked_config(config)
     if _is_manifest(config.index_json):
         grounds = grounds_of_manifest(load_index(config.index_json))
     else:
         grounds = grounds_of_samples(load_samples(config.index_json))
-    with only_one(config.out_dir):
+    with sole_run(config.out_dir):
         path = write_plan(config, resolve_plan(config, grounds))
     log.info("%s: split of %d scene(s) by %s", path, len(grounds), config.split.by)
     return PatchResult(config.out_dir, path)
@@ -145,7 +151,7 @@ def _is_manifest(path: Path) -> bool:
 
 
 @contextmanager
-def only_one(out_dir: Path) -> Iterator[None]:
+def sole_run(out_dir: Path) -> Iterator[None]:
     """One run at a time in a directory."""
     with locked(out_dir / ".lock", wait=False):
         yield
@@ -169,8 +175,8 @@ def run_patches(config: PatchConfig) -> PatchResult:
     S2PipeError
         Anything that is wrong before the first pixel: configuration, missing inputs, a split planned otherwise.
     """
-    check(config)
-    need("pyarrow.parquet")
+    config = checked_config(config)
+    optional_module("pyarrow.parquet")
     require_gdal()
     samples = load_samples(config.index_json, config.max_scenes)
     facts = shared_facts(samples, config)
@@ -292,14 +298,14 @@ class _Run:
             drop_duplicates(table, self.samples, config)
         names = [f"{config.seed}/balance/{sample.name}" for sample in self.samples]
         balance(table, names, sample_months(self.samples), sample_tiles(self.samples), config.balance)
-        if config.group == "cell":
+        if config.group == "time_stack":
             return time_groups(table, self.samples, config.max_t)
         return single_groups(table)
 
     def _pack(self, table: PatchTable, groups: Groups) -> tuple[list[ShardPlan], Dataset]:
         dataset = Dataset(self.config, self.samples, table, groups, self.plan.grid)
         longest = max((int(n) for n in groups.starts[1:] - groups.starts[:-1]), default=1)
-        most = most_sample_bytes(dataset.members(longest), len(table.labels), longest)
+        most = most_item_bytes(dataset.members(longest), len(table.labels), longest)
         order = shuffled(table, groups, self.samples, self.config)
         plans = plan_shards(table, groups, order, self.config, most)
         for name in SPLITS:

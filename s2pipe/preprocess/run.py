@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.checks import check_config
+from s2pipe.dataset.outcome import FailedScene
 from s2pipe.dataset.step1_index import SceneKey, load_index
 from s2pipe.dataset.step2_index import check_index, update_index, updated_afterwards
 from s2pipe.errors import ConfigError, Fault, OutputError, S2PipeError
@@ -56,16 +57,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 log = logging.getLogger("s2pipe.preprocess")
-
-
-@dataclass(frozen=True)
-class FailedScene:
-    """A scene that could not be processed."""
-
-    key: SceneKey
-    """The scene's key."""
-    error: str
-    """What went wrong."""
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,14 +12,12 @@ from s2pipe.cli import main
 from s2pipe.ground.projection import utm_to_lonlat
 from s2pipe.ground.split import load_plan
 from s2pipe.indexing.run import index_products
+from s2pipe.patches.cfg import PatchConfig
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.synthetic import ProductSpec, make_products
 from tests.conftest import read_whole_band
 from tests.paths import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytest.importorskip("pyarrow")
 BANDS = ("B02", "B11")
@@ -202,3 +200,9 @@ def test_example_configurations_are_valid_and_the_same() -> None:
     ]
     one, other = (build_config(document, STEPS["patches"], "x") for document in documents)
     assert one == other
+
+
+def test_the_former_name_of_time_stacks_is_taken_with_a_warning() -> None:
+    with pytest.warns(FutureWarning, match="group: cell is now called time_stack"):
+        former = PatchConfig(Path("index.json"), Path("out"), group="cell")
+    assert former == PatchConfig(Path("index.json"), Path("out"), group="time_stack")

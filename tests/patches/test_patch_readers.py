@@ -127,7 +127,7 @@ def test_time_stacks_are_chosen_whole(tmp_path: Path) -> None:
     from s2pipe.patches.reshard import reshard
 
     index = write_step2(tmp_path / "step2", [Scene(), Scene(sensing="2025-08-03T10:00:00Z")])
-    run_patches(config(index, tmp_path / "a", group="cell", split=ALL_TRAIN))
+    run_patches(config(index, tmp_path / "a", group="time_stack", split=ALL_TRAIN))
     reshard(config(index, tmp_path / "b"), tmp_path / "a" / "patches.parquet", "cloud_fraction < 0.45")
     old = all_samples(tmp_path / "a")
     clear = {

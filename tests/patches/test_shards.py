@@ -426,7 +426,7 @@ def test_dedupe_keeps_one_of_two_tiles_at_a_time(tmp_path: Path) -> None:
 
 
 def test_time_stacks(step2: Path, tmp_path: Path) -> None:
-    run_patches(config(step2, tmp_path, group="cell", max_t=3))
+    run_patches(config(step2, tmp_path, group="time_stack", max_t=3))
     found = all_samples(tmp_path)
     rows = {r["patch_id"]: r for r in parquet.read_table(tmp_path / "patches.parquet").to_pylist()}
     assert found
@@ -454,7 +454,7 @@ def test_time_stacks(step2: Path, tmp_path: Path) -> None:
         assert key == about["patch_id"]
     assert lengths == {1, 2}
     capped = tmp_path / "capped"
-    run_patches(config(step2, capped, group="cell", max_t=1))
+    run_patches(config(step2, capped, group="time_stack", max_t=1))
     rows_capped = parquet.read_table(capped / "patches.parquet").to_pylist()
     assert any(r["reject_reason"] == "max_t" for r in rows_capped)
     assert sum(r["kept"] for r in rows_capped) == len(all_samples(capped))

@@ -51,7 +51,7 @@ _OPTIONAL = ("l1c.detector_footprint.", "l1c.quality.", "l1c.classification", "l
 
 
 @dataclass(frozen=True)
-class ScenePlan:
+class SceneDownload:
     """What one scene needs."""
 
     pair: Pair
@@ -127,7 +127,7 @@ class Planner:
             return True
         return any(hit and not self._manifest_path(hit).exists() for hit in (pair.l1c, pair.l2a))
 
-    def plan(self, pair: Pair) -> ScenePlan:
+    def plan(self, pair: Pair) -> SceneDownload:
         """Plan one scene; an error of its products is recorded in the plan.
 
         Raises
@@ -143,9 +143,9 @@ class Planner:
         except (AuthError, DiskFullError):
             raise
         except S2PipeError as error:
-            return ScenePlan(pair, bare, error=str(error))
+            return SceneDownload(pair, bare, error=str(error))
 
-    def _plan(self, pair: Pair, bare: Scene) -> ScenePlan:
+    def _plan(self, pair: Pair, bare: Scene) -> SceneDownload:
         tasks: dict[str, FetchTask] = {}
         ready: dict[str, Path] = {}
         warnings: list[str] = []
@@ -169,7 +169,7 @@ class Planner:
                 scene = replace(scene, files_l1c=group)
             else:
                 scene = replace(scene, files_l2a=group)
-        return ScenePlan(pair, scene, tasks, ready, tuple(warnings), None, estimated or None)
+        return SceneDownload(pair, scene, tasks, ready, tuple(warnings), None, estimated or None)
 
     def _group(self, hit: Hit, wanted: Sequence[str], found: _Files, warnings: list[str]) -> AssetGroup:
         root_dir = hit.key.files_dir(hit.name.level)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from s2pipe.download.files.fetch import FetchOptions, disk_error, fetch
-from s2pipe.download.files.plan import ScenePlan
+from s2pipe.download.files.plan import SceneDownload
 from s2pipe.download.service.retry import Stopped
 from s2pipe.errors import AuthError, DiskFullError, LockedError, S2PipeError
 from s2pipe.runtime.files import write_bytes_atomic
@@ -36,7 +36,7 @@ _LOCK_POLL_S = 0.2
 class SceneJob:
     """One scene on its way."""
 
-    plan: ScenePlan
+    plan: SceneDownload
     """What it needs."""
     here: set[str] = field(default_factory=set)
     """Roles fetched by this run."""
@@ -168,7 +168,7 @@ class Transfer:
             if work.left():
                 self._finish(work)
 
-    def _put(self, plan: ScenePlan, role: str) -> None:
+    def _put(self, plan: SceneDownload, role: str) -> None:
         task = plan.tasks[role]
         copy = plan.ready.get(role)
         if copy is None:

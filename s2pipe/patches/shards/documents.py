@@ -1,4 +1,4 @@
-"""What travels with the pixels: the JSON of a sample, and what all samples of a dataset share."""
+"""What travels with the pixels: the JSON of an item, and what all items share."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Dataset:
     table: PatchTable
     """Patches."""
     groups: Groups
-    """Samples of the shards as lists of patches."""
+    """Items of the shards as lists of patches."""
     cells: CellGrid
     """Grid of the cell numbers."""
 
     def members(self, dates: int) -> list[ArrayMember]:
-        """Arrays of a sample with this many dates."""
+        """Arrays of an item with this many dates."""
         sample, config = self.samples[0], self.config
         side = (config.patch_size, config.patch_size)
         time = () if config.group == "none" else (config.max_t or dates,)
@@ -51,7 +51,7 @@ class Dataset:
         return members
 
     def key(self, group: int) -> str:
-        """Name of a sample of the shards, without dots."""
+        """Name of an item, without dots."""
         first = self.groups.members(group)[:1]
         if self.config.group == "none":
             return patch_ids(self.table, self.samples, first)[0]
@@ -59,7 +59,7 @@ class Dataset:
         return f"{sample.tile_id}_r{row:05d}_c{col:05d}"
 
     def document(self, group: int) -> dict[str, Any]:
-        """Content of a sample's JSON."""
+        """Content of an item's JSON."""
         members = self.groups.members(group)
         sample, row, col = self._place(int(members[0]))
         size = self.config.patch_size
@@ -83,7 +83,7 @@ class Dataset:
         }
 
     def json(self, group: int) -> bytes:
-        """A sample's JSON as stored."""
+        """An item's JSON as stored."""
         return json.dumps(self.document(group), separators=(",", ":"), allow_nan=False).encode()
 
     def _place(self, patch: int) -> tuple[Sample, int, int]:

@@ -1,4 +1,4 @@
-"""Which sample goes into which shard, and where: decided from names and the seed before any pixel is read."""
+"""Which item goes into which shard, and where: decided from names and the seed before any pixel is read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHUNKS_PER_SHARD = 16
 
 @dataclass(frozen=True)
 class Groups:
-    """Samples of shards as lists of patches: one patch each, or the dates of one window."""
+    """Items of shards as lists of patches: one patch each, or the dates of one window."""
 
     starts: np.ndarray
     """First place of each group in ``patches``, and the number of all, int64."""
@@ -53,7 +53,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """One shard: its place and its samples in order."""
+    """One shard: its place and its items in order."""
 
     split: str
     """Its split."""
@@ -69,13 +69,13 @@ class ShardPlan:
 
 
 def single_groups(table: PatchTable) -> Groups:
-    """Every kept patch is a sample."""
+    """Make every kept patch an item of its own."""
     kept = np.flatnonzero(table.kept)
     return Groups(np.arange(len(kept) + 1), kept)
 
 
 def time_groups(table: PatchTable, samples: Sequence[Sample], max_t: int | None) -> Groups:
-    """The kept dates of one window of a tile's grid are a sample, in the order of time.
+    """Make one item of the kept dates of one window of a tile's grid, in the order of time.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def shuffled(table: PatchTable, groups: Groups, samples: Sequence[Sample], confi
     first = groups.first
     own = patch_numbers(table, names, config.seed)[first]
     rows, cols = chunk_shape(config)
-    if config.group == "cell":
+    if config.group == "time_stack":
         return Order(np.argsort(own, kind="stable"), own)
     seeds = np.array([text_seed(f"{config.seed}/chunk/{name}") for name in names], np.uint64)
     chunk_row = (table.row[first] // (rows * config.step_px)).astype(np.uint64)
@@ -158,27 +158,27 @@ def has_whole_tiles(config: PatchConfig) -> bool:
 
 
 def plan_shards(
-    table: PatchTable, groups: Groups, order: Order, config: PatchConfig, sample_bytes: int
+    table: PatchTable, groups: Groups, order: Order, config: PatchConfig, item_bytes: int
 ) -> list[ShardPlan]:
     """Divide the ordered groups of every split into shards of (almost) equal counts.
 
     Parameters
     ----------
     table, groups : PatchTable, Groups
-        Patches and samples; with equal_counts, left-over patches are dropped in the table.
+        Patches and items; with equal_counts, left-over patches are dropped in the table.
     order : Order
         See :func:`shuffled`.
     config : PatchConfig
         Limits and seed.
-    sample_bytes : int
-        No sample takes more than this in a shard.
+    item_bytes : int
+        No item takes more than this in a shard.
     """
     plans = []
     for code, split in enumerate(SPLITS):
         members = order.groups[table.split[groups.first[order.groups]] == code]
         if not len(members):
             continue
-        count = shard_count(len(members), config.shards, sample_bytes)
+        count = shard_count(len(members), config.shards, item_bytes)
         if config.shards.equal_counts:
             each = len(members) // count
             for group in members[each * count :].tolist():
@@ -192,11 +192,11 @@ def plan_shards(
     return plans
 
 
-def shard_count(samples: int, config: ShardConfig, sample_bytes: int) -> int:
-    """Number of shards for a number of samples."""
+def shard_count(items: int, config: ShardConfig, item_bytes: int) -> int:
+    """Number of shards for a number of items."""
     most = config.max_count
     if config.max_bytes is not None:
-        most = min(most, max(1, (config.max_bytes - 10240) // sample_bytes))
-    count = -(-samples // most)
+        most = min(most, max(1, (config.max_bytes - 10240) // item_bytes))
+    count = -(-items // most)
     rounded = -(-count // config.multiple_of) * config.multiple_of
-    return rounded if rounded <= samples else count
+    return rounded if rounded <= items else count

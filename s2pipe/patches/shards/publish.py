@@ -119,12 +119,12 @@ def _split_totals(records: Sequence[ShardRecord]) -> dict[str, Any]:
             "shards": len(chosen),
             "samples": sum(record.count for record in chosen),
             "bytes": sum(record.bytes for record in chosen),
-            "class_histogram": _histogram(chosen),
+            "class_histogram": _class_counts(chosen),
         }
     return totals
 
 
-def _histogram(records: Sequence[ShardRecord]) -> dict[str, int]:
+def _class_counts(records: Sequence[ShardRecord]) -> dict[str, int]:
     total: dict[str, int] = {}
     for record in records:
         for label, count in record.class_histogram.items():
@@ -134,6 +134,6 @@ def _histogram(records: Sequence[ShardRecord]) -> dict[str, int]:
 
 def _class_weights(records: Sequence[ShardRecord]) -> dict[str, float]:
     """Weights that make the labels found in training equally heavy, 1 on average over pixels."""
-    counts = {k: n for k, n in _histogram([r for r in records if r.split == "train"]).items() if n}
+    counts = {k: n for k, n in _class_counts([r for r in records if r.split == "train"]).items() if n}
     total = sum(counts.values())
     return {label: total / (len(counts) * count) for label, count in counts.items()}

@@ -1,7 +1,7 @@
 """The bytes of a shard: a POSIX (ustar) archive as the webdataset library expects it.
 
-The files of a sample follow one another and share the part of their name before the first dot. Times, owners and
-modes are constant, so that equal samples make equal bytes.
+The files of an item (a patch, or a time stack) follow one another and share the part of their name before the first
+dot. Times, owners and modes are constant, so that equal items make equal bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def header(name: str, size: int) -> bytes:
 
 @dataclass(frozen=True)
 class ArrayMember:
-    """An array of a sample."""
+    """An array of an item."""
 
     suffix: str
     """What comes after the key in the file's name: ``x.npy``."""
@@ -63,8 +63,8 @@ class ArrayMember:
         return len(self.npy_header) + int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
 
-class SampleBuffer:
-    """The bytes of one sample, with its arrays as views, so that rasters are read into their final place.
+class ItemBuffer:
+    """The bytes of one item, with its arrays as views, so that rasters are read into their final place.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class SampleBuffer:
     def __init__(self, members: Sequence[ArrayMember], json_bytes: int) -> None:
         self._members = members
         self._json_bytes = json_bytes
-        self._bytes = np.zeros(sample_size(members, json_bytes), np.uint8)
+        self._bytes = np.zeros(item_size(members, json_bytes), np.uint8)
         self.arrays: dict[str, np.ndarray] = {}
         """Arrays by suffix."""
         offset = 0
@@ -101,25 +101,25 @@ class SampleBuffer:
         return self._bytes.data
 
     def fits(self, members: Sequence[ArrayMember], json_bytes: int) -> bool:
-        """Whether the buffer can be used again for another sample."""
+        """Whether the buffer can be used again for another item."""
         return self._members == members and padded(self._json_bytes) == padded(json_bytes)
 
     def _put(self, offset: int, data: bytes) -> None:
         self._bytes[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
 
 
-def sample_size(members: Sequence[ArrayMember], json_bytes: int) -> int:
-    """Bytes that a sample takes in an archive."""
+def item_size(members: Sequence[ArrayMember], json_bytes: int) -> int:
+    """Bytes that an item takes in an archive."""
     sizes = [*(member.nbytes for member in members), json_bytes]
     return sum(_BLOCK + padded(size) for size in sizes)
 
 
-def most_sample_bytes(members: Sequence[ArrayMember], labels: int, dates: int) -> int:
-    """No sample of these arrays, with so many labels and dates to speak of, takes more than this."""
-    return sample_size(members, _MOST_JSON_BYTES + _MOST_LABEL_BYTES * labels + _MOST_DATE_BYTES * dates)
+def most_item_bytes(members: Sequence[ArrayMember], labels: int, dates: int) -> int:
+    """Bound on the bytes of an item with these arrays, labels and dates."""
+    return item_size(members, _MOST_JSON_BYTES + _MOST_LABEL_BYTES * labels + _MOST_DATE_BYTES * dates)
 
 
-def archive_size(sample_bytes: int) -> int:
-    """Size of an archive whose samples take this many bytes: two zero blocks more, in whole records."""
+def archive_size(item_bytes: int) -> int:
+    """Size of an archive whose items take this many bytes: two zero blocks more, in whole records."""
     record = tarfile.RECORDSIZE
-    return -(-(sample_bytes + 2 * _BLOCK) // record) * record
+    return -(-(item_bytes + 2 * _BLOCK) // record) * record

@@ -17,7 +17,7 @@ import numpy as np
 
 from s2pipe.errors import RasterError
 from s2pipe.patches.shards.layout import Groups, ShardPlan
-from s2pipe.patches.shards.tarball import SampleBuffer, archive_size, sample_size
+from s2pipe.patches.shards.tarball import ItemBuffer, archive_size, item_size
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
 from s2pipe.runtime.files import write_json_atomic
@@ -48,7 +48,7 @@ class ShardRecord:
     split: str
     """Its split."""
     count: int
-    """Samples."""
+    """Items."""
     bytes: int
     """Size of the file."""
     sha256: str
@@ -61,23 +61,23 @@ class ShardRecord:
 
 @dataclass(frozen=True)
 class Contents:
-    """The samples of a shard: where each begins, and its JSON."""
+    """The items of a shard: where each begins, and its JSON."""
 
     plan: ShardPlan
     """The shard."""
     documents: list[bytes]
-    """JSON of each sample."""
+    """JSON of each item."""
     offsets: np.ndarray
-    """First byte of each sample, and the end of the last, int64."""
+    """First byte of each item, and the end of the last, int64."""
 
     @classmethod
     def of(cls, dataset: Dataset, plan: ShardPlan) -> Contents:
-        """Work out where the samples of a shard lie."""
+        """Work out where the items of a shard lie."""
         groups = plan.groups.tolist()
         documents = [dataset.json(group) for group in groups]
         lengths = np.diff(dataset.groups.starts)[plan.groups].tolist()
         members = {dates: dataset.members(dates) for dates in set(lengths)}
-        sizes = [sample_size(members[n], len(d)) for n, d in zip(lengths, documents, strict=True)]
+        sizes = [item_size(members[n], len(d)) for n, d in zip(lengths, documents, strict=True)]
         return cls(plan, documents, np.cumsum([0, *sizes], dtype=np.int64))
 
     def fingerprint(self, dataset: Dataset) -> str:
@@ -112,7 +112,7 @@ class ShardWriter:
         self.written = 0
         """Shards written now, as opposed to found complete."""
         self.offsets: dict[str, np.ndarray] = {}
-        """First byte of each sample of each shard, and the end of its last."""
+        """First byte of each item of each shard, and the end of its last."""
 
     def write(self, plans: Sequence[ShardPlan], report: Callable[[ShardRecord], None]) -> list[ShardRecord]:
         """Write those shards that are not there yet, in order; return what is known of all.
@@ -168,7 +168,7 @@ class ShardWriter:
         dataset, table = self._dataset, self._dataset.table
         first = dataset.groups.first[plan.groups]
         order = np.lexsort((table.col[first], table.row[first], table.scene[first]))
-        if dataset.config.group == "cell":
+        if dataset.config.group == "time_stack":
             return np.array_split(order, len(order))
         edges = np.flatnonzero(np.diff(table.scene[first][order])) + 1
         return [
@@ -178,20 +178,20 @@ class ShardWriter:
     def _write_chunk(self, part: Path, contents: Contents, places: np.ndarray) -> None:
         dataset = self._dataset
         with part.open("r+b", buffering=0) as stream:
-            buffer: SampleBuffer | None = None
+            buffer: ItemBuffer | None = None
             for place in places.tolist():
                 group = int(contents.plan.groups[place])
                 patches = dataset.groups.members(group)
                 members = dataset.members(len(patches))
                 document = contents.documents[place]
                 if buffer is None or not buffer.fits(members, len(document)):
-                    buffer = SampleBuffer(members, len(document))
+                    buffer = ItemBuffer(members, len(document))
                 self._fill(buffer, patches)
                 stream.seek(int(contents.offsets[place]))
                 _write_all(stream, buffer.finish(dataset.key(group), document))
 
-    def _fill(self, buffer: SampleBuffer, patches: np.ndarray) -> None:
-        table, stacked = self._dataset.table, self._dataset.config.group == "cell"
+    def _fill(self, buffer: ItemBuffer, patches: np.ndarray) -> None:
+        table, stacked = self._dataset.table, self._dataset.config.group == "time_stack"
         for time, patch in enumerate(patches.tolist()):
             sample = self._dataset.samples[int(table.scene[patch])]
             window = (int(table.row[patch]), int(table.col[patch]))

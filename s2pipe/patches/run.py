@@ -182,7 +182,7 @@ def run_patches(config: PatchConfig) -> PatchResult:
     facts = shared_facts(samples, config)
     workers = core_count(config.num_workers)
     cache_bytes = min(3, workers) * _CACHE_BYTES["whole" if has_whole_tiles(config) else "shared"]
-    with only_one(config.out_dir), block_cache(cache_bytes):
+    with sole_run(config.out_dir), block_cache(cache_bytes):
         plan = resolve_plan(config, grounds_of_samples(samples))
         return _Run(config, samples, plan, facts).work(workers)
 

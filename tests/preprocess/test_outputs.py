@@ -323,7 +323,7 @@ def test_errors_of_the_operating_system_exit_with_2(dataset: Dataset, tmp_path: 
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert re.search(r"file.*: Not a directory; check that", done.stderr)
+    assert re.search(r"file.*: Not a directory; check the path", done.stderr)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -338,5 +338,5 @@ def test_a_full_disk_exits_with_2_and_names_the_file(dataset: Dataset, tmp_path:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert f"{record}: No space left on device; check that" in done.stderr
+    assert f"{record}: No space left on device; check the path" in done.stderr
     assert len(_samples(tmp_path)) == 1  # what was finished before is listed

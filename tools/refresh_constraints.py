@@ -25,6 +25,7 @@ HEADER = """\
 
 
 def main(pythons: list[str]) -> int:
+    """Resolve for every supported Python, and write the pins."""
     found = {minor_of(python): python for python in pythons or map(find_python, MINORS)}
     if tuple(sorted(found)) != MINORS:
         print(f"needs one Python 3.x for each x of {MINORS}, found {sorted(found)}", file=sys.stderr)
@@ -41,11 +42,13 @@ def main(pythons: list[str]) -> int:
 
 
 def find_python(minor: int) -> str:
+    """Return the path of a Python 3.minor."""
     command = ["sh", str(ROOT / "tools" / "find-python"), f"3.{minor}"]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def minor_of(python: str) -> int:
+    """Ask a Python for its minor version."""
     command = [python, "-c", "import sys; print(sys.version_info.minor)"]
     return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
@@ -62,6 +65,7 @@ def resolve(python: str) -> dict[str, str]:
 
 
 def requirements() -> list[str]:
+    """Return the requirements of s2pipe and of its extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [line for extra in EXTRAS for line in project["optional-dependencies"][extra]]
     lines = (ROOT / "requirements" / "install.txt").read_text().splitlines()

@@ -19,7 +19,9 @@ import sys
 import sysconfig
 import time
 import venv
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "requirements" / "constraints.txt"
@@ -47,6 +49,7 @@ class SetupError(Exception):
 
 
 def main() -> int:
+    """Make the environment under its lock; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path)
     parser.add_argument("--gdal", choices=("auto", "wheel", "system"), default="auto")
@@ -67,19 +70,20 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def lock(directory: Path):
+def lock(directory: Path) -> Iterator[None]:
     """Let a second make wait for the first rather than share its half-made environment."""
     try:
         import fcntl
     except ImportError:  # Windows
         yield
         return
-    with open(f"{directory}.lock", "w") as handle:
+    with Path(f"{directory}.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 def is_ready(directory: Path, options: argparse.Namespace) -> bool:
+    """Tell whether the stamp matches everything that the environment is made from."""
     try:
         stamp = (directory / STAMP).read_text().splitlines()
     except OSError:
@@ -90,6 +94,7 @@ def is_ready(directory: Path, options: argparse.Namespace) -> bool:
 
 
 def digest(directory: Path, options: argparse.Namespace, gdal: str) -> str:
+    """Digest of everything that the environment is made from."""
     parts = [str(directory), options.gdal, options.extras, gdal]
     parts += [sys.version, sys.base_prefix, platform.machine()]
     if gdal.startswith("system"):
@@ -99,6 +104,7 @@ def digest(directory: Path, options: argparse.Namespace, gdal: str) -> str:
 
 
 def make(directory: Path, options: argparse.Namespace) -> None:
+    """Make the environment anew."""
     started = time.monotonic()
     # An empty directory is as good as none; any other that lacks the marker is the user's own.
     if directory.exists() and not (directory / MARKER).exists() and any(directory.iterdir()):
@@ -144,6 +150,7 @@ def install_gdal(directory: Path, wanted: str) -> str:
 
 
 def may_use_wheel(wanted: str) -> bool:
+    """Tell whether GDAL's wheel may be tried."""
     return wanted == "wheel" or (wanted == "auto" and sys.version_info >= (3, 12))
 
 
@@ -204,6 +211,7 @@ def required_libgdal() -> str:
 
 
 def libgdal_version() -> str | None:
+    """Return the version of the system's libgdal, or None without `gdal-config`."""
     gdal_config = shutil.which("gdal-config")
     if gdal_config is None:
         return None
@@ -221,7 +229,8 @@ def fault_of_gdal(directory: Path) -> str | None:
     return None if driver else f"{version} has no JPEG 2000 driver"
 
 
-def pip(directory: Path, *arguments: str, **options) -> None:
+def pip(directory: Path, *arguments: str, **options: Any) -> None:
+    """Run pip in the environment; raise if it fails."""
     if run_pip(directory, *arguments, **options).returncode != 0:
         msg = (
             f"set-up failed: pip {' '.join(arguments)}\n"
@@ -230,28 +239,33 @@ def pip(directory: Path, *arguments: str, **options) -> None:
         raise SetupError(msg)
 
 
-def run_pip(directory: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
+def run_pip(directory: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run pip in the environment."""
     command = [str(venv_python(directory)), "-m", "pip", "-qq", "--disable-pip-version-check", *arguments]
     return subprocess.run(command, text=True, stdin=subprocess.DEVNULL, cwd=ROOT, **options, check=False)
 
 
 def constraints() -> list[str]:
+    """Return pip's options for the pinned versions."""
     if os.environ.get("CONSTRAINTS") == "none" or not CONSTRAINTS.exists():
         return []
     return ["--constraint", str(CONSTRAINTS)]
 
 
 def last_error(text: str) -> str:
+    """Return the line of an output that says most about what failed."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")]
     return (errors or lines or ["no message"])[-1]
 
 
 def venv_python(directory: Path) -> Path:
+    """Return the path of the environment's Python."""
     return directory / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def say(text: str) -> None:
+    """Print one line of progress."""
     print(f"s2pipe set-up: {text}", flush=True)
 
 

@@ -81,7 +81,8 @@ def bulge_m(width: np.ndarray, height: np.ndarray, lat: np.ndarray) -> np.ndarra
     """
     half = np.maximum(width, height) / 2
     steepest = np.minimum(np.abs(lat).max(axis=0), _POLE_DEG)
-    return half**2 * (np.tan(np.radians(steepest)) + 1.0) / (8 * _LEAST_RADIUS_M) + 0.01
+    bulge: np.ndarray = half**2 * (np.tan(np.radians(steepest)) + 1.0) / (8 * _LEAST_RADIUS_M) + 0.01
+    return bulge
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,8 @@ class CellGrid:
         """
         row = self._row(lat)
         column = self._column(lon, row)
-        return self._first[row] + column % self.columns[row]
+        cells: np.ndarray = self._first[row] + column % self.columns[row]
+        return cells
 
     def touched(self, boxes: Boxes) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (positions of boxes, cell of each) until every cell that any box touches was named."""
@@ -196,4 +198,5 @@ class CellGrid:
 
     def _column(self, lon: np.ndarray, row: np.ndarray) -> np.ndarray:
         """Columns counted from -180 degrees, not wrapped."""
-        return np.floor((np.asarray(lon, np.float64) + 180.0) / 360.0 * self.columns[row]).astype(np.int64)
+        column: np.ndarray = np.floor((np.asarray(lon, np.float64) + 180.0) / 360.0 * self.columns[row])
+        return column.astype(np.int64)

@@ -128,7 +128,7 @@ class SplitPlan:
 
     @cached_property
     def _listed(self) -> tuple[np.ndarray, np.ndarray]:
-        numbers = {self.grid.number(cell): SPLITS.index(name) for cell, name in self.cells.items()}  # type: ignore[arg-type]
+        numbers = {self.grid.number(cell): SPLITS.index(name) for cell, name in self.cells.items()}
         known = np.array(sorted(numbers), np.int64)
         return known, np.array([numbers[number] for number in known.tolist()], np.int8)
 
@@ -137,7 +137,7 @@ class SplitPlan:
         if self.by == "tile":
             return int(self.draw(np.array([text_seed(tile_id)], np.uint64), "tile")[0])
         found = next((tile.split for tile in self.tiles if tile.tile_id == tile_id), None)
-        return UNASSIGNED if found is None else SPLITS.index(found)  # type: ignore[arg-type]
+        return UNASSIGNED if found is None else SPLITS.index(found)
 
     def day_code(self, sensing_start_utc: str) -> int:
         """Return the split of a day, with by: time."""
@@ -164,7 +164,10 @@ class SplitPlan:
         """
         buffer_m = self.buffer_m if with_buffer else 0.0
         if self.by == "random":
-            msg = "a random split divides patches, not ground, and cannot be asked about other ground; use split.by: cell"
+            msg = (
+                "a random split divides patches, not ground, and cannot be asked about other ground; "
+                "use split.by: cell"
+            )
             raise S2PipeError(msg)
         if self.divides_tiles:
             return self._codes_by_tile(tile_id, rectangles.grown(buffer_m))
@@ -188,7 +191,7 @@ class SplitPlan:
         result = np.full(len(rectangles), own, np.int8)
         if own >= 0:
             for tile in self.tiles:
-                if SPLITS.index(tile.split) > own:  # type: ignore[arg-type]
+                if SPLITS.index(tile.split) > own:
                     result[overlaps(rectangles, tile.epsg, tile.bounds)] = BORDER
         return result
 
@@ -236,12 +239,13 @@ def overlaps(rectangles: Rectangles, epsg: int, bounds: Sequence[float]) -> np.n
     x, y = lonlat_to_utm(lon, lat, epsg)
     # Sides may bend in both zones.
     margin = 2 * bulge_m(rectangles.right - rectangles.left, rectangles.top - rectangles.bottom, lat)
-    return (
+    met: np.ndarray = (
         (x.min(axis=0) - margin < right)
         & (x.max(axis=0) + margin > left)
         & (y.min(axis=0) - margin < top)
         & (y.max(axis=0) + margin > bottom)
     )
+    return met
 
 
 def _boxes_meet(one: Boxes, other: Boxes) -> bool:
@@ -287,8 +291,8 @@ def plan_of(document: Mapping[str, Any]) -> SplitPlan:
     """Make a split from its (valid) JSON form."""
     tiles = tuple(TileGround(**{**tile, "bounds": tuple(tile["bounds"])}) for tile in document["tiles"])
     names = ("by", "seed", "cell_m", "buffer_m", "same_ground", "val_from", "test_from", "cells")
-    fractions = tuple(float(document[name]) for name in SPLITS)
-    return SplitPlan(fractions=fractions, tiles=tiles, **{name: document[name] for name in names})  # type: ignore[arg-type]
+    train, val, test = (float(document[name]) for name in SPLITS)
+    return SplitPlan(fractions=(train, val, test), tiles=tiles, **{name: document[name] for name in names})
 
 
 def _edited(plan: SplitPlan) -> list[Fault]:

@@ -16,7 +16,8 @@ def mix(value: np.ndarray) -> np.ndarray:
     """Scramble uint64 one to one: the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    scrambled: np.ndarray = value ^ (value >> np.uint64(31))
+    return scrambled
 
 
 def unit(value: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -74,7 +73,7 @@ def build_products(out_dir: Path, spec: ProductSpec) -> ProductPaths:
             root = Path(scratch) / level
             _write_text(root, spec.names(level), scene, plans[level], counts)
             shutil.rmtree(finals[level], ignore_errors=True)
-            os.replace(root, finals[level])
+            root.replace(finals[level])
     return ProductPaths(finals["L1C"], finals.get("L2A"))
 
 
@@ -109,9 +108,11 @@ def _l2a_layers(names: ProductNames) -> list[Layer]:
     spec = names.spec
     layers = []
     for metres in sorted({20, *spec.l2a_resolutions}):
-        for name in L2A_BANDS_BY_RESOLUTION[metres]:
-            if name in spec.bands:
-                layers.append(Layer(names.image(name, metres), metres, partial(Strip.boa_dn, band=name)))
+        layers += [
+            Layer(names.image(name, metres), metres, partial(Strip.boa_dn, band=name))
+            for name in L2A_BANDS_BY_RESOLUTION[metres]
+            if name in spec.bands
+        ]
         layers.append(Layer(names.image("AOT", metres), metres, Strip.aerosol))
         layers.append(Layer(names.image("WVP", metres), metres, Strip.water_vapour))
         if metres != 10:
@@ -147,7 +148,7 @@ class _Canvas:
             self.memory[:, row : row + block.shape[-2]] = block
             return
         # Written, not mapped: pages of a mapping would count as this process's memory until the end.
-        with open(self.path, "r+b") as stream:
+        with self.path.open("r+b") as stream:
             for plane, rows in enumerate(block.reshape(-1, *block.shape[-2:])):
                 stream.seek((plane * self.shape[1] + row) * self.shape[2] * self.dtype.itemsize)
                 stream.write(np.ascontiguousarray(rows, self.dtype).data)

@@ -150,14 +150,15 @@ class Swath:
     def footprint(self, band: str, detector: int, side_m: float = TILE_SIDE_M) -> Polygon:
         """Polygon of a detector's footprint inside the tile; empty where the detector does not reach it."""
         west, east = self.limits(band, detector)
-        return self._strip(west, east, side_m)
+        return self.strip(west, east, side_m)
 
     def image_footprint(self) -> Polygon:
         """Polygon of the image that the swath (of B02) covers."""
         west, _ = self.limits("B02", 1)
-        return self._strip(west, self.edge_m, self.side_m)
+        return self.strip(west, self.edge_m, self.side_m)
 
-    def _strip(self, west: float, east: float, side_m: float) -> Polygon:
+    def strip(self, west: float, east: float, side_m: float) -> Polygon:
+        """Part of a square tile between two across-track coordinates."""
         x0, y0 = self.ulx, self.uly
         square = [(x0, y0), (x0 + side_m, y0), (x0 + side_m, y0 - side_m), (x0, y0 - side_m)]
         slant = np.radians(self.slant_deg)
@@ -208,7 +209,7 @@ def _edge_for_wedge(swath: Swath, share: float) -> float:
     low, high = 0.0, 2.0 * swath.side_m
     for _ in range(60):
         edge = (low + high) / 2.0
-        covered = polygon_area(swath._strip(-1e9, edge, swath.side_m)) / swath.side_m**2
+        covered = polygon_area(swath.strip(-1e9, edge, swath.side_m)) / swath.side_m**2
         low, high = (edge, high) if covered < 1.0 - share else (low, edge)
     return round((low + high) / 2.0, 3)
 

@@ -54,7 +54,8 @@ class Ground:
 
     def reflectance(self, band_id: int) -> np.ndarray:
         """Surface reflectance of a band ``(y, x)``, float32."""
-        return SURFACE_REFLECTANCE[:, band_id][self.material] * self.brightness
+        reflectance: np.ndarray = SURFACE_REFLECTANCE[:, band_id][self.material] * self.brightness
+        return reflectance
 
 
 def ground(x: np.ndarray, y: np.ndarray, seed: int) -> Ground:

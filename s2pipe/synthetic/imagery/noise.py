@@ -103,7 +103,7 @@ def grain(shape_yx: tuple[int, int], std: float, *key: int) -> np.ndarray:
     # Raw bytes of a bit generator are the one random stream that NumPy keeps stable between versions.
     raw = np.random.SFC64(np.random.SeedSequence(key)).random_raw(-(-2 * shape_yx[0] * shape_yx[1] // 8))
     pairs = raw.view(np.uint8)[: 2 * shape_yx[0] * shape_yx[1]].reshape(2, *shape_yx)
-    total = pairs[0].astype(np.float32)
+    total: np.ndarray = pairs[0].astype(np.float32)
     total += pairs[1]
     total -= np.float32(255.0)
     total *= np.float32(std / 104.51)

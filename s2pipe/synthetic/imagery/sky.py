@@ -50,7 +50,8 @@ class Air:
         lit = np.float32(_SHADE * (0.75 if band_id < 3 else 1.0)) * self.shadow
         seen = surface * (1 - lit)
         seen += CIRRUS_REFLECTANCE[band_id] * self.cirrus
-        return seen + self.cloud * (CLOUD_REFLECTANCE[band_id] * self.billow - seen)
+        clouded: np.ndarray = seen + self.cloud * (CLOUD_REFLECTANCE[band_id] * self.billow - seen)
+        return clouded
 
 
 @dataclass(frozen=True)

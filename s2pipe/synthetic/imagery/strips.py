@@ -137,7 +137,7 @@ class Strip:
 
     def scene_classes(self) -> np.ndarray:
         """L2A scene classes, uint8."""
-        classes = SCENE_CLASS[self.ground.material]
+        classes: np.ndarray = SCENE_CLASS[self.ground.material]
         classes[(self.air.shadow > 0.5) & (self.ground.material != WATER)] = 3
         classes[self.air.cirrus > 0.12] = 10
         classes[self.air.cloud > 0.2] = 8
@@ -147,8 +147,9 @@ class Strip:
 
     def cloud_probability(self) -> np.ndarray:
         """Cloud probability in percent, uint8."""
-        probability = np.clip(100 * self.air.cloud + 35 * self.air.cirrus, 0, 100)
-        return (probability * self.valid("B02")).astype(np.uint8)
+        probability: np.ndarray = np.clip(100 * self.air.cloud + 35 * self.air.cirrus, 0, 100)
+        probability = probability * self.valid("B02")
+        return probability.astype(np.uint8)
 
     def snow_probability(self) -> np.ndarray:
         """Snow probability in percent, uint8: there is none."""
@@ -157,17 +158,20 @@ class Strip:
     def aerosol(self) -> np.ndarray:
         """Aerosol optical thickness, DN of 0.001, uint16."""
         thickness = 120 + 14 * fractal(self.x, self.y, 15_000.0, 3, self.scene.sky.seed + 41)
-        return (np.clip(thickness, 1, None) * self.valid("B02")).astype(np.uint16)
+        dn: np.ndarray = np.clip(thickness, 1, None) * self.valid("B02")
+        return dn.astype(np.uint16)
 
     def water_vapour(self) -> np.ndarray:
         """Water vapour column, DN of 0.001 cm, uint16."""
         column = 1400 + 160 * fractal(self.x, self.y, 6_000.0, 4, self.scene.sky.seed + 42)
-        return (np.clip(column, 1, None) * self.valid("B02")).astype(np.uint16)
+        dn: np.ndarray = np.clip(column, 1, None) * self.valid("B02")
+        return dn.astype(np.uint16)
 
     def classification(self) -> np.ndarray:
         """L1C classification mask: opaque cloud, cirrus, snow ``(3, y, x)``, uint8 0 or 1."""
         opaque, cirrus = self.air.cloud > 0.2, self.air.cirrus > 0.12
-        return (np.stack([opaque, cirrus, np.zeros_like(opaque)]) & self.valid("B02")).astype(np.uint8)
+        flags: np.ndarray = np.stack([opaque, cirrus, np.zeros_like(opaque)]) & self.valid("B02")
+        return flags.astype(np.uint8)
 
     def quality(self, band: str) -> np.ndarray:
         """Quality mask of a band: eight flags, of which only the last (no data) is ever set ``(8, y, x)``."""

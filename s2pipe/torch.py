@@ -160,8 +160,7 @@ def _windows(sample: Sample, config: PatchConfig) -> Iterator[dict[str, Any]]:
             reader.read(Window(row, col, size, size), out)
             item[name] = _tensor(out[0] if name == "y" else out)
         place = {
-            "tile_id": sample.tile_id,
-            "sensing_start_utc": sample.sensing_start_utc,
+            **sample.key.to_document(),
             "row": row,
             "col": col,
         }

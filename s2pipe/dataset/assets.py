@@ -1,4 +1,4 @@
-"""Scenes' keys, products and files: the records that the Step-1 index is made of.
+"""Products and files: the records that the Step-1 index is made of.
 
 They keep the shape that earlier users' files have; keys that s2pipe does not know survive loading and saving.
 """
@@ -6,81 +6,17 @@ They keep the shape that earlier users' files have; keys that s2pipe does not kn
 from __future__ import annotations
 
 import functools
-import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from s2pipe.errors import MissingInputError, PathEscapeError
 from s2pipe.runtime.paths import is_safe_relative, safe_join
 
-if TYPE_CHECKING:
-    from s2pipe.sentinel2.bands import Level
-
 MAX_READ_BYTES = 64 << 20
 """Largest file that :meth:`Asset.read_bytes` returns: it is for metadata, not for rasters."""
-
-
-@dataclass(frozen=True, order=True)
-class SceneKey:
-    """What identifies a scene."""
-
-    tile_id: str
-    """MGRS tile with its ``T``, ``T33UWQ``."""
-    sensing_start_utc: str
-    """Start of the datatake, ``2025-12-10T10:03:19Z``; fractions of a second are kept as found."""
-
-    @property
-    def sensing_dirname(self) -> str:
-        """``20251210T100319Z``, as directories below ``raw/`` carry it."""
-        return self.sensing_start_utc[:19].replace("-", "").replace(":", "") + "Z"
-
-    @property
-    def sensing_compact(self) -> str:
-        """``2025-12-10T100319Z``, as directories below ``processed/`` carry it."""
-        return self.sensing_start_utc.replace(":", "")
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        """Equal for two spellings of one scene (with and without fractions of a second)."""
-        return self.tile_id, self.sensing_dirname
-
-    def files_dir(self, level: Level) -> str:
-        """Directory of the scene's files of one level, relative to the dataset's root."""
-        return f"raw/{level}/tile={self.tile_id}/sensing={self.sensing_dirname}/files"
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> SceneKey:
-        """Make a key from its (valid) JSON form; a time zone written ``+00:00`` becomes ``Z``."""
-        start = document["sensing_start_utc"]
-        return cls(
-            document["tile_id"], start.removesuffix("+00:00") + "Z" if start.endswith("+00:00") else start
-        )
-
-    def to_document(self) -> dict[str, str]:
-        """Return the JSON form."""
-        return {"tile_id": self.tile_id, "sensing_start_utc": self.sensing_start_utc}
-
-    @staticmethod
-    def parse_identity(text: str) -> tuple[str, str] | None:
-        """Return the identity of a key written by hand, or None when it is none.
-
-        ``T33UWQ/2025-12-10T10:03:19Z`` is the form that s2pipe writes. A blank for the slash, ``+00:00`` for ``Z``,
-        fractions of a second, and times without dashes and colons are understood.
-        """
-        match = _KEY_TEXT.fullmatch(text.strip())
-        return None if match is None else (match["tile"], re.sub("[-:]", "", match["start"]) + "Z")
-
-    def __str__(self) -> str:
-        return f"{self.tile_id}/{self.sensing_start_utc}"
-
-
-_KEY_TEXT = re.compile(
-    r"(?P<tile>T\d{2}[A-Z]{3})(?:/|\s+)(?P<start>\d{4}-?\d\d-?\d\dT\d\d:?\d\d:?\d\d)(?:\.\d+)?(?:Z|\+00:?00)",
-    re.ASCII,
-)
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,7 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
         data["angles"] = (("angle", "y", "x"), _read(sample.angles_path, len(sample.angle_bands), "float32"))
         coords["angle"] = list(sample.angle_bands)
     attributes = {
-        "tile_id": sample.tile_id,
-        "sensing_start_utc": sample.sensing_start_utc,
+        **sample.key.to_document(),
         "crs_wkt": sample.grid.crs_wkt,
         "geotransform": list(sample.grid.geotransform),
         "unit": sample.meta["radiometry"]["unit"],

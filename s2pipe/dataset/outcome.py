@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from s2pipe.dataset.assets import SceneKey
+from s2pipe.dataset.scene_key import SceneKey
 
 
 @dataclass(frozen=True)

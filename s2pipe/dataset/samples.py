@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from s2pipe.config.schema import STEP2_INDEX, validate_document
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.raster.grid import Grid
 from s2pipe.runtime.paths import safe_join
@@ -48,10 +49,8 @@ class Labels:
 class Sample:
     """One sample of Step 2."""
 
-    tile_id: str
-    """MGRS tile with its ``T``."""
-    sensing_start_utc: str
-    """Start of the datatake."""
+    key: SceneKey
+    """Tile and sensing start."""
     grid: Grid
     """Grid of ``x.tif`` and ``y.tif``."""
     x_path: Path
@@ -72,8 +71,7 @@ class Sample:
     @property
     def name(self) -> str:
         """``T33UWQ_20251210T100319Z``: unique in an index, without dots."""
-        compact = self.sensing_start_utc[:19].replace("-", "").replace(":", "")
-        return f"{self.tile_id}_{compact}Z"
+        return self.key.compact
 
     @property
     def mask_channels(self) -> tuple[int, ...]:
@@ -110,9 +108,7 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
         raise ManifestError(str(path), [Fault("schema", f"expected {STEP2_INDEX}, got {found}")])
     validate_document(document, "step2_index", str(path))
     root = _root_of(path, (document.get("output") or {}).get("out_dir"))
-    entries = sorted(
-        document["samples"], key=lambda entry: (entry["key"]["tile_id"], entry["key"]["sensing_start_utc"])
-    )
+    entries = sorted(document["samples"], key=lambda entry: SceneKey.from_document(entry["key"]))
     if not entries:
         msg = f"{path}: the index lists no sample"
         raise MissingInputError(msg, [], "Run `s2pipe preprocess` first.")
@@ -136,8 +132,7 @@ def load_sample(meta_path: Path, root: Path, entry: Mapping[str, Any]) -> Sample
     assets, grid = meta["assets"], meta["grid"]
     y_path, angles_path = entry.get("y_path"), entry.get("angles_path")
     return Sample(
-        tile_id=meta["key"]["tile_id"],
-        sensing_start_utc=meta["key"]["sensing_start_utc"],
+        key=SceneKey.from_document(meta["key"]),
         grid=Grid(grid["crs_wkt"], tuple(grid["geotransform"]), tuple(grid["shape_yx"])),
         x_path=safe_join(root, entry["x_path"]),
         y_path=None if y_path is None else safe_join(root, y_path),
@@ -161,7 +156,7 @@ def _labels(meta: Mapping[str, Any]) -> Labels:
     )
 
 
-def common(samples: Sequence[Sample], what: str, values: Sequence[Any]) -> Any:
+def shared_value(samples: Sequence[Sample], what: str, values: Sequence[Any]) -> Any:
     """Return the value that all samples share.
 
     Raises

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2pipe.dataset.step1_index import SceneKey
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import ConfigError, Fault
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from s2pipe.config.schema import STEP1_INDEX, validate_document
-from s2pipe.dataset.assets import PRODUCT_KEYS, Asset, AssetGroup, Checksum, Product, SceneKey, extra_keys
+from s2pipe.dataset.assets import PRODUCT_KEYS, Asset, AssetGroup, Checksum, Product, extra_keys
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, PathEscapeError
 from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.files import json_bytes, write_bytes_atomic
@@ -27,7 +28,6 @@ __all__ = [
     "Index",
     "Product",
     "Scene",
-    "SceneKey",
     "index_path",
     "load_index",
     "merge",
@@ -78,9 +78,7 @@ class Scene:
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form."""
-        document: dict[str, Any] = {
-            "key": {"tile_id": self.key.tile_id, "sensing_start_utc": self.key.sensing_start_utc}
-        }
+        document: dict[str, Any] = {"key": self.key.to_document()}
         for name in _SCENE_KEYS[1:]:
             value = getattr(self, name)
             document[name] = None if value is None else value.to_document()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.schema import STEP2_INDEX, validate_document
-from s2pipe.dataset.step1_index import SceneKey
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, S2PipeError
 from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.files import write_json_atomic

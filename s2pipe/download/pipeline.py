@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from s2pipe.config.checks import check_config
-from s2pipe.dataset.assets import SceneKey
 from s2pipe.dataset.outcome import FailedScene
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import Scene, load_index
 from s2pipe.download.auth import Auth, prompt_auth
 from s2pipe.download.cfg import (

@@ -14,6 +14,7 @@ from s2pipe.ground.split import BORDER, SPLITS, SplitName, SplitPlan, load_plan
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from s2pipe.dataset.scene_key import SceneKey
     from s2pipe.raster.grid import Grid, Window
 
 _SIDES_PX = (64, 16, 4, 1)
@@ -27,19 +28,17 @@ class GroundMask:
     ----------
     plan : SplitPlan
         The split.
-    scene : tuple of str
-        Tile and sensing start.
+    key : SceneKey
+        Tile and sensing start of the scene.
     grid : Grid
         The scene's pixels, in a UTM zone.
     split : str
         The split whose ground is kept.
     """
 
-    def __init__(
-        self, plan: SplitPlan, scene: tuple[str, str], grid: Grid, split: SplitName = "train"
-    ) -> None:
+    def __init__(self, plan: SplitPlan, key: SceneKey, grid: Grid, split: SplitName = "train") -> None:
         self._plan = plan
-        self._scene = scene
+        self._key = key
         self._grid = grid
         self._epsg = utm_epsg(grid.crs_wkt)
         self._wanted = SPLITS.index(split)
@@ -83,7 +82,7 @@ class GroundMask:
             x0 + dx * (col_end + window.col),
             y0 + dy * (row + window.row),
         )
-        return self._plan.codes(*self._scene, rectangles, with_buffer=False)
+        return self._plan.codes(self._key, rectangles, with_buffer=False)
 
     def _clear(self, dn: np.ndarray, row: np.ndarray, col: np.ndarray, side: int, where: np.ndarray) -> None:
         if side == 1:

@@ -26,6 +26,8 @@ from s2pipe.runtime.hashing import bytes_fingerprint
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from s2pipe.dataset.scene_key import SceneKey
+
 SplitName = Literal["train", "val", "test"]
 SplitBy = Literal["cell", "tile", "time", "file", "random"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -139,15 +141,12 @@ class SplitPlan:
         found = next((tile.split for tile in self.tiles if tile.tile_id == tile_id), None)
         return UNASSIGNED if found is None else SPLITS.index(found)
 
-    def day_code(self, sensing_start_utc: str) -> int:
-        """Return the split of a day, with by: time."""
-        day = sensing_start_utc[:10]
-        late = self.val_from is not None and day >= self.val_from
-        return int(late) + int(late and self.test_from is not None and day >= self.test_from)
+    def day_code(self, key: SceneKey) -> int:
+        """Return the split of a scene's day, with by: time."""
+        late = self.val_from is not None and key.day >= self.val_from
+        return int(late) + int(late and self.test_from is not None and key.day >= self.test_from)
 
-    def codes(
-        self, tile_id: str, sensing_start_utc: str, rectangles: Rectangles, *, with_buffer: bool = True
-    ) -> np.ndarray:
+    def codes(self, key: SceneKey, rectangles: Rectangles, *, with_buffer: bool = True) -> np.ndarray:
         """Return the split of each rectangle of a scene: int8, negative where it is in none.
 
         A rectangle is in a split only if all the ground that it touches is. The test errs on the safe side: within
@@ -155,8 +154,8 @@ class SplitPlan:
 
         Parameters
         ----------
-        tile_id, sensing_start_utc : str
-            Key of the scene.
+        key : SceneKey
+            Tile and sensing start of the scene.
         rectangles : Rectangles
             Ground in the scene.
         with_buffer : bool
@@ -170,12 +169,12 @@ class SplitPlan:
             )
             raise S2PipeError(msg)
         if self.divides_tiles:
-            return self._codes_by_tile(tile_id, rectangles.grown(buffer_m))
+            return self._codes_by_tile(key.tile_id, rectangles.grown(buffer_m))
         if self.by == "time" and self.same_ground:
-            return np.full(len(rectangles), self.day_code(sensing_start_utc), np.int8)
+            return np.full(len(rectangles), self.day_code(key), np.int8)
         codes = self._codes_by_cell(rectangles.grown(buffer_m / 2))
         if self.by == "time":
-            codes[(codes >= 0) & (codes != self.day_code(sensing_start_utc))] = OTHER_TIME
+            codes[(codes >= 0) & (codes != self.day_code(key))] = OTHER_TIME
         return codes
 
     def _codes_by_cell(self, rectangles: Rectangles) -> np.ndarray:

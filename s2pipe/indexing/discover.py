@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from s2pipe.dataset.assets import SceneKey
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import PathEscapeError, ProductError, S2PipeError
 from s2pipe.sentinel2.safe import (
     THIRD_PARTY_BASELINE,
@@ -52,7 +52,7 @@ class Found:
     @property
     def key(self) -> SceneKey:
         """Key of the scene that the product belongs to."""
-        return SceneKey(self.name.tile_id, self.name.sensing_start_utc)
+        return SceneKey.of_product(self.name)
 
 
 _In = TypeVar("_In")

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import (
     Asset,
     AssetGroup,
@@ -14,7 +15,6 @@ from s2pipe.dataset.step1_index import (
     Index,
     Product,
     Scene,
-    SceneKey,
     index_path,
     load_index,
     new_index,

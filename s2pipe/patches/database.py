@@ -148,9 +148,9 @@ def _columns(
     unique, inverse = np.unique(table.cell[part], return_inverse=True)
     columns = {
         "patch_id": pa.array(patch_ids(table, samples, everything), pa.string()),
-        "tile_id": named([s.tile_id for s in samples], scene),
-        "sensing_start_utc": named([s.sensing_start_utc for s in samples], scene),
-        "month": named([s.sensing_start_utc[:7] for s in samples], scene),
+        "tile_id": named([s.key.tile_id for s in samples], scene),
+        "sensing_start_utc": named([s.key.sensing_start_utc for s in samples], scene),
+        "month": named([s.key.month for s in samples], scene),
         "row": pa.array(table.row[part]),
         "col": pa.array(table.col[part]),
         "cell_id": named(cells.ids(unique), inverse),

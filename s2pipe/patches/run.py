@@ -325,9 +325,9 @@ def run_fingerprint(config: PatchConfig, plan: SplitPlan, facts: dict[str, Any])
 
 def sample_months(samples: Sequence[Sample]) -> list[str]:
     """Calendar month of each sample, ``2025-12``."""
-    return [sample.sensing_start_utc[:7] for sample in samples]
+    return [sample.key.month for sample in samples]
 
 
 def sample_tiles(samples: Sequence[Sample]) -> list[str]:
     """Tile of each sample."""
-    return [sample.tile_id for sample in samples]
+    return [sample.key.tile_id for sample in samples]

@@ -7,11 +7,11 @@ configuration allows incomplete scenes to be left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.scene_list import match_scenes, read_scene_list
-from s2pipe.dataset.step1_index import Index, Scene, SceneKey
+from s2pipe.dataset.step1_index import Index, Scene
 from s2pipe.errors import (
     ConfigError,
     Fault,
@@ -31,6 +31,7 @@ from s2pipe.sentinel2 import roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from s2pipe.dataset.assets import Asset
     from s2pipe.preprocess.cfg import PreprocessConfig
@@ -88,12 +89,12 @@ class ScenePlan:
         """What drops the pixels on other than training ground; None keeps all."""
         if self.split is None:
             return None
-        return GroundMask(self.split, (self.key.tile_id, self.key.sensing_start_utc), self.target)
+        return GroundMask(self.split, self.key, self.target)
 
     @property
     def directory(self) -> Path:
         """Directory of the scene's outputs, relative to the output directory."""
-        return scene_directory(self.key)
+        return self.key.sample_dir
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,6 @@ class Plan:
     """Scenes left out because skip_incomplete is on."""
     unreadable: tuple[LeftOut, ...] = ()
     """Scenes with a file that is there but cannot be opened: they fail, the others go on."""
-
-
-def scene_directory(key: SceneKey) -> Path:
-    """Directory of a scene's outputs, relative to the output directory."""
-    return Path("processed") / f"tile={key.tile_id}" / f"sensing={key.sensing_compact}"
 
 
 def make_plan(index: Index, config: PreprocessConfig) -> Plan:

@@ -23,7 +23,8 @@ from s2pipe.runtime.hashing import document_fingerprint
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from s2pipe.dataset.step1_index import Product, SceneKey
+    from s2pipe.dataset.scene_key import SceneKey
+    from s2pipe.dataset.step1_index import Product
     from s2pipe.preprocess.cfg import PreprocessConfig
     from s2pipe.preprocess.plan import ScenePlan
     from s2pipe.preprocess.stats.statistics import NormalizationStats
@@ -141,12 +142,12 @@ def sample_meta(
 ) -> dict[str, Any]:
     """Make the content of a sample's ``meta.json``."""
     bands = tuple(map(str, config.channels))
-    year = plan.key.sensing_start_utc[:4]
+    year = plan.key.date.year
     radiometry = plan.radiometry
     return {
         "schema": SAMPLE_META,
         "created_utc": utc_now(),
-        "key": key_document(plan.key),
+        "key": plan.key.to_document(),
         "paths": {kind: asset.path for kind, asset in result.assets.items()},
         "assets": {kind: asset.document(plan.target) for kind, asset in result.assets.items()},
         "grid": grid_document(plan.target),
@@ -221,11 +222,6 @@ def _normalization_document(config: PreprocessConfig, stats: NormalizationStats 
     return {"mode": config.normalize.mode, **{key: document.get(key) for key in keys}}
 
 
-def key_document(key: SceneKey) -> dict[str, str]:
-    """JSON form of a scene's key."""
-    return {"tile_id": key.tile_id, "sensing_start_utc": key.sensing_start_utc}
-
-
 def grid_document(grid: Grid) -> dict[str, Any]:
     """JSON form of a grid."""
     return {"crs_wkt": grid.crs_wkt, "geotransform": list(grid.geotransform), "shape_yx": list(grid.shape_yx)}
@@ -283,7 +279,7 @@ class RunLog:
             "schema": STEP2_RUN,
             "run_id": self._run_id,
             "time_utc": utc_now(),
-            "key": key_document(key),
+            "key": key.to_document(),
             "status": status,
             "seconds": round(seconds, 3),
             "error": error,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.checks import check_config
 from s2pipe.dataset.outcome import FailedScene
-from s2pipe.dataset.step1_index import SceneKey, load_index
+from s2pipe.dataset.scene_key import SceneKey
+from s2pipe.dataset.step1_index import load_index
 from s2pipe.dataset.step2_index import check_index, update_index, updated_afterwards
 from s2pipe.errors import ConfigError, Fault, OutputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
@@ -26,7 +27,7 @@ from s2pipe.preprocess.labels.backends import write_labels
 from s2pipe.preprocess.needs import with_angles
 from s2pipe.preprocess.pixels.cache import CacheDamagedError
 from s2pipe.preprocess.pixels.stack_vrt import write_stack_vrt
-from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan, scene_directory
+from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan
 from s2pipe.preprocess.record import (
     AssetRecord,
     RunLog,
@@ -225,7 +226,7 @@ class _Run:
     def _failed(self, stats: NormalizationStats | None) -> dict[Path, str | None]:
         """Directories of the scenes that failed, and the fingerprint that their samples should have."""
         keys = {item.key for item in self.result.failed}
-        expected: dict[Path, str | None] = {scene_directory(item.key): None for item in self.plan.unreadable}
+        expected: dict[Path, str | None] = {item.key.sample_dir: None for item in self.plan.unreadable}
         for scene in self.plan.scenes:
             if scene.key in keys:
                 expected[scene.directory] = sample_fingerprint(scene, self.config, stats)

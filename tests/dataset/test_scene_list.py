@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.scene_list import match_scenes, read_scene_list
-from s2pipe.dataset.step1_index import SceneKey
 from s2pipe.errors import ConfigError
 
 if TYPE_CHECKING:

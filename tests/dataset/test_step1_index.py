@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2pipe.config.schema import load_schema
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import (
     Asset,
     AssetGroup,
@@ -20,7 +21,6 @@ from s2pipe.dataset.step1_index import (
     Index,
     Product,
     Scene,
-    SceneKey,
     index_path,
     load_index,
     merge,
@@ -83,9 +83,9 @@ def test_an_earlier_users_index_loads(tmp_path: Path) -> None:
     assert index.root == tmp_path / "moved"
     (scene,) = index.scenes
     assert scene.key.sensing_start_utc == "2025-12-10T10:03:19.024Z"
-    assert (scene.key.sensing_dirname, scene.key.sensing_compact) == (
+    assert (scene.key.compact_start, scene.key.sample_dir.name) == (
         "20251210T100319Z",
-        "2025-12-10T100319.024Z",
+        "sensing=2025-12-10T100319.024Z",
     )
     assert (scene.l1c.baseline, scene.l1c.rel_orbit, scene.l2a) == ("N0511", "R122", None)
     assert index.resolve(scene.asset("l1c.band.B02")) == tmp_path / "moved" / "raw" / "L1C" / "B02.jp2"
@@ -121,29 +121,6 @@ def test_nulls_and_nan_of_other_writers_load(tmp_path: Path) -> None:
     assert (asset.planned, asset.present, asset.size) == (False, True, None)
     save_index(index, path)
     assert load_index(path).scenes == index.scenes
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "T33UWQ/2025-12-10T10:03:19Z",
-        "T33UWQ 2025-12-10T10:03:19Z",
-        " T33UWQ/2025-12-10T10:03:19.024Z ",
-        "T33UWQ/2025-12-10T10:03:19+00:00",
-        "T33UWQ/20251210T100319Z",
-        "T33UWQ/2025-12-10T100319Z",
-    ],
-)
-def test_keys_written_by_hand_are_understood(text: str) -> None:
-    assert SceneKey.parse_identity(text) == KEY.identity
-    assert str(KEY) == "T33UWQ/2025-12-10T10:03:19Z"
-
-
-@pytest.mark.parametrize(
-    "text", ["", "T33UWQ", "33UWQ/2025-12-10T10:03:19Z", "T33UWQ/2025-12-10", "T33UWQ/x"]
-)
-def test_what_is_no_key_is_none(text: str) -> None:
-    assert SceneKey.parse_identity(text) is None
 
 
 def test_the_root_of_an_index_elsewhere_is_out_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import ConfigError, ManifestError, S2PipeError
 from s2pipe.ground.cells import Boxes, CellGrid, Rectangles
 from s2pipe.ground.mask import GroundMask
@@ -121,10 +122,10 @@ def test_boxes_around_a_pole_take_in_all_meridians() -> None:
     assert set(grid.cells(np.linspace(-180, 180, 50), np.full(50, 89.97)).tolist()) <= named
 
 
-def two_splits_share_no_ground(plan: SplitPlan, seen: list[tuple[str, str, Rectangles]]) -> None:
+def two_splits_share_no_ground(plan: SplitPlan, seen: list[tuple[SceneKey, Rectangles]]) -> None:
     """Every point of a rectangle in a split lies on ground of that split alone, the buffer included."""
-    for tile_id, sensing, ground in seen:
-        codes = plan.codes(tile_id, sensing, ground)
+    for key, ground in seen:
+        codes = plan.codes(key, ground)
         lon, lat = inner_points(ground.grown(plan.buffer_m / 2))
         at_points = plan.cell_codes(plan.grid.cells(lon, lat))
         for code in range(3):
@@ -160,12 +161,15 @@ def test_tiles_of_two_zones_never_put_the_same_ground_into_two_splits(
         left, bottom = np.meshgrid(np.arange(5) * size, np.arange(5) * size)
         left, bottom = left.ravel() + x + shift[0] - 2.5 * size, bottom.ravel() + y + shift[1] - 2.5 * size
         seen.append(
-            (f"T{epsg}", "2025-07-01T10:00:00Z", Rectangles(epsg, left, bottom, left + size, bottom + size))
+            (
+                SceneKey(f"T{epsg}", "2025-07-01T10:00:00Z"),
+                Rectangles(epsg, left, bottom, left + size, bottom + size),
+            )
         )
     two_splits_share_no_ground(plan, seen)
     codes = [plan.codes(*item) for item in seen]
-    for number, (_, _, ground) in enumerate(seen):
-        other, other_codes = seen[1 - number][2], codes[1 - number]
+    for number, (_, ground) in enumerate(seen):
+        other, other_codes = seen[1 - number][1], codes[1 - number]
         for place in np.flatnonzero(codes[number] >= 0):
             foe = (other_codes >= 0) & (other_codes != codes[number][place])
             one = Rectangles(
@@ -185,14 +189,16 @@ def test_the_same_ground_in_two_zones_is_in_one_split() -> None:
     found = []
     for epsg in (32632, 32633):
         x, y = lonlat_to_utm(lon, lat, epsg)
-        found.append(plan.codes("T", "2025-01-01T00:00:00Z", Rectangles(epsg, x - 5, y - 5, x + 5, y + 5)))
+        found.append(
+            plan.codes(SceneKey("T", "2025-01-01T00:00:00Z"), Rectangles(epsg, x - 5, y - 5, x + 5, y + 5))
+        )
     both = (found[0] >= 0) & (found[1] >= 0)
     assert both.sum() > 150
     np.testing.assert_array_equal(found[0][both], found[1][both])
 
 
 def grounds(*tiles: tuple[str, str, int, float, float], side: float = 109_800.0) -> list[SceneGround]:
-    return [SceneGround(t, when, epsg, (x, y, x + side, y + side)) for t, when, epsg, x, y in tiles]
+    return [SceneGround(SceneKey(t, when), epsg, (x, y, x + side, y + side)) for t, when, epsg, x, y in tiles]
 
 
 @settings(max_examples=8, deadline=None)
@@ -214,7 +220,7 @@ def test_a_split_by_tiles_keeps_overlapping_tiles_apart(seed: int, buffer_m: flo
         left, bottom, *_ = ground.bounds
         x, y = np.meshgrid(left + np.arange(20) * 5120.0, bottom + np.arange(20) * 5120.0)
         item = Rectangles(ground.epsg, x.ravel(), y.ravel(), x.ravel() + 5120, y.ravel() + 5120)
-        patches[ground.tile_id] = (item, plan.codes(ground.tile_id, day, item))
+        patches[ground.key.tile_id] = (item, plan.codes(ground.key, item))
     for one, (ground, codes) in patches.items():
         assert set(codes.tolist()) <= {plan.tile_code(one), BORDER}
         for other, (rivals, rival_codes) in patches.items():
@@ -233,16 +239,16 @@ def test_a_split_by_time_divides_days_in_order_and_ground_as_well() -> None:
     days = [f"2025-0{m}-1{d}T10:00:00Z" for m in range(1, 6) for d in range(2)]
     seen = grounds(*(("T33UWQ", day, 32633, 499_980.0, 5_390_220.0) for day in days))
     plan = plan_split(SplitConfig(0.6, 0.2, 0.2, by="time"), seen)
-    assert [plan.day_code(day) for day in days] == [0] * 6 + [1] * 2 + [2] * 2
+    assert [plan.day_code(SceneKey("T33UWQ", day)) for day in days] == [0] * 6 + [1] * 2 + [2] * 2
     x, y = np.meshgrid(499_980.0 + np.arange(40) * 2560.0, 5_390_220.0 + np.arange(40) * 2560.0)
     ground = Rectangles(32633, x.ravel(), y.ravel(), x.ravel() + 2560, y.ravel() + 2560)
-    by_day = {day: plan.codes("T33UWQ", day, ground) for day in days}
+    by_day = {day: plan.codes(SceneKey("T33UWQ", day), ground) for day in days}
     in_split = np.array([by_day[day] for day in days])
     for place in range(in_split.shape[1]):  # no ground in two splits, at whatever time
         assert len({code for code in in_split[:, place].tolist() if code >= 0}) <= 1
     assert (in_split == OTHER_TIME).any()
     loose = replace(plan, same_ground=True)
-    assert set(loose.codes("T33UWQ", days[-1], ground).tolist()) == {2}
+    assert set(loose.codes(SceneKey("T33UWQ", days[-1]), ground).tolist()) == {2}
 
 
 def test_fractions_are_held_on_average_and_zero_is_never_drawn() -> None:
@@ -304,7 +310,7 @@ def test_statistics_see_only_pixels_wholly_on_training_ground(place: str, seed: 
     grid = Scene(epsg=epsg, ulx=ulx, uly=uly, shape_yx=(240, 260)).grid
     window = Window(*box)
     dn = np.ones((2, *window.shape_yx), np.float32)
-    GroundMask(plan, ("T33UWQ", "2025-07-01T10:00:00Z"), grid).apply(window, dn)
+    GroundMask(plan, SceneKey("T33UWQ", "2025-07-01T10:00:00Z"), grid).apply(window, dn)
     np.testing.assert_array_equal(dn[0], dn[1])
     row, col = np.meshgrid(
         np.arange(window.row, window.row_end), np.arange(window.col, window.col_end), indexing="ij"

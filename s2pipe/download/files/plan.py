@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2pipe.dataset.assets import Asset, AssetGroup, Checksum, Product, SceneKey
+from s2pipe.dataset.assets import Asset, AssetGroup, Checksum, Product
 from s2pipe.dataset.step1_index import Index, Scene
 from s2pipe.download.files.fetch import FetchTask, disk_error
 from s2pipe.download.files.nodes import (
@@ -39,6 +39,7 @@ from s2pipe.sentinel2.safe import role_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from s2pipe.dataset.scene_key import SceneKey
     from s2pipe.download.cfg import PipelineConfig
     from s2pipe.download.search.catalogue import Hit
     from s2pipe.download.service.transport import Transport

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from s2pipe.dataset.step1_index import Index, Scene, SceneKey, rewrite_index
+from s2pipe.dataset.step1_index import Index, Scene, rewrite_index
 from s2pipe.dataset.verification import check_asset
 from s2pipe.errors import PathEscapeError
 from s2pipe.runtime.cores import core_count
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from s2pipe.dataset.assets import Asset, AssetGroup
+    from s2pipe.dataset.scene_key import SceneKey
 
 log = logging.getLogger("s2pipe.download")
 
@@ -66,7 +67,7 @@ def _set_aside(asset: Asset, root: Path, key: SceneKey) -> None:
         return
     if asset.member is not None or source.is_symlink() or not source.is_file():
         return
-    target = root / "meta/step1/quarantine" / f"{key.tile_id}_{key.sensing_dirname}" / source.name
+    target = root / "meta/step1/quarantine" / f"{key.compact}" / source.name
     target.parent.mkdir(parents=True, exist_ok=True)
     source.replace(target)
     log.warning("%s was moved to %s", source, target)

@@ -208,7 +208,7 @@ class _Work:
     def __init__(self, job: SceneJob, root: Path, stop: threading.Event) -> None:
         self.job = job
         key = job.plan.key
-        self._path = root / "meta/step1/locks" / f"{key.tile_id}_{key.sensing_dirname}.lock"
+        self._path = root / "meta/step1/locks" / f"{key.compact}.lock"
         self._stop = stop
         self._mutex = threading.Lock()
         self._stack = ExitStack()

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from s2pipe.dataset.assets import SceneKey
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.download.search.coverage import coverage_ratio
 from s2pipe.download.service.transport import origin
 from s2pipe.errors import ServiceError, UntrustedServerError
@@ -53,7 +53,7 @@ class Hit:
     @property
     def key(self) -> SceneKey:
         """Key of the scene that it belongs to."""
-        return SceneKey(self.name.tile_id, self.name.sensing_start_utc)
+        return SceneKey.of_product(self.name)
 
 
 @dataclass(frozen=True)

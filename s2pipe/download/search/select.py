@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from s2pipe.dataset.assets import SceneKey
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.download.search.catalogue import Hit
 from s2pipe.download.search.coverage import overlap_ratio
 from s2pipe.sentinel2.safe import THIRD_PARTY_BASELINE

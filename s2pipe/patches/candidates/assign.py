@@ -9,6 +9,7 @@ import numpy as np
 
 from s2pipe.config.documents import read_document
 from s2pipe.config.schema import STEP3_SPLIT
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import ConfigError, Fault, ManifestError, MissingInputError
 from s2pipe.ground.cells import CellGrid, Rectangles
 from s2pipe.ground.projection import utm_epsg
@@ -43,24 +44,22 @@ SPLIT_NAME = "split.json"
 class SceneGround:
     """Where and when a scene is."""
 
-    tile_id: str
-    """MGRS tile."""
-    sensing_start_utc: str
-    """Start of the datatake."""
+    key: SceneKey
+    """Tile and sensing start."""
     epsg: int
     """UTM zone."""
     bounds: tuple[float, float, float, float]
     """Left, bottom, right, top of its rasters in metres."""
 
     @classmethod
-    def of(cls, tile_id: str, sensing_start_utc: str, grid: Grid) -> SceneGround:
+    def of(cls, key: SceneKey, grid: Grid) -> SceneGround:
         """Take the ground from a scene's grid."""
-        return cls(tile_id, sensing_start_utc, utm_epsg(grid.crs_wkt), grid.bounds)
+        return cls(key, utm_epsg(grid.crs_wkt), grid.bounds)
 
 
 def grounds_of_samples(samples: Sequence[Sample]) -> list[SceneGround]:
     """Ground of the samples of Step 2; no raster is opened."""
-    return [SceneGround.of(s.tile_id, s.sensing_start_utc, s.grid) for s in samples]
+    return [SceneGround.of(s.key, s.grid) for s in samples]
 
 
 def grounds_of_manifest(index: Index) -> list[SceneGround]:
@@ -77,8 +76,7 @@ def grounds_of_manifest(index: Index) -> list[SceneGround]:
         if path is None:
             gaps.append(f"{scene.key}: no L1C band or scene classification on disk")
         else:
-            grid = inspect_raster(path).grid
-            grounds.append(SceneGround.of(scene.key.tile_id, scene.key.sensing_start_utc, grid))
+            grounds.append(SceneGround.of(scene.key, inspect_raster(path).grid))
     if gaps or not grounds:
         msg = f"{index.root}: a split needs the ground of every scene:"
         raise MissingInputError(
@@ -117,7 +115,7 @@ def plan_split(config: SplitConfig, grounds: Sequence[SceneGround]) -> SplitPlan
         assert config.file is not None  # the rules of the configuration say so
         return _plan_from_file(config.file, plan, grounds)
     if config.by == "time":
-        plan = replace(plan, **_cut_days(plan, sorted({g.sensing_start_utc[:10] for g in grounds})))
+        plan = replace(plan, **_cut_days(plan, sorted({g.key.day for g in grounds})))
     if config.by == "tile":
         return replace(plan, tiles=_tiles(plan, grounds))
     if config.by == "random" or config.same_ground:
@@ -136,7 +134,7 @@ def _cut_days(plan: SplitPlan, days: list[str]) -> dict[str, Any]:
 
 
 def _tiles(plan: SplitPlan, grounds: Sequence[SceneGround]) -> tuple[TileGround, ...]:
-    seen = sorted({(g.tile_id, g.epsg, g.bounds) for g in grounds})
+    seen = sorted({(g.key.tile_id, g.epsg, g.bounds) for g in grounds})
     coded = [(plan.tile_code(tile_id), tile_id, epsg, bounds) for tile_id, epsg, bounds in seen]
     return tuple(TileGround(t, SPLITS[code], epsg, bounds) for code, t, epsg, bounds in coded if code >= 0)
 
@@ -208,7 +206,7 @@ def resolve_plan(config: PatchConfig, grounds: Sequence[SceneGround]) -> SplitPl
                 ],
             )
         plan = old
-    plan.check_knows([g.tile_id for g in grounds], str(path))
+    plan.check_knows([g.key.tile_id for g in grounds], str(path))
     return plan
 
 
@@ -249,10 +247,10 @@ def candidates(samples: Sequence[Sample], config: PatchConfig, plan: SplitPlan) 
         cell = once(("cells", sample.grid), lambda g=ground: plan.grid.cells(*g.centres()))
         windows.append((row, col))
         cells.append(cell)
-        day = plan.day_code(sample.sensing_start_utc) if plan.by == "time" else 0
+        day = plan.day_code(sample.key) if plan.by == "time" else 0
         codes.append(
             once(
-                (sample.tile_id, sample.grid, day),
+                (sample.key.tile_id, sample.grid, day),
                 lambda s=sample, g=ground, r=row, c=col: _codes(plan, s, g, (r, c)),
             )
         )
@@ -274,16 +272,16 @@ def _codes(
     plan: SplitPlan, sample: Sample, ground: Rectangles, window: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
     if plan.by != "random":
-        return plan.codes(sample.tile_id, sample.sensing_start_utc, ground)
+        return plan.codes(sample.key, ground)
     row, col = (part.astype(np.uint64) for part in window)
-    numbers = mix(((row << np.uint64(32)) | col) ^ np.uint64(text_seed(sample.tile_id)))
+    numbers = mix(((row << np.uint64(32)) | col) ^ np.uint64(text_seed(sample.key.tile_id)))
     return plan.draw(numbers, "random")
 
 
 def _centre_codes(plan: SplitPlan, samples: Sequence[Sample], table: PatchTable) -> np.ndarray:
     """Split of a dropped patch, for the record: that of its centre's cell, or of its tile."""
     if plan.divides_tiles:
-        tiles = np.array([plan.tile_code(sample.tile_id) for sample in samples], np.int8)
+        tiles = np.array([plan.tile_code(sample.key.tile_id) for sample in samples], np.int8)
         found: np.ndarray = np.maximum(tiles[table.scene], -1)
         return found
     if plan.by in ("cell", "file") or (plan.by == "time" and not plan.same_ground):
@@ -307,7 +305,7 @@ def refuse_overlaps(samples: Sequence[Sample]) -> None:
         Naming two such scenes.
     """
     first = {sample.grid: sample for sample in reversed(samples)}
-    seen = [(sample, SceneGround.of("", "", sample.grid)) for sample in first.values()]
+    seen = [(sample, SceneGround.of(sample.key, sample.grid)) for sample in first.values()]
     for place, (sample, ground) in enumerate(seen):
         rectangle = Rectangles(ground.epsg, *(np.array([value]) for value in ground.bounds))
         for other, other_ground in seen[:place]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.dataset.samples import Labels, Sample, common
+from s2pipe.dataset.samples import Labels, Sample, shared_value
 from s2pipe.errors import ConfigError, Fault, RasterError, S2PipeError
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
@@ -49,7 +49,7 @@ def score_settings(
     ConfigError
         A filter needs labels that are not there, or it is unclear which of them are clouds.
     """
-    common(samples, "labels", [s.labels is None for s in samples])
+    shared_value(samples, "labels", [s.labels is None for s in samples])
     if samples[0].labels is None:
         _refuse_label_filters(config.quality)
         empty = ScoreSettings(config.patch_size, np.zeros(1, np.int64), 0, np.zeros(1, bool))

@@ -26,7 +26,7 @@ def drop_duplicates(table: PatchTable, samples: Sequence[Sample], config: PatchC
     edges = np.searchsorted(table.scene, np.arange(len(samples) + 1))
     by_time: dict[str, list[int]] = {}
     for place, sample in enumerate(samples):
-        by_time.setdefault(sample.sensing_start_utc[:19], []).append(place)
+        by_time.setdefault(sample.key.second, []).append(place)
     for places in by_time.values():
         for position, place in enumerate(places):
             part = np.arange(edges[place], edges[place + 1])

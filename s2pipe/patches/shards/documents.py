@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from s2pipe.dataset.samples import Sample, common
+from s2pipe.dataset.samples import Sample, shared_value
 from s2pipe.errors import ConfigError, Fault, ManifestError
 from s2pipe.ground.cells import CellGrid
 from s2pipe.ground.projection import utm_epsg
@@ -56,7 +56,7 @@ class Dataset:
         if self.config.group == "none":
             return patch_ids(self.table, self.samples, first)[0]
         sample, row, col = self._place(int(first[0]))
-        return f"{sample.tile_id}_r{row:05d}_c{col:05d}"
+        return f"{sample.key.tile_id}_r{row:05d}_c{col:05d}"
 
     def document(self, group: int) -> dict[str, Any]:
         """Content of an item's JSON."""
@@ -64,7 +64,7 @@ class Dataset:
         sample, row, col = self._place(int(members[0]))
         size = self.config.patch_size
         place = {
-            "tile_id": sample.tile_id,
+            "tile_id": sample.key.tile_id,
             "row": row,
             "col": col,
             "size": size,
@@ -93,7 +93,7 @@ class Dataset:
     def _scores(self, patch: int) -> dict[str, Any]:
         table = self.table
         scores: dict[str, Any] = {
-            "sensing_start_utc": self.samples[int(table.scene[patch])].sensing_start_utc,
+            "sensing_start_utc": self.samples[int(table.scene[patch])].key.sensing_start_utc,
             "valid_fraction": _plain(table.valid[patch]),
             "ignore_fraction": _plain(table.ignore[patch]),
             "cloud_fraction": _plain(table.cloud[patch]),
@@ -138,15 +138,15 @@ def shared_facts(samples: Sequence[Sample], config: PatchConfig) -> dict[str, An
     ConfigError
         The values cannot be stored as float16.
     """
-    normalization = common(samples, "normalization", [s.meta["normalization"] for s in samples])
-    unit = common(samples, "radiometry.unit", [s.meta["radiometry"]["unit"] for s in samples])
-    bands = common(samples, "assets.x.band_names", [list(s.x_bands) for s in samples])
-    angles = common(samples, "assets.angles.band_names", [list(s.angle_bands) for s in samples])
-    pixel = common(samples, "grid", [list(s.grid.pixel_size) for s in samples])
+    normalization = shared_value(samples, "normalization", [s.meta["normalization"] for s in samples])
+    unit = shared_value(samples, "radiometry.unit", [s.meta["radiometry"]["unit"] for s in samples])
+    bands = shared_value(samples, "assets.x.band_names", [list(s.x_bands) for s in samples])
+    angles = shared_value(samples, "assets.angles.band_names", [list(s.angle_bands) for s in samples])
+    pixel = shared_value(samples, "grid", [list(s.grid.pixel_size) for s in samples])
     labels = samples[0].labels
     _check_angle_grids(samples)
-    common(samples, "labels", [s.labels and (s.labels.dtype, s.labels.ignore_index) for s in samples])
-    common(samples, "labels.mapping", [s.labels and s.labels.mapping for s in samples])
+    shared_value(samples, "labels", [s.labels and (s.labels.dtype, s.labels.ignore_index) for s in samples])
+    shared_value(samples, "labels.mapping", [s.labels and s.labels.mapping for s in samples])
     normalized = normalization["mode"] == "apply_with_stats"
     if config.shards.dtype == "float16" and unit == "dn" and not normalized:
         message = "float16 cannot hold DN exactly; use float32, or reflectance (to_toa_reflectance)"

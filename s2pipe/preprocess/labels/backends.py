@@ -10,7 +10,6 @@ import importlib
 import inspect
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,7 +28,7 @@ from s2pipe.sentinel2.bands import SCL_CLASSES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from s2pipe.dataset.step1_index import SceneKey
+    from s2pipe.dataset.scene_key import SceneKey
     from s2pipe.preprocess.cfg import LabelConfig
 
 NO_LABEL = 65535
@@ -103,9 +102,7 @@ class LabelRaster(LabelBackend):
 
     def files(self, key: SceneKey) -> tuple[Path, ...]:
         """Put the scene's tile and date into the configured path."""
-        text = key.sensing_start_utc[:10]
-        day = date.fromisoformat(text if "-" in text else f"{text[:4]}-{text[4:6]}-{text[6:8]}")
-        return (Path((self.config.path or "").format(tile_id=key.tile_id, date=day)),)
+        return (Path((self.config.path or "").format(tile_id=key.tile_id, date=key.date)),)
 
     def sources(self, rasters: Sequence[RasterInfo]) -> tuple[LabelSource, ...]:
         """Check that the raster holds classes."""

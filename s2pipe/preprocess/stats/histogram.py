@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from s2pipe.dataset.step1_index import SceneKey
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, S2PipeError, StatsMismatchError
 from s2pipe.preprocess.cfg import PreprocessConfig, bin_count
 from s2pipe.runtime.files import atomic_path

@@ -26,7 +26,7 @@ from s2pipe.runtime.draws import mix, text_seed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from s2pipe.dataset.step1_index import SceneKey
+    from s2pipe.dataset.scene_key import SceneKey
     from s2pipe.ground.mask import GroundMask
     from s2pipe.preprocess.cfg import PreprocessConfig
     from s2pipe.preprocess.inputs import BandInput, BandStack
@@ -245,4 +245,4 @@ def _lowest(priority: np.ndarray, values: np.ndarray, count: int) -> tuple[np.nd
 
 def band_seed(seed: int, key: SceneKey, channel: Channel) -> int:
     """Return the 64-bit seed of a band of a scene."""
-    return text_seed(f"{seed}/{key.tile_id}/{key.sensing_start_utc}/{channel}")
+    return text_seed(f"{seed}/{key}/{channel}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from s2pipe.dataset.step1_index import SceneKey
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.preprocess.stats.histogram import BandHistograms, ContributingScene, HistogramSettings
 from s2pipe.sentinel2.channels import Channel
 

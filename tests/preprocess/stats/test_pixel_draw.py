@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2pipe.dataset.step1_index import SceneKey
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.preprocess.stats.pixel_draw import DrawPool, PixelDraw, band_seed, mix
 from s2pipe.raster.grid import Grid
 from s2pipe.sentinel2.channels import Channel

@@ -13,7 +13,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from s2pipe.errors import MissingInputError, PathEscapeError
-from s2pipe.runtime.paths import is_safe_relative, safe_join
+from s2pipe.runtime.paths import InsidePath, is_safe_relative
 
 MAX_READ_BYTES = 64 << 20
 """Largest file that :meth:`Asset.read_bytes` returns: it is for metadata, not for rasters."""
@@ -141,14 +141,16 @@ class Asset:
             The path leaves ``root``, or is absolute and ``allow_absolute`` is false.
         """
         if _is_absolute(self.path):
-            if allow_absolute and ".." not in Path(self.path).parts and "\0" not in self.path:
+            # GDAL takes what begins with /vsi for its own file systems, networks among them.
+            inside = self.path.removeprefix(Path(self.path).anchor)
+            if allow_absolute and not self.path.startswith("/vsi") and is_safe_relative(inside):
                 return Path(self.path)
             msg = (
                 f"{self.role}: {self.path!r} is outside the dataset {root}: expected a path relative to it; "
                 "correct the index, or allow absolute paths for this run"
             )
             raise PathEscapeError(msg)
-        return safe_join(root, self.path)
+        return InsidePath(root, self.path).path
 
     def gdal_path(self, root: Path, *, allow_absolute: bool = False) -> str:
         """Return the name under which GDAL opens the file, ``/vsizip/{archive}/member`` for a member."""

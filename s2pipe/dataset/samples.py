@@ -12,7 +12,7 @@ from s2pipe.config.schema import STEP2_INDEX, validate_document
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.raster.grid import Grid
-from s2pipe.runtime.paths import safe_join
+from s2pipe.runtime.paths import InsidePath
 from s2pipe.sentinel2.bands import SCL_CLASSES
 
 SCL_CLOUD_CLASSES = (8, 9, 10)
@@ -112,7 +112,9 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
     if not entries:
         msg = f"{path}: the index lists no sample"
         raise MissingInputError(msg, [], "Run `s2pipe preprocess` first.")
-    samples = [load_sample(safe_join(root, entry["meta_path"]), root, entry) for entry in entries[:limit]]
+    samples = [
+        load_sample(InsidePath(root, entry["meta_path"]).path, root, entry) for entry in entries[:limit]
+    ]
     gaps = [
         f"{sample.name}: {item} is not on disk"
         for sample in samples
@@ -134,9 +136,9 @@ def load_sample(meta_path: Path, root: Path, entry: Mapping[str, Any]) -> Sample
     return Sample(
         key=SceneKey.from_document(meta["key"]),
         grid=Grid(grid["crs_wkt"], tuple(grid["geotransform"]), tuple(grid["shape_yx"])),
-        x_path=safe_join(root, entry["x_path"]),
-        y_path=None if y_path is None else safe_join(root, y_path),
-        angles_path=None if angles_path is None else safe_join(root, angles_path),
+        x_path=InsidePath(root, entry["x_path"]).path,
+        y_path=None if y_path is None else InsidePath(root, y_path).path,
+        angles_path=None if angles_path is None else InsidePath(root, angles_path).path,
         x_bands=tuple(assets["x"]["band_names"]),
         angle_bands=() if angles_path is None else tuple(assets["angles"]["band_names"]),
         labels=None if y_path is None else _labels(meta),

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.schema import STEP2_INDEX, validate_document
 from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.errors import Fault, ManifestError, S2PipeError
+from s2pipe.errors import Fault, ManifestError, PathEscapeError, S2PipeError
 from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.files import write_json_atomic
 from s2pipe.runtime.locks import locked
-from s2pipe.runtime.paths import is_safe_relative
+from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -109,10 +109,9 @@ def _entries(path: Path) -> list[dict[str, Any]]:
 
 def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:
     """Make a sample's entry from its ``meta.json``; None when that, or a file that it names, is not there."""
-    if not is_safe_relative(directory.as_posix()):
-        return None
     try:
-        meta = json.loads((out_dir / directory / "meta.json").read_text(encoding="utf-8"))
+        meta_path = InsidePath(out_dir, f"{directory.as_posix()}/meta.json")
+        meta = json.loads(meta_path.path.read_text(encoding="utf-8"))
         paths = meta["paths"]
         entry = {
             "key": dict(meta["key"]),
@@ -120,10 +119,10 @@ def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:
             "y_path": paths.get("y"),
             "angles_path": paths.get("angles"),
             "stack_path": paths.get("stack"),
-            "meta_path": (directory / "meta.json").as_posix(),
+            "meta_path": meta_path.relative,
             "fingerprint": meta["fingerprint"],
         }
-        there = all((out_dir / path).is_file() for path in paths.values())
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        there = all(InsidePath(out_dir, path).is_file() for path in paths.values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, PathEscapeError):
         return None
     return entry if there else None

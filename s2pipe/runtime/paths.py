@@ -1,42 +1,139 @@
-"""Paths that stay inside their root directory."""
+"""Paths inside a root directory: the one type through which every path from outside goes.
+
+Manifests, indexes, ``meta.json``, ``shards.json``, databases, archives and servers name files. None of them is trusted
+to name one inside its own root: :class:`InsidePath` is made from their text or not at all.
+
+Symbolic links: links below a root belong to its owner (``s2pipe index`` makes them) and are followed for reading. For
+writing, moving and deleting no link is followed out of the root (:meth:`InsidePath.owned`); a link itself may be
+replaced or deleted, what it points to may not. Nothing here defends against someone who swaps directories during a run.
+"""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from s2pipe.errors import PathEscapeError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+_FIRST_PRINTABLE, _DELETE = 0x20, 0x7F
+_MAX_NAME_BYTES = 255
+_MAX_PATH_BYTES = 1024
+_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul", "conin$", "conout$"]
+    + [f"{port}{number}" for port in ("com", "lpt") for number in "123456789¹²³"]
+)
+"""Names that open a device on Windows, whatever the directory and the extension."""
 
-_FIRST_PRINTABLE = 0x20
+
+def path_fault(path: object) -> str | None:
+    """Say why a text cannot be a relative path that stays where it is joined, on POSIX and on Windows; None if it can.
+
+    Parameters
+    ----------
+    path : object
+        What a document or a server gives as a path.
+    """
+    if not isinstance(path, str) or not path:
+        return "is no path"
+    if any(ord(char) < _FIRST_PRINTABLE or ord(char) == _DELETE for char in path):
+        return "holds control characters"
+    posix, windows = PurePosixPath(path), PureWindowsPath(path)
+    if posix.is_absolute() or windows.drive or windows.root or ".." in (*posix.parts, *windows.parts):
+        return "leaves its root"
+    try:
+        sizes = [len(name.encode()) for name in windows.parts]
+    except UnicodeEncodeError:
+        return "is no Unicode text"
+    if max(sizes, default=0) > _MAX_NAME_BYTES or len(path.encode()) > _MAX_PATH_BYTES:
+        return f"is too long (names have up to {_MAX_NAME_BYTES} bytes, paths up to {_MAX_PATH_BYTES})"
+    return next((fault for name in windows.parts if (fault := _windows_fault(name)) is not None), None)
+
+
+def _windows_fault(name: str) -> str | None:
+    """What makes a name another one on Windows."""
+    if ":" in name:
+        return "holds a colon, which names a drive or a stream on Windows"
+    if name.endswith((".", " ")):
+        return f"has the name {name!r}, whose end Windows drops"
+    if name.split(".", 1)[0].rstrip(" ").lower() in _DEVICES:
+        return f"has the name {name!r}, a device on Windows"
+    return None
 
 
 def is_safe_relative(path: str) -> bool:
-    """Tell whether a path is relative and free of ``..`` and control characters, on POSIX and on Windows."""
-    if not path or any(ord(char) < _FIRST_PRINTABLE for char in path):
-        return False
-    posix, windows = PurePosixPath(path), PureWindowsPath(path)
-    if posix.is_absolute() or windows.drive or windows.root:
-        return False
-    return ".." not in posix.parts and ".." not in windows.parts
+    """Tell whether a text is a relative path that stays where it is joined (see :func:`path_fault`)."""
+    return path_fault(path) is None
 
 
-def safe_join(root: Path, path: str) -> Path:
-    """Join a root directory and a relative path from outside; refuse a path that would leave the root.
-
-    Only the text is checked. Symbolic links below the root belong to its owner and are followed.
+@dataclass(frozen=True)
+class InsidePath:
+    """A path inside a root directory, given as text by a document, an archive or a server.
 
     Raises
     ------
     PathEscapeError
-        The path is absolute, or holds ``..`` or control characters.
+        The text is no such path, or names the root itself.
     """
-    if not is_safe_relative(path):
-        msg = (
-            f"{path!r} leaves its root {root}: expected a relative path without '..'; "
-            "correct the manifest, or allow absolute paths where the command offers it"
-        )
-        raise PathEscapeError(msg)
-    return root / path
+
+    root: Path
+    """The directory that the path stays in."""
+    relative: str
+    """The path relative to it, forward slashes."""
+
+    def __post_init__(self) -> None:
+        fault = path_fault(self.relative)
+        relative = "" if fault else str(PurePosixPath(self.relative))
+        if fault is None and relative == ".":
+            fault = "names no file"
+        if fault is not None:
+            shown = repr(self.relative)
+            msg = (
+                f"{shown if len(shown) <= 200 else shown[:197] + '...'} {fault}: expected a relative path below "
+                f"{self.root}, and what leaves its root, here or on Windows, is refused; correct the document that "
+                "names it, or get that again from where it came"
+            )
+            raise PathEscapeError(msg)
+        object.__setattr__(self, "relative", relative)
+
+    @property
+    def path(self) -> Path:
+        """Where it is, for reading: links below the root are followed."""
+        return self.root / self.relative
+
+    def is_file(self, size: int | None = None) -> bool:
+        """Tell whether a file is there, and has a size if one is given."""
+        try:
+            return self.path.is_file() and (size is None or self.path.stat().st_size == size)
+        except OSError:
+            return False
+
+    def owned(self) -> Path:
+        """Return where it is, for writing, moving or deleting.
+
+        Raises
+        ------
+        PathEscapeError
+            A directory on the way is a link that leads out of the root.
+        """
+        root, parent = (os.path.realpath(path) for path in (self.root, self.path.parent))
+        if os.path.commonpath([root, parent]) != root:
+            msg = (
+                f"{self.path.parent}: is, or lies below, a link that leads out of {self.root}, to {parent}: expected "
+                "a directory inside it, since nothing is written or deleted elsewhere; use a real directory, or make "
+                f"{self.root} itself the link"
+            )
+            raise PathEscapeError(msg)
+        return self.path
+
+    def unlink(self) -> None:
+        """Delete the file, or the link that is there in its place; nothing happens when there is neither.
+
+        Raises
+        ------
+        PathEscapeError
+            A directory on the way is a link that leads out of the root.
+        """
+        path = self.owned()
+        if path.is_symlink() or path.is_file():
+            path.unlink(missing_ok=True)

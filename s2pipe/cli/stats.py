@@ -22,7 +22,7 @@ Options = dataclasses.make_dataclass(
             "paths",
             list[str],
             option(
-                "Output directories of pass 1, or histogram.npz files of scenes.",
+                "Output directories of pass 1, histogram.npz files, or stats.json files with a saved histogram.",
                 "paths",
                 nargs="+",
                 metavar="PATH",
@@ -51,7 +51,7 @@ Options = dataclasses.make_dataclass(
             "save_histograms",
             bool,
             option(
-                "Also write the merged histograms, as histogram.npz beside stats.json.",
+                "Also write the merged histogram beside --out: histogram.npz for stats.json, else NAME.histogram.npz.",
                 "--save-histograms",
                 default=False,
             ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
 from s2pipe.config.documents import parse_json, read_document
-from s2pipe.config.schema import NORMALIZE_STATS, SCHEMA_IDS, STEP1_INDEX, document_faults
+from s2pipe.config.schema import SCHEMA_IDS, STEP1_INDEX, document_faults
 from s2pipe.config.steps import STEPS, top_level_faults
 from s2pipe.dataset.step1_index import read_manifest
 from s2pipe.errors import DocumentError, Fault
@@ -74,12 +74,7 @@ def _faults_of(document: Any) -> list[Fault]:
         name = SCHEMA_IDS.get(str(document["schema"]))
         if name is None:
             return [Fault("schema", f"{document['schema']!r} is not one of {', '.join(SCHEMA_IDS)}")]
-        faults = document_faults(document, name)
-        if not faults and document["schema"] == NORMALIZE_STATS:
-            from s2pipe.preprocess.stats.stats_file import content_faults
-
-            faults = content_faults(document)
-        return faults
+        return document_faults(document, name)
     faults = top_level_faults(document)
     if faults:
         return faults

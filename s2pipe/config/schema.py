@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import functools
+import importlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,26 @@ def _validator(name: str) -> Any:
     return Draft202012Validator(load_schema(name))
 
 
+RULES: dict[str, str] = {
+    "normalize_stats": "s2pipe.preprocess.stats.stats_rules:content_faults",
+}
+"""Name of a schema -> ``module:function`` that returns the faults of a fitting document that it cannot express."""
+
+
 def document_faults(document: Any, name: str) -> list[Fault]:
-    """Return every fault of a document against a named schema, in document order; NaN and infinity are faults."""
+    """Return every fault of a document: against a named schema, in document order, else against its rules.
+
+    NaN and infinity are faults.
+    """
+    faults = _schema_faults(document, name)
+    if faults or name not in RULES:
+        return faults
+    module, function = RULES[name].split(":")
+    rules: Callable[[Any], list[Fault]] = getattr(importlib.import_module(module), function)
+    return rules(document)
+
+
+def _schema_faults(document: Any, name: str) -> list[Fault]:
     errors = sorted(
         _validator(name).iter_errors(document), key=lambda error: [str(p) for p in error.absolute_path]
     )

@@ -89,6 +89,7 @@ STEPS: dict[str, Step] = {
             "s2pipe.preprocess.cfg:PreprocessConfig",
             "s2pipe.preprocess.rules:rule_faults",
             "s2pipe.preprocess.run:run_preprocess",
+            {"normalize.accept_foreign_stats": "--accept-foreign-stats"},
         ),
         Step(
             "patches",

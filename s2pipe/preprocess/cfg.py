@@ -105,7 +105,11 @@ class NormalizeConfig:
     seed: Annotated[int, Rule({"minimum": 0})] = 0
     """Seed of that draw."""
     save_histograms: bool = False
-    """Write histogram.npz beside stats.json."""
+    """Write the histogram of all scenes beside the statistics: histogram.npz for stats.json, else
+    NAME.histogram.npz for statistics called NAME."""
+    accept_foreign_stats: bool = False
+    """In pass 2, take statistics that were computed otherwise than the configuration says, or do not say how, as if
+    they fitted; only their bands must match."""
     scenes: tuple[str, ...] | Path | None = None
     """Scenes that enter the statistics: keys such as T33UWQ/2025-12-10T10:03:19Z, or a text file with one key
     per line; null takes all."""

@@ -44,7 +44,7 @@ _RUN_ONLY_KEYS = (
 )
 _STATS_ONLY_KEYS = (
     *("stats_path", "save_histograms", "scenes", "split", "split_plan"),
-    *("max_pixels_per_scene", "sampling", "seed"),
+    *("max_pixels_per_scene", "sampling", "seed", "accept_foreign_stats"),
 )
 
 
@@ -53,7 +53,7 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Normali
     effective = {key: value for key, value in to_plain(config).items() if key not in _RUN_ONLY_KEYS}
     effective["normalize"] = {k: v for k, v in effective["normalize"].items() if k not in _STATS_ONLY_KEYS}
     return document_fingerprint(
-        [OUTPUT_VERSION, effective, stats and stats.to_document(), _input_documents(plan)]
+        [OUTPUT_VERSION, effective, stats and stats.meaning(), _input_documents(plan)]
     )
 
 
@@ -219,7 +219,11 @@ def _normalization_document(config: PreprocessConfig, stats: NormalizationStats 
         return {"mode": config.normalize.mode}
     document = stats.to_document()
     keys = ("clip_low_by_band", "clip_high_by_band", "mean_by_band", "std_by_band", "split", "fingerprint")
-    return {"mode": config.normalize.mode, **{key: document.get(key) for key in keys}}
+    return {
+        "mode": config.normalize.mode,
+        **{key: document.get(key) for key in keys},
+        "foreign_stats": stats.is_foreign,
+    }
 
 
 def grid_document(grid: Grid) -> dict[str, Any]:

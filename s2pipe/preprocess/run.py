@@ -47,7 +47,7 @@ from s2pipe.preprocess.stats.histogram import (
     save_histogram,
 )
 from s2pipe.preprocess.stats.statistics import NormalizationStats
-from s2pipe.preprocess.stats.stats_file import check_stats_match, load_stats, save_stats
+from s2pipe.preprocess.stats.stats_file import save_stats, stats_to_apply
 from s2pipe.raster.capabilities import jpeg2000_driver
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.files import check_writable
@@ -141,9 +141,7 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     jpeg2000_driver()
     stats = None
     if config.normalize.mode == "apply_with_stats":
-        assert config.normalize.stats_path is not None  # checked above
-        stats = load_stats(config.normalize.stats_path)
-        check_stats_match(stats, config, str(config.normalize.stats_path))
+        stats = stats_to_apply(config)
     plan = make_plan(load_index(config.index_json), config)
     if config.normalize.mode == "compute_only" and config.normalize.split_plan is not None:
         split = load_ground_split(config.normalize.split_plan)
@@ -206,9 +204,7 @@ class _Run:
                 self.result.error = f"{error}. The scenes are counted; {stats_path} was not written"
                 log.error("%s", self.result.error)
                 return self.result
-            if self.config.normalize.save_histograms:
-                save_histogram(stats_path.with_name(HISTOGRAM_NAME), total)
-            save_stats(stats_path, stats)
+            save_stats(stats_path, stats, total if self.config.normalize.save_histograms else None)
             self.result.stats_path = stats_path
         return self.result
 

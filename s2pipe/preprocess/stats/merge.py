@@ -10,10 +10,9 @@ from s2pipe.preprocess.stats.histogram import (
     HISTOGRAM_NAME,
     load_histogram,
     merge_histograms,
-    save_histogram,
 )
 from s2pipe.preprocess.stats.statistics import NormalizationStats
-from s2pipe.preprocess.stats.stats_file import save_stats
+from s2pipe.preprocess.stats.stats_file import histogram_of_stats, save_stats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,13 +20,16 @@ if TYPE_CHECKING:
 
 
 def histogram_paths(paths: Sequence[Path]) -> list[Path]:
-    """Find the histograms of scenes: files as they are, directories searched for ``processed/*/*/histogram.npz``."""
+    """Find the histograms of scenes: directories are searched for ``processed/*/*/histogram.npz``.
+
+    Statistics (``.json``) stand for the histogram that is kept beside them, other files for themselves.
+    """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
             found += sorted(path.glob(f"processed/tile=*/sensing=*/{HISTOGRAM_NAME}"))
         else:
-            found.append(path)
+            found.append(histogram_of_stats(path) if path.suffix.lower() == ".json" else path)
     return list(dict.fromkeys(found))
 
 
@@ -43,7 +45,7 @@ def merge_to_stats(
     Parameters
     ----------
     paths : sequence of Path
-        Histogram files, one per scene.
+        Histogram files, of one or several scenes each.
     out : Path
         ``stats.json`` to write.
     clip_percentiles : (float, float) or None
@@ -51,7 +53,7 @@ def merge_to_stats(
     scenes : Path, optional
         Text file with the keys of the scenes to take, one per line; None takes all.
     save_histograms : bool
-        Also write the merged ``histogram.npz`` beside ``out``.
+        Also write the merged histogram beside ``out``; the statistics name it.
 
     Returns
     -------
@@ -79,7 +81,5 @@ def merge_to_stats(
         ]
     total = merge_histograms(histograms)
     stats = NormalizationStats.of(total, clip_percentiles)
-    if save_histograms:
-        save_histogram(out.with_name(HISTOGRAM_NAME), total)
-    save_stats(out, stats)
+    save_stats(out, stats, total if save_histograms else None)
     return stats

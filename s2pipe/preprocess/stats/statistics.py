@@ -24,9 +24,11 @@ from s2pipe.preprocess.stats.histogram import (
     HistogramSettings,
     scene_names,
 )
-from s2pipe.runtime.hashing import bytes_fingerprint
+from s2pipe.runtime.hashing import bytes_fingerprint, hash_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from s2kernels import Normalization
 
 MIN_STD = 1e-6
@@ -98,6 +100,23 @@ def _percentile_bin(cumulative: np.ndarray, total: int, percentile: float) -> in
 
 
 @dataclass(frozen=True)
+class HistogramFile:
+    """The histogram that statistics were computed from, kept beside them."""
+
+    name: str
+    """File name."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """Hexadecimal digits."""
+
+    @classmethod
+    def of(cls, path: Path) -> HistogramFile:
+        """Describe a file as it is now."""
+        return cls(path.name, path.stat().st_size, hash_file(path, "sha256"))
+
+
+@dataclass(frozen=True)
 class NormalizationStats:
     """The statistics of a dataset: the content of ``stats.json``."""
 
@@ -113,6 +132,10 @@ class NormalizationStats:
     """Scenes that were left out or failed."""
     fingerprint: str | None = None
     """SHA-256 over everything above and the counts; None where a file of another tool does not say."""
+    histogram: HistogramFile | None = field(default=None, compare=False)
+    """The histogram kept beside the statistics; None when there is none."""
+    is_foreign: bool = field(default=False, compare=False)
+    """They were not made for the values that they are applied to, or do not say so; the user says that they fit."""
     source: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     """The document that the statistics were read from; None for those computed now. Other tools may state less or
     more than s2pipe does, and samples are identified by the statistics as they were given."""
@@ -175,7 +198,7 @@ class NormalizationStats:
         ----------
         document : mapping
             A document that fits its schema and has no fault of
-            :func:`~s2pipe.preprocess.stats.stats_file.content_faults`.
+            :func:`~s2pipe.preprocess.stats.stats_rules.content_faults`.
         """
         clip = document["clip_percentiles"]
 
@@ -201,6 +224,7 @@ class NormalizationStats:
             scenes=tuple(map(ContributingScene.from_document, document.get("scenes", ()))),
             scenes_skipped=document.get("scenes_skipped", 0),
             fingerprint=document.get("fingerprint"),
+            histogram=None if document.get("histogram") is None else HistogramFile(**document["histogram"]),
             source=document,
         )
 
@@ -208,7 +232,7 @@ class NormalizationStats:
         """Return the content of ``stats.json``."""
         if self.source is not None:
             return dict(self.source)
-        document = {
+        document: dict[str, Any] = {
             "schema": NORMALIZE_STATS,
             **self.settings.to_document(),
             "clip_percentiles": None
@@ -226,7 +250,15 @@ class NormalizationStats:
             "overflow_count_by_band": self._by_band("overflow_count"),
             "scenes": [scene.to_document() for scene in self.scenes],
         }
-        return document if self.fingerprint is None else {**document, "fingerprint": self.fingerprint}
+        if self.fingerprint is not None:
+            document["fingerprint"] = self.fingerprint
+        if self.histogram is not None:
+            document["histogram"] = vars(self.histogram)
+        return document
+
+    def meaning(self) -> dict[str, Any]:
+        """Return the document without what pixels do not depend on."""
+        return {key: value for key, value in self.to_document().items() if key != "histogram"}
 
     def _by_band(self, name: str) -> dict[str, Any]:
         bands = zip(self.settings.bands, self.bands, strict=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from s2pipe.runtime.limits import MAX_FAULTS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -47,15 +49,31 @@ class Fault:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
+def abridged(faults: Sequence[Fault], *, is_all: bool = True) -> list[Fault]:
+    """Return the first faults of a long list, and one that says how many more there are.
+
+    Parameters
+    ----------
+    faults : sequence of Fault
+        In the order in which they are listed.
+    is_all : bool
+        Whether no more faults are known to exist than those.
+    """
+    more = len(faults) - MAX_FAULTS
+    if more <= 0:
+        return list(faults)
+    return [*faults[:MAX_FAULTS], Fault("", f"... and {'' if is_all else 'at least '}{more} more")]
+
+
 class DocumentError(S2PipeError):
-    """A document (configuration, manifest, statistics) has faults; the message lists all of them.
+    """A document (configuration, manifest, statistics) has faults; the message lists them, up to ``MAX_FAULTS``.
 
     Parameters
     ----------
     source : str
         File name, or what the document is when it has none.
     faults : sequence of Fault
-        Every fault found, in document order; at least one.
+        The faults found, in document order; at least one.
 
     Raises
     ------
@@ -65,7 +83,7 @@ class DocumentError(S2PipeError):
 
     def __init__(self, source: str, faults: Sequence[Fault]) -> None:
         self.source = source
-        self.faults = tuple(faults)
+        self.faults = tuple(faults if len(faults) <= MAX_FAULTS + 1 else abridged(faults))
         if not self.faults or not all(fault.message.strip() for fault in self.faults):
             text = f"{type(self).__name__} for {source!r} needs faults that say something, got {self.faults}"
             raise ValueError(text)

@@ -86,5 +86,6 @@ def set_up_logging(level: int) -> None:
 
 
 def print_json(summary: Any) -> None:
-    """Print a summary as JSON on stdout."""
-    print(json.dumps(summary, indent=2, ensure_ascii=False))
+    """Print a summary as JSON on stdout; names of files that are no UTF-8 are escaped."""
+    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    print(text.encode("utf-8", "backslashreplace").decode("utf-8"))

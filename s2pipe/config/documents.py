@@ -1,17 +1,32 @@
-"""JSON and YAML files to plain values, strictly: a repeated key or a NaN is a fault, never a silent choice."""
+"""JSON and YAML to plain values, strictly and within limits: the one place where text becomes a document.
+
+A repeated key, a NaN or half of a character is a fault, never a silent choice, and no document costs more than its size
+allows (:mod:`s2pipe.runtime.limits`).
+"""
 
 from __future__ import annotations
 
-import functools
 import json
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import ConfigError, Fault
+from s2pipe.runtime.limits import (
+    MAX_CONFIG_BYTES,
+    MAX_DOCUMENT_DEPTH,
+    MAX_INDEX_BYTES,
+    MAX_JSON_VALUES,
+    MAX_YAML_BYTES,
+    read_limited,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SHOWN_KEYS = 5
 
 
 def read_document(path: Path) -> Any:
@@ -30,7 +45,7 @@ def read_document(path: Path) -> Any:
     Raises
     ------
     ConfigError
-        The file is missing, has another extension, does not parse, or repeats a key.
+        The file is missing, too large, has another extension, does not parse, or repeats a key.
     """
     source = str(path)
     suffix = path.suffix.lower()
@@ -39,94 +54,139 @@ def read_document(path: Path) -> Any:
             source, [Fault("", f"expected a .json, .yaml or .yml file, got {suffix or 'no extension'!r}")]
         )
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = read_limited(path, MAX_CONFIG_BYTES if suffix == ".json" else MAX_YAML_BYTES)
+        text = data.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(source, [Fault("", "no such file; check the path")]) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(source, [Fault("", f"cannot be read: {error}")]) from error
     try:
-        return _stringify_keys(parse_json(text) if suffix == ".json" else _parse_yaml(text))
+        return parse_json(text) if suffix == ".json" else parse_yaml(text)
     except ValueError as error:
         raise ConfigError(source, [Fault("", f"does not parse: {error}")]) from error
-    except RecursionError:
-        raise ConfigError(source, [Fault("", "does not parse: it is nested too deeply")]) from None
 
 
-def parse_json(text: str) -> Any:
+def read_json(path: Path, *, nan_is_null: bool = False) -> Any:
+    """Read an index or another JSON file of a dataset; ``nan_is_null`` as for :func:`parse_json`.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    ValueError
+        It is too large, or no JSON as :func:`parse_json` has it.
+    """
+    return parse_json(read_limited(path, MAX_INDEX_BYTES), nan_is_null=nan_is_null)
+
+
+def parse_json(data: str | bytes, *, nan_is_null: bool = False) -> Any:
     """Parse JSON strictly.
+
+    Parameters
+    ----------
+    data : str or bytes
+        The document. Bytes are UTF-8, or UTF-16 or UTF-32, with or without a byte order mark.
+    nan_is_null : bool
+        Read NaN and infinity, which some writers leave for unknown numbers, as null instead of refusing them.
 
     Raises
     ------
     ValueError
-        The text is not JSON, repeats a key, or holds NaN or infinity.
+        The text is not JSON, repeats a key, holds NaN, infinity or half of a character, or is nested too deeply or
+        holds too many values.
     """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        repeated = sorted({key for key in keys if keys.count(key) > 1})
-        if repeated:
-            msg = f"the key {', '.join(repeated)} is given more than once in one object"
-            raise ValueError(msg)
-        return dict(pairs)
-
-    def refuse(constant: str) -> Any:
-        msg = f"{constant} is not a JSON value"
+    text = data if isinstance(data, str) else data.decode(json.detect_encoding(data))
+    # No value comes without a comma or a bracket before it, so that this needs no parsing.
+    if sum(map(text.count, ",[{")) > MAX_JSON_VALUES:
+        msg = f"it holds more than {MAX_JSON_VALUES} values"
         raise ValueError(msg)
 
-    return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-
-
-def _parse_yaml(text: str) -> Any:
-    import yaml
+    def constant(name: str) -> None:
+        if not nan_is_null:
+            msg = f"{name} is not a JSON value"
+            raise ValueError(msg)
 
     try:
-        return yaml.load(text, Loader=_yaml_loader())  # noqa: S506 - the loader is a SafeLoader
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
-    except (
-        LookupError,
-        TypeError,
-        AttributeError,
-    ) as error:  # PyYAML raises them for tags such as `!!int ""`
-        msg = f"a tagged value cannot be read ({error})"
-        raise ValueError(msg) from error
+        document = json.loads(text, object_pairs_hook=_unique, parse_constant=constant)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    _check_plain(
+        document, may_hold_halves=not isinstance(data, bytes) or bool(_SURROGATE_ESCAPE.search(text))
+    )
+    return document
 
 
-@functools.cache
-def _yaml_loader() -> type:
-    """Make a SafeLoader that reads ``1e-4`` as a number and dates as text, and refuses repeated keys.
+_TOO_DEEP = f"it is nested too deeply (more than {MAX_DOCUMENT_DEPTH} levels)"
 
-    PyYAML follows YAML 1.1, where ``1e-4`` (no dot) is a string and ``2025-12-01`` becomes a date object.
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        seen: set[str] = set()
+        repeated = sorted({key for key, _ in pairs if key in seen or seen.add(key)})  # type: ignore[func-returns-value]
+        more = f" and {len(repeated) - _SHOWN_KEYS} more" if len(repeated) > _SHOWN_KEYS else ""
+        msg = f"the key {', '.join(repeated[:_SHOWN_KEYS])}{more} is given more than once in one object"
+        raise ValueError(msg)
+    return mapping
+
+
+def _check_plain(document: Any, *, may_hold_halves: bool) -> None:
+    """Refuse what is nested too deeply, is no JSON value, or is text that no file could hold.
+
+    Level by level, since a recursion would itself end at documents that are nested too deeply.
+    """
+    level = [document]
+    for _ in range(MAX_DOCUMENT_DEPTH + 1):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner.extend(value.values())
+                if may_hold_halves:
+                    _check_text(value)
+            elif isinstance(value, list):
+                inner.extend(value)
+            elif may_hold_halves and isinstance(value, str):
+                _check_text((value,))
+            elif not isinstance(value, str | int | float | None):
+                msg = f"a value is of the type {type(value).__name__}, which JSON does not have"
+                raise ValueError(msg)
+        if not inner:
+            return
+        level = inner
+    raise ValueError(_TOO_DEEP)
+
+
+def _check_text(texts: Iterable[Any]) -> None:
+    for text in texts:
+        if isinstance(text, str) and _SURROGATE.search(text):
+            msg = f"the text {ascii(text)[:80]} holds half of a character (a lone surrogate)"
+            raise ValueError(msg)
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML into the values that JSON has, with text as keys.
+
+    Raises
+    ------
+    ValueError
+        It is no YAML, repeats a key, holds other values than JSON has, or is too large, deep or expanded by aliases.
     """
     import yaml
 
-    class Loader(yaml.SafeLoader):
-        pass
+    from s2pipe.config.yaml_loader import loader_class
 
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    number = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
-
-    def construct_mapping(loader: Any, node: Any) -> dict[Any, Any]:
-        loader.flatten_mapping(node)
-        mapping: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
-            key = loader.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(
-                    problem=f"a key in line {line} is a list or a mapping"
-                )
-            if key in mapping:
-                raise yaml.constructor.ConstructorError(problem=f"the key {key!r} is repeated in line {line}")
-            mapping[key] = loader.construct_object(value_node, deep=True)
-        return mapping
-
-    Loader.add_constructor("tag:yaml.org,2002:map", construct_mapping)
-    return Loader
+    try:
+        document = yaml.load(text, Loader=loader_class())  # noqa: S506 - the loader is a SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    except (LookupError, TypeError, AttributeError, OverflowError) as error:
+        # PyYAML raises them for tags such as `!!int ""`.
+        msg = f"a tagged value cannot be read ({error})"
+        raise ValueError(msg) from error
+    _check_plain(document, may_hold_halves=True)
+    return _stringify_keys(document)
 
 
 def _stringify_keys(value: Any) -> Any:

@@ -8,10 +8,12 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.errors import DocumentError, Fault, ManifestError
+from s2pipe.errors import DocumentError, Fault, ManifestError, abridged
+from s2pipe.runtime.limits import MAX_FAULTS
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -38,6 +40,8 @@ SCHEMA_IDS: dict[str, str] = {
 }
 """Schema id as documents carry it in ``schema`` -> name of its file in ``schemas/``, without ``.schema.json``."""
 
+_MAX_ERRORS = 10 * MAX_FAULTS
+"""Errors of one document that are looked at; looking at all of a large one takes minutes."""
 _PACKAGE = Path(__file__).parent.parent
 _SCHEMA_DIRS = (_PACKAGE / "_schemas", _PACKAGE.parent / "schemas")
 
@@ -56,9 +60,27 @@ def load_schema(name: str) -> dict[str, Any]:
 
 @functools.cache
 def _validator(name: str) -> Any:
-    from jsonschema import Draft202012Validator
+    from jsonschema import Draft202012Validator, validators
 
-    return Draft202012Validator(load_schema(name))
+    # jsonschema compares each item with every other where items cannot be sorted.
+    linear = validators.extend(  # type: ignore[no-untyped-call]
+        Draft202012Validator, {"uniqueItems": _unique_items}
+    )
+    return linear(load_schema(name))
+
+
+def _unique_items(_: Any, is_wanted: bool, instance: Any, __: Any) -> Iterator[ValidationError]:
+    from jsonschema.exceptions import ValidationError
+
+    if is_wanted and isinstance(instance, list):
+        items = {json.dumps(_as_number(item), sort_keys=True) for item in instance}
+        if len(items) < len(instance):
+            yield ValidationError("an item is listed more than once")
+
+
+def _as_number(value: Any) -> Any:
+    """Spell equal numbers alike: 1 and 1.0 are the same value in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 RULES: dict[str, str] = {
@@ -68,28 +90,29 @@ RULES: dict[str, str] = {
 
 
 def document_faults(document: Any, name: str) -> list[Fault]:
-    """Return every fault of a document: against a named schema, in document order, else against its rules.
+    """Return the faults of a document: against a named schema, in document order, else against its rules.
 
-    NaN and infinity are faults.
+    NaN and infinity are faults. At most ``MAX_FAULTS`` are listed, and one more then says how many are left out: a
+    document of another kind can have as many faults as values.
     """
     faults = _schema_faults(document, name)
     if faults or name not in RULES:
         return faults
     module, function = RULES[name].split(":")
     rules: Callable[[Any], list[Fault]] = getattr(importlib.import_module(module), function)
-    return rules(document)
+    return abridged(rules(document))
 
 
 def _schema_faults(document: Any, name: str) -> list[Fault]:
-    errors = sorted(
-        _validator(name).iter_errors(document), key=lambda error: [str(p) for p in error.absolute_path]
-    )
-    infinite = list(_not_finite(document, []))
+    found = list(islice(_validator(name).iter_errors(document), _MAX_ERRORS))
+    errors = sorted(found, key=lambda error: [str(p) for p in error.absolute_path])
+    infinite = list(islice(_not_finite(document, []), _MAX_ERRORS))
     known = {fault.path for fault in infinite}
-    return [
+    faults = [
         *infinite,
         *(fault for error in errors for fault in _faults_of(error) if fault.path not in known),
     ]
+    return abridged(faults, is_all=max(len(found), len(infinite)) < _MAX_ERRORS)
 
 
 def _not_finite(value: Any, path: list[str | int]) -> Iterator[Fault]:
@@ -127,8 +150,12 @@ def _faults_of(error: ValidationError) -> list[Fault]:
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     if error.validator == "additionalProperties" and isinstance(schema.get("properties"), Mapping):
         known = list(schema["properties"])
-        unknown = [key for key in instance if key not in known]
-        return [Fault(json_path([*path, key]), _unknown_key(key, known)) for key in unknown]
+        unknown = [key for key in instance if key not in schema["properties"]]
+        # Finding what was meant takes a millisecond, so only for keys that will be listed.
+        return [
+            Fault(json_path([*path, key]), _unknown_key(key, known) if number < MAX_FAULTS else "unknown key")
+            for number, key in enumerate(unknown)
+        ]
     if error.validator == "required":
         missing = [key for key in schema["required"] if key not in instance]
         wanted = [key for key in missing if f"'{key}'" in error.message]

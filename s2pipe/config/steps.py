@@ -14,7 +14,7 @@ from s2pipe.config.credentials import credential_faults
 from s2pipe.config.documents import read_document
 from s2pipe.config.fields import from_plain
 from s2pipe.config.schema import document_faults
-from s2pipe.errors import ConfigError, Fault
+from s2pipe.errors import ConfigError, Fault, abridged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,9 +137,13 @@ def top_level_faults(document: Any) -> list[Fault]:
             Fault("", f"expected an object with the keys {', '.join(STEPS)}, got {type(document).__name__}")
         ]
     known = (*STEPS, "$schema")
-    return [
-        Fault(key, f"unknown key; expected one of {', '.join(STEPS)}") for key in document if key not in known
-    ]
+    return abridged(
+        [
+            Fault(key, f"unknown key; expected one of {', '.join(STEPS)}")
+            for key in document
+            if key not in known
+        ]
+    )
 
 
 def build_config(document: dict[str, Any], step: Step, source: str) -> Any:

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from s2pipe.config.documents import read_document
+from s2pipe.config.documents import parse_json, parse_yaml, read_document
 from s2pipe.config.steps import STEPS, read_step_document
 from s2pipe.errors import ConfigError
+from s2pipe.runtime.limits import MAX_CONFIG_BYTES, MAX_JSON_VALUES, MAX_YAML_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+LAUGHS = b"a0: &a0 [x, x, x]\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 12)
+)
+"""The billion laughs: nine aliases on each of twelve levels."""
 MINIMAL = {"index_json": "i.json", "out_dir": "out", "target_grid_ref": "B02", "l1c_bands": ["B02"]}
 
 
@@ -66,6 +71,19 @@ def test_unusable_files_are_clear_errors(tmp_path: Path, name: str, content: str
         ("a.json", b"[" * 100_000, "nested too deeply"),
         ("a.json", b'{"a": ' * 5000 + b"1" + b"}" * 5000, "nested too deeply"),
         ("a.json", b"\xff\xfe", "cannot be read"),
+        ("a.json", b'{"a": "\\ud800"}', "half of a character"),
+        ("a.json", b'{"\\udc80": 1}', "half of a character"),
+        ("a.yaml", b'a: "\\ud800"', "half of a character"),
+        ("a.json", b" " * (MAX_CONFIG_BYTES + 1), "larger than the"),
+        ("a.yaml", b" " * (MAX_YAML_BYTES + 1), "larger than the"),
+        ("a.yaml", b"[" * 100_000, "nested too deeply"),
+        ("a.yaml", b"- " * 1000, "nested too deeply"),
+        ("a.yaml", b"a: &a 1\nb: [" + b"*a," * 1001 + b"]", "more than 1000 aliases"),
+        ("a.yaml", b"a: [" + b"1," * 60_000 + b"]", "more than 50000 values"),
+        ("a.yaml", LAUGHS, "more than 50000 values, those behind aliases counted"),
+        ("a.yaml", b"a: !!set {b}", "of the type set"),
+        ("a.yaml", b"a: !!timestamp 2025-12-01", "of the type date"),
+        ("a.yaml", b"a: !!float '" + b"1:" * 400 + b"1'", "a tagged value cannot be read"),
     ],
 )
 def test_odd_files_are_clear_errors(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -83,3 +101,51 @@ def test_a_byte_order_mark_is_skipped(tmp_path: Path, name: str) -> None:
 def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         read_document(tmp_path / "absent.json")
+
+
+def test_merged_keys_are_overridden_wherever_the_merge_stands() -> None:
+    text = """
+    base: &base {a: 1, b: 1}
+    other: &other {b: 2, c: 2, <<: {d: 2}}
+    before: {<<: *base, a: 3}
+    after: {a: 3, <<: *base}
+    several: {<<: [*base, *other], c: 4}
+    """
+    document = parse_yaml(text)
+    assert document["before"] == document["after"] == {"a": 3, "b": 1}
+    assert document["several"] == {"a": 1, "b": 1, "c": 4, "d": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("b: &b {a: 1}\nx: {<<: *b, a: 2, a: 3}", "the key 'a' is repeated in line 2"),
+        ("b: &b {a: 1}\nx: {<<: *b, <<: *b}", "the key '<<' is repeated in line 2"),
+        ("x: {<<: 1}", "expected a mapping or a list of mappings to merge"),
+        ("x: {<<: [1]}", "expected a mapping or a list of mappings to merge"),
+        ("x: &x {<<: *x}", "recursive node"),
+    ],
+)
+def test_merges_that_mean_nothing_are_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_yaml(text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32-le"])
+def test_json_is_read_in_every_encoding_of_unicode(encoding: str) -> None:
+    assert parse_json('{"a": "\u00e4\U0001f600"}'.encode(encoding)) == {"a": "\u00e4\U0001f600"}
+
+
+@pytest.mark.parametrize("data", [b'"\xed\xa0\x80"', b'"\xff"', b"1" * 5000, b"\x00", b"[NaN]", b""])
+def test_what_is_no_json_is_a_value_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_json(data)
+
+
+def test_json_with_too_many_values_is_not_parsed() -> None:
+    with pytest.raises(ValueError, match="more than 20000000 values"):
+        parse_json("[" + "1," * MAX_JSON_VALUES + "1]")
+
+
+def test_unknown_numbers_of_other_writers_become_null() -> None:
+    assert parse_json('{"a": [NaN, -Infinity]}', nan_is_null=True) == {"a": [None, None]}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from s2pipe.config.documents import parse_json
+from s2pipe.config.schema import document_faults
 from s2pipe.config.steps import STEPS, build_config, read_step_document
 from s2pipe.errors import ConfigError
 from tests.paths import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MINIMAL = {"index_json": "i.json", "out_dir": "out", "target_grid_ref": "B02", "l1c_bands": ["B02"]}
@@ -78,3 +82,42 @@ def test_infinity_in_yaml_is_a_fault_with_its_path(tmp_path: Path) -> None:
     document = {**MINIMAL, **read_step_document(tmp_path / "a.yaml", STEPS["preprocess"])}
     with pytest.raises(ConfigError, match=r"normalize\.hist_range\[1\]: expected a finite number, got inf"):
         build_config(document, STEPS["preprocess"], "x")
+
+
+def _many_keys() -> object:
+    return parse_json(json.dumps({**MINIMAL, **{f"l1c_band{number}": number for number in range(60_000)}}))
+
+
+def _many_faulty_items() -> object:
+    return {"schema": "s2pipe.step1.index.v2", "scenes": [{"key": number} for number in range(60_000)]}
+
+
+def _mixed_items() -> object:
+    return {**MINIMAL, "l1c_bands": [item for number in range(30_000) for item in (str(number), number)]}
+
+
+@pytest.mark.parametrize(
+    ("make", "schema", "more"),
+    [
+        (_many_keys, "preprocess_config", "... and 59900 more"),
+        (_many_faulty_items, "step1_index", "... and at least 900 more"),
+        (_mixed_items, "preprocess_config", "... and at least 900 more"),
+    ],
+)
+def test_a_document_with_a_fault_a_value_is_refused_at_once(
+    make: Callable[[], object], schema: str, more: str
+) -> None:
+    document_faults({}, schema)  # jsonschema's import takes time
+    started = time.process_time()
+    faults = document_faults(make(), schema)
+    assert time.process_time() - started < 1.0
+    assert (len(faults), str(faults[-1])) == (101, more)
+
+
+@pytest.mark.parametrize(
+    ("items", "count"), [([1, 1.0], 1), ([True, 1], 0), ([{"a": 1}, {"a": 1}], 1), ([1, "1"], 0)]
+)
+def test_items_are_the_same_when_json_says_so(items: list[object], count: int) -> None:
+    document = {**MINIMAL, "l1c_bands": items}
+    texts = [fault.message for fault in document_faults(document, "preprocess_config")]
+    assert sum("listed more than once" in text for text in texts) == count

@@ -14,10 +14,10 @@ from typing import Any
 
 from s2pipe.config.schema import STEP1_INDEX, validate_document
 from s2pipe.dataset.assets import PRODUCT_KEYS, Asset, AssetGroup, Checksum, Product, extra_keys
+from s2pipe.dataset.proof import SEAL, write_sealed
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, PathEscapeError
 from s2pipe.runtime.clock import utc_now
-from s2pipe.runtime.files import json_bytes, write_bytes_atomic
 from s2pipe.runtime.locks import locked
 
 __all__ = [
@@ -42,7 +42,7 @@ LAYOUT = "raw/<LEVEL>/tile=<TILE>/sensing=<SENSING>Z/files/<FILENAME>"
 """Where files lie below the dataset's root."""
 
 _SCENE_KEYS = ("key", "l1c", "l2a", "files_l1c", "files_l2a")
-_INDEX_KEYS = ("schema", "created_utc", "query", "output", "scenes")
+_INDEX_KEYS = ("schema", "created_utc", "query", "output", "scenes", SEAL)
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def load_index(path: Path) -> Index:
 def save_index(index: Index, path: Path) -> None:
     """Write an index atomically, holding the lock of its directory."""
     with locked(_lock_path(path)):
-        write_bytes_atomic(path, json_bytes(index.to_document()))
+        write_sealed(path, index.to_document())
 
 
 def update_index(path: Path, new: Index) -> tuple[Index, bool]:
@@ -220,7 +220,7 @@ def update_index(path: Path, new: Index) -> tuple[Index, bool]:
         merged = new if old is None else merge(old, new)
         if old is not None and _says_the_same(merged, old):
             return old, False
-        write_bytes_atomic(path, json_bytes(merged.to_document()))
+        write_sealed(path, merged.to_document())
         return merged, True
 
 
@@ -228,7 +228,7 @@ def rewrite_index(path: Path, change: Callable[[Index], Index]) -> Index:
     """Change the index at ``path`` under its lock, and return it as it is on disk now."""
     with locked(_lock_path(path)):
         changed = change(load_index(path))
-        write_bytes_atomic(path, json_bytes(changed.to_document()))
+        write_sealed(path, changed.to_document())
         return changed
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.schema import STEP2_INDEX, validate_document
+from s2pipe.dataset.proof import FileRecord, records_of, seal_fault, write_sealed
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, PathEscapeError, S2PipeError
 from s2pipe.runtime.clock import utc_now
-from s2pipe.runtime.files import write_json_atomic
 from s2pipe.runtime.locks import locked
 from s2pipe.runtime.paths import InsidePath
 
@@ -67,7 +67,7 @@ def update_index(out_dir: Path, done: Collection[Path], failed: Mapping[Path, st
             "output": {"out_dir": out_dir.as_posix(), "layout": "processed/tile=<TILE>/sensing=<SENSING>/"},
             "samples": [samples[key] for key in sorted(samples)],
         }
-        write_json_atomic(path, document)
+        write_sealed(path, document)
     return path
 
 
@@ -108,11 +108,16 @@ def _entries(path: Path) -> list[dict[str, Any]]:
 
 
 def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:
-    """Make a sample's entry from its ``meta.json``; None when that, or a file that it names, is not there."""
+    """Make a sample's entry from its ``meta.json``; None when that, or a file that it lists, is not whole."""
     try:
         meta_path = InsidePath(out_dir, f"{directory.as_posix()}/meta.json")
-        meta = json.loads(meta_path.path.read_text(encoding="utf-8"))
+        data = meta_path.path.read_bytes()
+        meta = json.loads(data)
         paths = meta["paths"]
+        records = records_of(meta["files"])
+        if seal_fault(data) is not None or records is None:
+            return None
+        itself = FileRecord.of_bytes(data, meta_path.relative)
         entry = {
             "key": dict(meta["key"]),
             "x_path": paths["x"],
@@ -121,8 +126,10 @@ def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:
             "stack_path": paths.get("stack"),
             "meta_path": meta_path.relative,
             "fingerprint": meta["fingerprint"],
+            "files": [record.to_document() for record in (itself, *records)],
         }
-        there = all(InsidePath(out_dir, path).is_file() for path in paths.values())
+        is_listed = {record.path for record in records}.issuperset(paths.values())
+        there = is_listed and all(record.is_at(out_dir) for record in records)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, PathEscapeError):
         return None
     return entry if there else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from s2pipe import __version__
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import STEP1_RUN
+from s2pipe.dataset.proof import FileRecord, write_sealed
 from s2pipe.dataset.step1_index import Scene, index_path, load_index, new_index, update_index
 from s2pipe.download.cfg import PipelineConfig
 from s2pipe.download.files.fetch import disk_error
@@ -18,7 +19,6 @@ from s2pipe.download.files.transfer import SceneJob
 from s2pipe.download.search.select import Rejected
 from s2pipe.download.tables import write_tables
 from s2pipe.runtime.clock import utc_now
-from s2pipe.runtime.files import write_json_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,8 +125,9 @@ class RunRecord:
         """Write the manifest and the tables."""
         path = self.directory / "manifest.json"
         try:
-            write_json_atomic(path, self._document())
-            write_tables(self.directory, self.jobs, self.config.manifest)
+            tables = write_tables(self.directory, self.jobs, self.config.manifest)
+            records = [FileRecord.of(table, table.name).to_document() for table in tables]
+            write_sealed(path, {**self._document(), "files": records})
         except OSError as error:
             raise disk_error(path, error) from error
         return path

@@ -39,15 +39,17 @@ def check_tables(config: ManifestConfig) -> None:
         raise DependencyError(msg)
 
 
-def write_tables(directory: Path, jobs: Sequence[SceneJob], config: ManifestConfig) -> None:
-    """Write ``table.csv`` and ``table.xlsx``, as configured."""
+def write_tables(directory: Path, jobs: Sequence[SceneJob], config: ManifestConfig) -> list[Path]:
+    """Write ``table.csv`` and ``table.xlsx``, as configured; return their paths."""
+    written: list[Path] = []
     if not (config.write_csv or config.write_xlsx):
-        return
+        return written
     rows = _rows(jobs)
     if config.write_csv:
         text = io.StringIO(newline="")
         csv.writer(text).writerows(rows)
-        write_bytes_atomic(directory / "table.csv", text.getvalue().encode("utf-8-sig"))
+        written.append(directory / "table.csv")
+        write_bytes_atomic(written[-1], text.getvalue().encode("utf-8-sig"))
     if config.write_xlsx:
         from openpyxl import Workbook
 
@@ -56,8 +58,10 @@ def write_tables(directory: Path, jobs: Sequence[SceneJob], config: ManifestConf
         sheet.freeze_panes = "C2"
         for row in rows:
             sheet.append(row)
-        with atomic_path(directory / "table.xlsx") as temporary:
+        written.append(directory / "table.xlsx")
+        with atomic_path(written[-1]) as temporary:
             book.save(temporary)
+    return written
 
 
 def _rows(jobs: Sequence[SceneJob]) -> list[list[Any]]:

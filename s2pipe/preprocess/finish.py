@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.dataset.proof import record_files
 from s2pipe.errors import LockedError
 from s2pipe.preprocess.record import write_meta
 from s2pipe.runtime.locks import locked
@@ -65,7 +66,8 @@ def finish_sample(work: Path, out_dir: Path, directory: Path, meta: Mapping[str,
     """
     final = out_dir / directory
     names = sorted(path.relative_to(work) for path in work.rglob("*") if path.is_file())
-    document = {**meta, "files": [(directory / name).as_posix() for name in names]}
+    records = record_files((work / name, (directory / name).as_posix()) for name in names)
+    document = {**meta, "files": [record.to_document() for record in records]}
     write_meta(work / _META, document)
     earlier = _earlier_items(final, directory)
     (final / _META).unlink(missing_ok=True)
@@ -86,7 +88,8 @@ def _earlier_items(final: Path, directory: Path) -> set[str]:
     names = {"y.tif", "angles.tif", "stack"}  # even where a killed run left no list of them
     try:
         files = json.loads((final / _META).read_text(encoding="utf-8"))["files"]
-        inside = [PurePosixPath(path).relative_to(directory.as_posix()) for path in files]
+        paths = [file if isinstance(file, str) else file["path"] for file in files]
+        inside = [PurePosixPath(path).relative_to(directory.as_posix()) for path in paths]
     except (OSError, ValueError, LookupError, TypeError):
         return names
     return names | {path.parts[0] for path in inside if ".." not in path.parts and path.parts}

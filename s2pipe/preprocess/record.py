@@ -12,12 +12,13 @@ from typing import IO, TYPE_CHECKING, Any
 from s2pipe import __version__
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import SAMPLE_META, STEP2_RUN, validate_document
+from s2pipe.dataset.proof import records_of, seal_fault, write_sealed
 from s2pipe.preprocess.needs import grid_role
 from s2pipe.preprocess.stats.histogram import HistogramSettings
 from s2pipe.raster.capabilities import gdal_version, jpeg2000_driver
 from s2pipe.raster.grid import Grid
 from s2pipe.runtime.clock import utc_now
-from s2pipe.runtime.files import named_errors, write_json_atomic
+from s2pipe.runtime.files import named_errors
 from s2pipe.runtime.hashing import document_fingerprint
 
 if TYPE_CHECKING:
@@ -241,22 +242,20 @@ def _product_document(product: Product | None) -> dict[str, Any] | None:
 def write_meta(path: Path, document: Mapping[str, Any]) -> None:
     """Check and write ``meta.json``, the mark that a sample is complete."""
     validate_document(document, "sample_meta", str(path))
-    write_json_atomic(path, document)
+    write_sealed(path, document)
 
 
 def complete_meta(out_dir: Path, directory: Path, fingerprint: str) -> dict[str, Any] | None:
-    """Return a sample's ``meta.json`` if all files that it lists are there and it has this fingerprint, else None."""
+    """Return a sample's ``meta.json`` if it and all its files are complete and of this fingerprint, else None."""
     try:
-        meta = json.loads((out_dir / directory / "meta.json").read_text(encoding="utf-8"))
+        data = (out_dir / directory / "meta.json").read_bytes()
+        meta = json.loads(data)
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(meta, dict) or meta.get("fingerprint") != fingerprint:
+    if not isinstance(meta, dict) or meta.get("fingerprint") != fingerprint or seal_fault(data) is not None:
         return None
-    files = meta.get("files")
-    if not isinstance(files, list) or not files:
-        return None
-    there = all(isinstance(path, str) and (out_dir / path).is_file() for path in files)
-    return meta if there else None
+    files = records_of(meta.get("files"))
+    return meta if files is not None and all(file.is_at(out_dir) for file in files) else None
 
 
 class RunLog:

@@ -10,6 +10,7 @@ import numpy as np
 from osgeo import osr
 
 from s2pipe.config.schema import SAMPLE_META, STEP2_INDEX
+from s2pipe.dataset.proof import FileRecord
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.writer import TiffSpec, TiffWriter
 
@@ -117,7 +118,7 @@ def _write_scene(root: Path, scene: Scene, number: int) -> dict:
         "created_utc": "2026-01-01T00:00:00Z",
         "key": {"tile_id": scene.tile_id, "sensing_start_utc": scene.sensing},
         "paths": paths,
-        "files": list(paths.values()),
+        "files": [FileRecord.of(root / path, path).to_document() for path in paths.values()],
         "assets": assets,
         "grid": _grid(grid),
         "source_products": {"l1c": None, "l2a": None},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -203,7 +204,7 @@ def test_an_error_of_the_index_does_not_hide_what_ended_the_run(caplog: pytest.L
 def test_all_files_of_a_sample_count_and_old_ones_go(dataset: Dataset, tmp_path: Path) -> None:
     config = dataset.config(tmp_path, l1c_bands=("B11", "B02", "B01"), max_scenes=1)
     run_preprocess(config)
-    files = {path.removeprefix(f"{SAMPLE.as_posix()}/") for path in _meta(tmp_path)["files"]}
+    files = {file["path"].removeprefix(f"{SAMPLE.as_posix()}/") for file in _meta(tmp_path)["files"]}
     assert files == {"x.tif", "stack.vrt", "stack/B02.vrt", "stack/B01.vrt"}
     (tmp_path / SAMPLE / "stack/B02.vrt").unlink()
     assert len(run_preprocess(config).done) == 1
@@ -215,6 +216,32 @@ def test_all_files_of_a_sample_count_and_old_ones_go(dataset: Dataset, tmp_path:
     assert sorted(path.name for path in (tmp_path / SAMPLE).iterdir()) == [
         *(".lock", "meta.json", "stack.vrt", "x.tif")
     ]
+
+
+def test_the_index_and_meta_json_record_what_was_written(dataset: Dataset, tmp_path: Path) -> None:
+    run_preprocess(dataset.config(tmp_path, labels=LabelConfig(enabled=True), **SMALL))
+    for sample in _samples(tmp_path):
+        written = {path for path in (tmp_path / sample["meta_path"]).parent.rglob("*") if path.is_file()}
+        assert {tmp_path / file["path"] for file in sample["files"]} == {
+            path for path in written if path.name != ".lock"
+        }
+        for file in sample["files"]:
+            data = (tmp_path / file["path"]).read_bytes()
+            assert (file["size"], file["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.parametrize("name", ["x.tif", "stack.vrt", "meta.json"])
+def test_a_truncated_output_is_made_anew(dataset: Dataset, tmp_path: Path, name: str) -> None:
+    config = dataset.config(tmp_path, max_scenes=1, **SMALL)
+    run_preprocess(config)
+    path = tmp_path / SAMPLE / name
+    before = path.read_bytes()
+    path.write_bytes(before[: len(before) // 2])
+    update_index(tmp_path, [], {})
+    assert _samples(tmp_path) == []
+    assert len(run_preprocess(config).done) == 1
+    assert name == "meta.json" or path.read_bytes() == before
+    assert len(run_preprocess(config).up_to_date) == 1
 
 
 def test_every_asset_has_its_grid(dataset: Dataset, tmp_path: Path) -> None:
@@ -313,7 +340,7 @@ def test_two_runs_in_one_directory_leave_a_true_index(dataset: Dataset, tmp_path
         meta = json.loads((tmp_path / sample["meta_path"]).read_text())
         assert sample["fingerprint"] == meta["fingerprint"]
         assert (sample["y_path"] is not None) == meta["labels"]["enabled"]
-        assert all((tmp_path / path).is_file() for path in meta["files"])
+        assert all((tmp_path / file["path"]).is_file() for file in meta["files"])
         assert (tmp_path / sample["meta_path"]).with_name("y.tif").exists() == meta["labels"]["enabled"]
 
 

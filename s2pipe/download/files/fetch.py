@@ -25,6 +25,8 @@ _PROGRESS_BYTES = 1 << 16
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
 _JP2 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _HASH_CHUNK = 1 << 20
+OWN_ALGORITHM = "SHA256"
+"""Checksum that files get whose product states none."""
 
 
 class _Body(Protocol):
@@ -93,6 +95,16 @@ class FetchOptions:
     """Told the bytes of every piece, negative when pieces are thrown away."""
 
 
+@dataclass(frozen=True)
+class Arrived:
+    """A file that was fetched."""
+
+    size: int
+    """Bytes."""
+    checksum: Checksum
+    """Checksum of what was written: as stated, or SHA-256 where none is."""
+
+
 class _MismatchError(Exception):
     """What arrived is not what the product's manifest states."""
 
@@ -120,7 +132,12 @@ class _Part:
 
     def _new_digest(self) -> Any:
         checksum = self._task.checksum
-        return new_hash("sha3-256" if checksum is None else checksum.algorithm)
+        return new_hash(OWN_ALGORITHM if checksum is None else checksum.algorithm)
+
+    def checksum(self) -> Checksum:
+        """Return the checksum of what has arrived."""
+        known = self._task.checksum
+        return Checksum(OWN_ALGORITHM if known is None else known.algorithm, self._digest.hexdigest())
 
     def write(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -164,8 +181,13 @@ class _Part:
 _BINARY: int = os.O_BINARY if os.name == "nt" else 0  # type: ignore[attr-defined,unused-ignore]
 
 
-def fetch(task: FetchTask, options: FetchOptions) -> None:
+def fetch(task: FetchTask, options: FetchOptions) -> Arrived | None:
     """Fetch one file unless its target holds it already.
+
+    Returns
+    -------
+    Arrived or None
+        Size and checksum, computed while the bytes came; None when nothing was fetched.
 
     Raises
     ------
@@ -180,7 +202,7 @@ def fetch(task: FetchTask, options: FetchOptions) -> None:
     """
     if not options.overwrite and task.is_at_target():
         options.count(task.size or 0)
-        return
+        return None
     try:
         part = _Part(task, options)
     except ValueError:
@@ -193,11 +215,13 @@ def fetch(task: FetchTask, options: FetchOptions) -> None:
         try:
             _until_right(part, task, options)
             part.sync()
+            arrived = Arrived(part.size, part.checksum())
         finally:
             part.close()
         task.part.replace(task.target)
         for stale in task.target.parent.glob(f"{glob.escape(task.target.name)}.*.part"):
             stale.unlink(missing_ok=True)  # what is left of other versions
+        return arrived
     except OSError as error:
         raise disk_error(task.part, error) from error
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from s2pipe.download.files.fetch import FetchOptions, disk_error, fetch
+from s2pipe.download.files.fetch import Arrived, FetchOptions, disk_error, fetch
 from s2pipe.download.files.plan import SceneDownload
 from s2pipe.download.service.retry import Stopped
 from s2pipe.errors import AuthError, DiskFullError, LockedError, S2PipeError
@@ -20,10 +20,10 @@ from s2pipe.runtime.locks import locked
 from s2pipe.sentinel2.safe import read_product_info
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from s2pipe.dataset.assets import AssetGroup
+    from s2pipe.dataset.assets import Asset, AssetGroup
     from s2pipe.dataset.step1_index import Scene
     from s2pipe.runtime.progress import ByteProgress
 
@@ -38,8 +38,8 @@ class SceneJob:
 
     plan: SceneDownload
     """What it needs."""
-    here: set[str] = field(default_factory=set)
-    """Roles fetched by this run."""
+    here: dict[str, Arrived | None] = field(default_factory=dict)
+    """Roles fetched by this run, with what arrived; None where the file was there already."""
     faults: dict[str, str] = field(default_factory=dict)
     """Why a role could not be fetched."""
     tracebacks: dict[str, str] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class SceneJob:
 
     def scene(self) -> Scene:
         """Return the scene's index entry as it is now."""
-        scene, here = self.plan.scene, frozenset(self.here)
+        scene, here = self.plan.scene, dict(self.here)
         return replace(
             scene,
             files_l1c=_grown(scene.files_l1c, here),
@@ -76,11 +76,20 @@ class SceneJob:
         )
 
 
-def _grown(group: AssetGroup | None, here: frozenset[str]) -> AssetGroup | None:
+def _grown(group: AssetGroup | None, here: Mapping[str, Arrived | None]) -> AssetGroup | None:
     if group is None:
         return None
-    items = (replace(a, planned=False, present=True) if a.role in here else a for a in group.items)
+    items = (_present(item, here[item.role]) if item.role in here else item for item in group.items)
     return replace(group, items=tuple(items))
+
+
+def _present(asset: Asset, arrived: Arrived | None) -> Asset:
+    """Mark a file as present; what its product does not state about it is taken from what arrived."""
+    asset = replace(asset, planned=False, present=True)
+    if arrived is None:
+        return asset
+    size = arrived.size if asset.size is None else asset.size
+    return replace(asset, size=size, checksum=asset.checksum or arrived.checksum)
 
 
 class Transfer:
@@ -149,8 +158,7 @@ class Transfer:
             if self._stop.is_set():
                 return
             with work.held():
-                self._put(job.plan, role)
-                work.arrived(role)
+                work.arrived(role, self._put(job.plan, role))
             self._progress.file_done()
             self._record(job)
         except Stopped:
@@ -168,18 +176,18 @@ class Transfer:
             if work.left():
                 self._finish(work)
 
-    def _put(self, plan: SceneDownload, role: str) -> None:
+    def _put(self, plan: SceneDownload, role: str) -> Arrived | None:
         task = plan.tasks[role]
         copy = plan.ready.get(role)
         if copy is None:
-            fetch(task, self._options)
-            return
+            return fetch(task, self._options)
         if not task.is_at_target():
             try:
                 write_bytes_atomic(task.target, copy.read_bytes())
             except OSError as error:
                 raise disk_error(task.target, error) from error
         self._options.count(task.size or 0)
+        return None
 
     def _finish(self, work: _Work) -> None:
         job = work.job
@@ -230,9 +238,9 @@ class _Work:
                     self._stop.wait(_LOCK_POLL_S)
         yield
 
-    def arrived(self, role: str) -> None:
+    def arrived(self, role: str, what: Arrived | None) -> None:
         with self._mutex:
-            self.job.here.add(role)
+            self.job.here[role] = what
 
     def left(self) -> bool:
         """Count one file less, and tell whether it was the last."""

@@ -1,0 +1,110 @@
+"""How written files prove themselves: records of size and SHA-256, and documents that carry their own checksum."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from s2pipe.runtime.cores import core_count
+from s2pipe.runtime.files import json_bytes, write_bytes_atomic
+from s2pipe.runtime.hashing import hash_bytes, hash_file
+from s2pipe.runtime.paths import is_safe_relative
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ALGORITHM = "sha256"
+SEAL = "document_sha256"
+"""Last key of a sealed document: the SHA-256 of its bytes as they would be without this key."""
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What a document says about a file that was written."""
+
+    path: str
+    """Path relative to the root that the document names, forward slashes."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """SHA-256, lower-case hexadecimal."""
+
+    @classmethod
+    def of(cls, path: Path, name: str) -> FileRecord:
+        """Record a finished file under a name."""
+        return cls(name, path.stat().st_size, hash_file(path, ALGORITHM))
+
+    @classmethod
+    def of_bytes(cls, data: bytes, name: str) -> FileRecord:
+        """Record a file with this content."""
+        return cls(name, len(data), hash_bytes(data, ALGORITHM))
+
+    @classmethod
+    def from_document(cls, document: object) -> FileRecord | None:
+        """Read the JSON form; None for anything else, and for a path that leaves its root."""
+        if not isinstance(document, Mapping):
+            return None
+        path, size, sha256 = (document.get(name) for name in ("path", "size", "sha256"))
+        if not (isinstance(path, str) and isinstance(size, int) and isinstance(sha256, str)):
+            return None
+        return cls(path, size, sha256) if is_safe_relative(path) else None
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return dict(vars(self))
+
+    def is_at(self, root: Path) -> bool:
+        """Tell whether the file is there and has its size; its content is not looked at."""
+        return has_size(root / self.path, self.size)
+
+
+def record_files(files: Iterable[tuple[Path, str]]) -> list[FileRecord]:
+    """Record several finished files, given with their names, in parallel; the order stays."""
+    with ThreadPoolExecutor(core_count(), "s2pipe-hash") as pool:
+        return list(pool.map(lambda file: FileRecord.of(*file), files))
+
+
+def records_of(document: object) -> list[FileRecord] | None:
+    """Read a list of records; None when it is none, is empty, or holds anything else."""
+    if not isinstance(document, list) or not document:
+        return None
+    records = [FileRecord.from_document(item) for item in document]
+    return [record for record in records if record is not None] if None not in records else None
+
+
+def has_size(path: Path, size: int) -> bool:
+    """Tell whether a file is there and has this size."""
+    try:
+        return path.is_file() and path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def sealed_bytes(document: Mapping[str, Any]) -> bytes:
+    """Serialise a document (one key at least) with its seal."""
+    content = json_bytes({key: value for key, value in document.items() if key != SEAL})
+    seal = f',\n  "{SEAL}": "{hash_bytes(content, ALGORITHM)}"\n}}\n'
+    return content.removesuffix(b"\n}\n") + seal.encode()
+
+
+def write_sealed(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON document with its seal, atomically."""
+    write_bytes_atomic(path, sealed_bytes(document))
+
+
+def seal_fault(data: bytes) -> str | None:
+    """Say why bytes are not the sealed document that was written; None when they are, or carry no seal."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        return f"is not JSON: {error}"
+    if not isinstance(document, dict) or SEAL not in document:
+        return None
+    try:
+        intact = sealed_bytes(document) == data
+    except (ValueError, RecursionError):  # NaN, or a surrogate that UTF-8 does not have
+        intact = False
+    return None if intact else f"is not what was written: its content does not match its {SEAL}"

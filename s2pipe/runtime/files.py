@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,12 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unfinished(target: Path) -> list[Path]:
+    """Files that killed runs left of ``target`` (see :func:`atomic_path`); none of anything else."""
+    name = re.compile(rf"\.{re.escape(target.stem[:64])}\.[a-z0-9_]{{8}}{re.escape(target.suffix)}", re.ASCII)
+    return [path for path in target.parent.glob(".*") if name.fullmatch(path.name)]
 
 
 def write_bytes_atomic(target: Path, data: bytes) -> None:

@@ -36,7 +36,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[IO[bytes]]:
         Another process holds the lock and ``wait`` is false, or the file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as stream:
+    with _opened(path) as stream:
         try:
             _acquire(stream, wait=wait)
         except OSError as error:
@@ -45,6 +45,21 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[IO[bytes]]:
             yield stream
         finally:
             _release(stream)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open a lock file, never what a link in its place points to."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+    try:
+        return open(path, "a+b", opener=opener)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        msg = f"{path}: is a link where a lock is expected; remove it"
+        raise LockedError(msg) from error
 
 
 if sys.platform == "win32":

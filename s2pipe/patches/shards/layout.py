@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from s2pipe.patches.candidates.windows import PatchTable
     from s2pipe.patches.cfg import PatchConfig, ShardConfig
 
+SHARD_PATH = re.compile(rf"(?:{'|'.join(SPLITS)})/shard-[0-9]{{6,12}}[.]tar", re.ASCII)
+"""Paths of shards, relative to the output directory; a file of another name was never made as one."""
 _CHUNK_ROWS_COLS = (8, 4)
 _MOST_CHUNK_PIXELS = 2_500_000
 _CHUNKS_PER_SHARD = 16

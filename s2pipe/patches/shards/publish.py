@@ -3,38 +3,59 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
+import logging
+import re
+from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.schema import STEP3_SHARDS, validate_document
-from s2pipe.errors import Fault, ManifestError
+from s2pipe.errors import Fault, ManifestError, PathEscapeError
 from s2pipe.ground.split import SPLITS
 from s2pipe.patches.database import DATABASE_NAME
+from s2pipe.patches.shards.layout import SHARD_PATH
 from s2pipe.patches.shards.writer import PROGRESS, ShardRecord, known_shards, progress_path
-from s2pipe.runtime.files import write_json_atomic
+from s2pipe.runtime.files import unfinished, write_json_atomic
+from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
+log = logging.getLogger("s2pipe.patches")
+_LEFT_PART = re.compile(r"[.]shard-[0-9]{6,12}[.]tar[.]part", re.ASCII)
+_PROGRESS_NAME = re.compile(r"[.]?[a-z]+-shard-[0-9]{6,12}[.]tar[.]([a-z0-9_]{8}[.])?json", re.ASCII)
 SHARDS_NAME, SUMMARY_NAME = "shards.json", "summary.json"
 
 
 def read_shards_json(out_dir: Path) -> dict[str, Any]:
-    """Read and check ``shards.json``.
+    """Read and check ``shards.json``: every shard that it names is one that a run may have written below ``out_dir``.
 
     Raises
     ------
     ManifestError
         It is missing or invalid.
+    PathEscapeError
+        It names a shard outside ``out_dir``.
     """
     path = out_dir / SHARDS_NAME
     try:
         document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         fault = Fault("", f"cannot be read as JSON ({error}); run `s2pipe patches` again")
         raise ManifestError(str(path), [fault]) from error
     validate_document(document, "step3_shards", str(path))
+    names = [InsidePath(out_dir, record["path"]).relative for record in document["shards"]]
+    uses = Counter(names)
+    faults = [
+        Fault(
+            f"shards[{number}].path", f"expected a path like train/shard-000000.tar, named once, got {name!r}"
+        )
+        for number, name in enumerate(names)
+        if not SHARD_PATH.fullmatch(name) or uses[name] > 1
+    ]
+    if faults:
+        raise ManifestError(str(path), faults)
     result: dict[str, Any] = document
     return result
 
@@ -43,14 +64,14 @@ def is_published(out_dir: Path, fingerprint: str) -> bool:
     """Whether exactly these outputs are there, complete."""
     try:
         document = read_shards_json(out_dir)
-    except ManifestError:
+    except (ManifestError, PathEscapeError):
         return False
     if document["fingerprint"] != fingerprint:
         return False
     sizes = {record["path"]: record["bytes"] for record in document["shards"]}
     others = (out_dir / DATABASE_NAME, out_dir / SUMMARY_NAME)
     return all(path.is_file() for path in others) and all(
-        (out_dir / path).is_file() and (out_dir / path).stat().st_size == size for path, size in sizes.items()
+        InsidePath(out_dir, path).is_file(size) for path, size in sizes.items()
     )
 
 
@@ -71,9 +92,9 @@ class Publication:
         self.known: dict[str, ShardRecord] = self._present if keep_known else {}
         """Shards that may be complete, by path."""
         for record in self._present.values():
-            write_json_atomic(progress_path(out_dir, record.path), vars(record))
+            write_json_atomic(progress_path(out_dir, record.path).owned(), vars(record))
         for name in (SHARDS_NAME, SUMMARY_NAME, DATABASE_NAME):
-            (out_dir / name).unlink(missing_ok=True)
+            InsidePath(out_dir, name).unlink()
 
     def finish(
         self,
@@ -85,8 +106,7 @@ class Publication:
         """Write summary and ``shards.json``, and remove shards of earlier runs that are no longer part of it."""
         validate_document(summary, "step3_summary", SUMMARY_NAME)
         write_json_atomic(self._out_dir / SUMMARY_NAME, summary)
-        for path in {*self._present} - {record.path for record in records}:
-            (self._out_dir / path).unlink(missing_ok=True)
+        self._remove_superseded({record.path for record in records})
         document = {
             "schema": STEP3_SHARDS,
             **about,
@@ -99,16 +119,33 @@ class Publication:
         }
         validate_document(document, "step3_shards", SHARDS_NAME)
         write_json_atomic(self._out_dir / SHARDS_NAME, document)
-        shutil.rmtree(self._out_dir / PROGRESS, ignore_errors=True)
         self._sweep()
 
+    def _remove_superseded(self, wanted: set[str]) -> None:
+        """Remove the shards that earlier runs recorded; keep, and name, files that are not what was recorded."""
+        for path, record in self._present.items():
+            if path not in wanted and InsidePath(self._out_dir, path).is_file(record.bytes):
+                InsidePath(self._out_dir, path).unlink()
+        for split in SPLITS:
+            here = {f"{split}/{path.name}" for path in (self._out_dir / split).glob("shard-*.tar")}
+            for path in sorted(here - wanted):
+                log.warning(
+                    "%s: is no part of these shards, and not what a run recorded of it; remove it",
+                    self._out_dir / path,
+                )
+
     def _sweep(self) -> None:
-        """Remove what killed runs left unfinished; the caller's lock says that nobody is writing it."""
-        patterns = [f"{split}/.shard-*.tar.part" for split in SPLITS]
-        patterns += [f".{Path(name).stem}.*" for name in (SHARDS_NAME, SUMMARY_NAME, DATABASE_NAME)]
-        for pattern in patterns:
-            for path in self._out_dir.glob(pattern):
-                path.unlink(missing_ok=True)
+        """Remove what runs keep while they go on, and what killed ones left; the caller holds the lock."""
+        out_dir = self._out_dir
+        left = [
+            path for name in (SHARDS_NAME, SUMMARY_NAME, DATABASE_NAME) for path in unfinished(out_dir / name)
+        ]
+        for directory, name in [*((split, _LEFT_PART) for split in SPLITS), (PROGRESS, _PROGRESS_NAME)]:
+            left += [path for path in (out_dir / directory).glob("*") if name.fullmatch(path.name)]
+        for path in left:
+            InsidePath(out_dir, path.relative_to(out_dir).as_posix()).unlink()
+        with suppress(OSError):  # someone else's files stay, and their directory with them
+            InsidePath(out_dir, PROGRESS).owned().rmdir()
 
 
 def _split_totals(records: Sequence[ShardRecord]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ written, so that a run that was interrupted goes on with the next shard.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections import OrderedDict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2pipe.errors import RasterError
-from s2pipe.patches.shards.layout import Groups, ShardPlan
+from s2pipe.patches.shards.layout import SHARD_PATH, Groups, ShardPlan
 from s2pipe.patches.shards.tarball import ItemBuffer, archive_size, item_size
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
 from s2pipe.runtime.files import write_json_atomic
 from s2pipe.runtime.hashing import bytes_fingerprint, hash_file
+from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -153,11 +155,8 @@ class ShardWriter:
         if known is not None:
             return _Running(known, [], None)
         self.written += 1
-        path = self._out_dir / plan.path
-        part = path.with_name(f".{path.name}.part")
-        part.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
-            stream.truncate(size)
+        part = new_part(self._out_dir, plan.path)
+        os.truncate(part, size)
         chunks = self._chunks(plan)
         futures = [pool.submit(self._write_chunk, part, contents, chunk) for chunk in chunks]
         # Queued behind the chunks; whoever comes to it waits for those still being written.
@@ -241,19 +240,29 @@ def known_record(out_dir: Path, known: Mapping[str, ShardRecord], record: ShardR
     if (
         found is not None
         and found.fingerprint == record.fingerprint
-        and _has_size(out_dir / found.path, found.bytes)
+        and InsidePath(out_dir, found.path).is_file(found.bytes)
     ):
         return found
     # From now on the file may hold something else than what was recorded of it.
-    progress_path(out_dir, record.path).unlink(missing_ok=True)
+    progress_path(out_dir, record.path).unlink()
     return None
+
+
+def new_part(out_dir: Path, shard: str) -> Path:
+    """Make the empty file that becomes a shard by rename; what a killed run left of it is replaced."""
+    path = out_dir / shard
+    part = InsidePath(out_dir, f"{shard.rpartition('/')[0]}/.{path.name}.part")
+    part.owned().parent.mkdir(parents=True, exist_ok=True)
+    part.unlink()
+    with part.path.open("xb"):  # never what a link in its place points to
+        return part.path
 
 
 def finish_shard(out_dir: Path, part: Path, record: ShardRecord) -> ShardRecord:
     """Give a written shard its checksum and its name, and record it."""
     record = replace(record, sha256=hash_file(part, "sha256"))
     part.replace(out_dir / record.path)
-    write_json_atomic(progress_path(out_dir, record.path), vars(record))
+    write_json_atomic(progress_path(out_dir, record.path).owned(), vars(record))
     return record
 
 
@@ -309,32 +318,40 @@ def _write_all(stream: Any, data: memoryview) -> None:
         data = data[stream.write(data) :]
 
 
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.stat().st_size == size
-    except OSError:
-        return False
-
-
-def progress_path(out_dir: Path, shard: str) -> Path:
+def progress_path(out_dir: Path, shard: str) -> InsidePath:
     """Where a finished shard is recorded while the run goes on."""
-    return out_dir / PROGRESS / (shard.replace("/", "-") + ".json")
+    return InsidePath(out_dir, f"{PROGRESS}/{shard.replace('/', '-')}.json")
 
 
 def known_shards(out_dir: Path) -> dict[str, ShardRecord]:
-    """Shards that earlier runs have finished: from ``shards.json``, and from ``.progress``, which is newer."""
+    """Shards that earlier runs have finished: from ``shards.json``, and from ``.progress``, which is newer.
+
+    What is no record, or names a file that no run gives to a shard, is passed over.
+    """
     found: dict[str, ShardRecord] = {}
-    documents: list[Any] = []
     for path in (out_dir / "shards.json", *sorted((out_dir / PROGRESS).glob("*.json"))):
         try:
             document = json.loads(path.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
-        documents += document.get("shards", []) if path.name == "shards.json" else [document]
-    for document in documents:
-        try:
-            record = ShardRecord(**document)
-        except TypeError:
-            continue
-        found[record.path] = record
+        if path.parent == out_dir:
+            document = document.get("shards") if isinstance(document, dict) else None
+            documents = document if isinstance(document, list) else []
+        else:
+            documents = [document]
+        records = (_record(document) for document in documents)
+        found |= {record.path: record for record in records if record is not None}
     return found
+
+
+def _record(document: Any) -> ShardRecord | None:
+    """A record from JSON that anyone may have written; None when it is none of a shard."""
+    try:
+        record = ShardRecord(**document)
+    except TypeError:
+        return None
+    texts = (record.path, record.split, record.sha256, record.fingerprint)
+    if not all(isinstance(text, str) for text in texts) or not SHARD_PATH.fullmatch(record.path):
+        return None
+    counts = (record.count, record.bytes)
+    return record if all(type(number) is int and number >= 0 for number in counts) else None

@@ -5,18 +5,10 @@ They keep the shape that earlier users' files have; keys that s2pipe does not kn
 
 from __future__ import annotations
 
-import functools
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any
-
-from s2pipe.errors import MissingInputError, PathEscapeError
-from s2pipe.runtime.paths import InsidePath, is_safe_relative
-
-MAX_READ_BYTES = 64 << 20
-"""Largest file that :meth:`Asset.read_bytes` returns: it is for metadata, not for rasters."""
 
 
 @dataclass(frozen=True)
@@ -132,79 +124,16 @@ class Asset:
             document["member"] = self.member
         return {**document, **self.extra}
 
-    def resolve(self, root: Path, *, allow_absolute: bool = False) -> Path:
-        """Return where the file (or the archive that holds it) lies.
-
-        Raises
-        ------
-        PathEscapeError
-            The path leaves ``root``, or is absolute and ``allow_absolute`` is false.
-        """
-        if _is_absolute(self.path):
-            # GDAL takes what begins with /vsi for its own file systems, networks among them.
-            inside = self.path.removeprefix(Path(self.path).anchor)
-            if allow_absolute and not self.path.startswith("/vsi") and is_safe_relative(inside):
-                return Path(self.path)
-            msg = (
-                f"{self.role}: {self.path!r} is outside the dataset {root}: expected a path relative to it; "
-                "correct the index, or allow absolute paths for this run"
-            )
-            raise PathEscapeError(msg)
-        return InsidePath(root, self.path).path
-
-    def gdal_path(self, root: Path, *, allow_absolute: bool = False) -> str:
-        """Return the name under which GDAL opens the file, ``/vsizip/{archive}/member`` for a member."""
-        path = self.resolve(root, allow_absolute=allow_absolute)
-        # Braces: GDAL then takes any file name as an archive, and the member's path as it stands.
-        return str(path) if self.member is None else f"/vsizip/{{{path}}}/{self._safe_member(path)}"
-
-    def is_available(self, root: Path, *, allow_absolute: bool = False) -> bool:
-        """Tell whether the file is on disk now (a member: whether its archive holds it)."""
-        path = self.resolve(root, allow_absolute=allow_absolute)
-        if not path.is_file():
-            return False
-        return self.member is None or self._safe_member(path) in _zip_members(*_stamp(path))
-
-    def read_bytes(self, root: Path, *, allow_absolute: bool = False) -> bytes:
-        """Read a small file (metadata), plain or from its archive.
-
-        Raises
-        ------
-        MissingInputError
-            The file is absent, unreadable or larger than ``MAX_READ_BYTES``.
-        """
-        path = self.resolve(root, allow_absolute=allow_absolute)
-        try:
-            if self.member is None:
-                with path.open("rb") as stream:
-                    data = stream.read(MAX_READ_BYTES + 1)
-            else:
-                with zipfile.ZipFile(path) as archive, archive.open(self._safe_member(path)) as member:
-                    data = member.read(MAX_READ_BYTES + 1)
-        except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-            raise self._unreadable(path, str(error)) from error
-        if len(data) > MAX_READ_BYTES:
-            raise self._unreadable(path, f"larger than the {MAX_READ_BYTES} bytes that metadata may have")
-        return data
+    @property
+    def is_absolute(self) -> bool:
+        """Tell whether the path leaves the dataset's root as an absolute one, on POSIX or on Windows."""
+        windows = PureWindowsPath(self.path)
+        return self.path.startswith("/") or bool(windows.drive and windows.root)
 
     def display(self, root: Path) -> str:
         """Name the file in messages."""
-        path = self.path if _is_absolute(self.path) else str(root / self.path)
+        path = self.path if self.is_absolute else str(root / self.path)
         return path if self.member is None else f"{path}!{self.member}"
-
-    def _unreadable(self, path: Path, reason: str) -> MissingInputError:
-        name = str(path) if self.member is None else f"{path}!{self.member}"
-        hint = "restore the file, or run the step that fetches or indexes the product again"
-        return MissingInputError(f"{self.role} cannot be read:", [f"{name}: {reason}"], hint)
-
-    def _safe_member(self, path: Path) -> str:
-        if self.member is None or not is_safe_relative(self.member):
-            msg = (
-                f"{self.role}: member {self.member!r} leaves the archive {path}: expected a relative path "
-                "without '..'; correct the index"
-            )
-            raise PathEscapeError(msg)
-        return self.member
 
 
 _ASSET_KEYS = ("role", "path", "planned", "present", "size", "checksum", "product_path", "member")
@@ -240,24 +169,3 @@ class AssetGroup:
 def extra_keys(document: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
     """Return the part of a document that s2pipe does not know."""
     return {key: value for key, value in document.items() if key not in known}
-
-
-def _is_absolute(path: str) -> bool:
-    windows = PureWindowsPath(path)
-    return path.startswith("/") or bool(windows.drive and windows.root)
-
-
-def _stamp(path: Path) -> tuple[Path, int, int]:
-    """What an archive's list of members is remembered by."""
-    status = path.stat()
-    return path, status.st_mtime_ns, status.st_size
-
-
-@functools.lru_cache(maxsize=64)
-def _zip_members(path: Path, _mtime_ns: int, _size: int) -> frozenset[str]:
-    """Names of an archive's members; none when it is no archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return frozenset(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return frozenset()

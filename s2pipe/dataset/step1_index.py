@@ -14,6 +14,7 @@ from typing import Any
 
 from s2pipe.config.schema import STEP1_INDEX, validate_document
 from s2pipe.dataset.assets import PRODUCT_KEYS, Asset, AssetGroup, Checksum, Product, extra_keys
+from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.proof import SEAL, write_sealed
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, PathEscapeError
@@ -111,6 +112,8 @@ class Index:
     """``out_dir`` as given when the index was written, ``layout``, and unknown keys."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Keys that s2pipe does not know, kept."""
+    allow_absolute: bool = False
+    """Whether files may lie outside of the root, at absolute paths. Not stored."""
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -127,27 +130,15 @@ class Index:
         """Return the scene with a key (fractions of a second do not count), or None."""
         return next((scene for scene in self.scenes if scene.key.identity == key.identity), None)
 
-    def resolve(self, asset: Asset, *, allow_absolute: bool = False) -> Path:
-        """Return where a file (or the archive that holds it) lies.
+    def file(self, asset: Asset) -> InputFile:
+        """Find the file of an asset.
 
         Raises
         ------
         PathEscapeError
             Its path leaves the dataset's root, or is absolute and ``allow_absolute`` is false.
         """
-        return asset.resolve(self.root, allow_absolute=allow_absolute)
-
-    def gdal_path(self, asset: Asset, *, allow_absolute: bool = False) -> str:
-        """Return the name under which GDAL opens a file, be it plain or in an archive."""
-        return asset.gdal_path(self.root, allow_absolute=allow_absolute)
-
-    def read_bytes(self, asset: Asset, *, allow_absolute: bool = False) -> bytes:
-        """Read a small file (metadata), be it plain or in an archive."""
-        return asset.read_bytes(self.root, allow_absolute=allow_absolute)
-
-    def is_available(self, asset: Asset, *, allow_absolute: bool = False) -> bool:
-        """Tell whether a file is on disk now."""
-        return asset.is_available(self.root, allow_absolute=allow_absolute)
+        return InputFile.of(asset, self.root, allow_absolute=self.allow_absolute)
 
 
 def index_path(out_dir: Path) -> Path:
@@ -295,7 +286,7 @@ def _merge_level(old: _Level, new: _Level, root: Path) -> _Level:
 
 def _is_there(asset: Asset, root: Path) -> bool:
     try:
-        return asset.is_available(root)
+        return InputFile.of(asset, root).is_available()
     except PathEscapeError:
         return False
 

@@ -16,6 +16,8 @@ from s2pipe.sentinel2.safe.container import SafeContainer, open_container
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from s2pipe.dataset.input_file import InputFile
+
 
 @dataclass(frozen=True)
 class Check:
@@ -78,7 +80,7 @@ def raise_differences(differences: Iterable[str], what: str) -> None:
         )
 
 
-def verify_index(index: Index, *, allow_absolute: bool = False) -> int:
+def verify_index(index: Index) -> int:
     """Check every file that an index calls present against its recorded size and checksum.
 
     Returns
@@ -96,10 +98,10 @@ def verify_index(index: Index, *, allow_absolute: bool = False) -> int:
     faults: list[str] = []
     for asset in (asset for scene in index.scenes for asset in scene.assets if asset.present):
         try:
-            path = index.resolve(asset, allow_absolute=allow_absolute)
-            if asset.member is not None and path not in archives:
-                archives[path] = open_container(path)
-            checks.append(_check(asset, path, archives.get(path), index.root))
+            file = index.file(asset)
+            if file.member is not None and file.path not in archives:
+                archives[file.path] = open_container(file.path)
+            checks.append(_check(file, archives.get(file.path)))
         except (OSError, KeyError, ProductError, PathEscapeError) as error:
             faults.append(f"{asset.display(index.root)}: is not there: {error}")
     try:
@@ -112,22 +114,22 @@ def verify_index(index: Index, *, allow_absolute: bool = False) -> int:
 
 def check_asset(asset: Asset, index: Index) -> str | None:
     """Say how one file of an index is absent or differs from its record; None when it does not."""
-    display = asset.display(index.root)
     try:
-        path = index.resolve(asset)
-        archive = None if asset.member is None else open_container(path)
-        return _check(asset, path, archive, index.root).difference()
+        file = index.file(asset)
+        archive = None if file.member is None else open_container(file.path)
+        return _check(file, archive).difference()
     except (OSError, KeyError, ProductError, PathEscapeError) as error:
-        return f"{display}: is not there: {error}"
+        return f"{asset.display(index.root)}: is not there: {error}"
 
 
-def _check(asset: Asset, path: Path, archive: SafeContainer | None, root: Path) -> Check:
-    display = asset.display(root)
-    if asset.member is None or archive is None:
-        size = path.stat().st_size
-        return Check(display, size, asset.size, asset.checksum, lambda algorithm: hash_file(path, algorithm))
-    product_path = asset.member.removeprefix(archive.prefix or "")
+def _check(file: InputFile, archive: SafeContainer | None) -> Check:
+    if file.member is None or archive is None:
+        size = file.path.stat().st_size
+        return Check(
+            file.label, size, file.size, file.checksum, lambda algorithm: hash_file(file.path, algorithm)
+        )
+    product_path = file.member.removeprefix(archive.prefix or "")
     size = archive.sizes[product_path]
     return Check(
-        display, size, asset.size, asset.checksum, lambda algorithm: archive.hash(product_path, algorithm)
+        file.label, size, file.size, file.checksum, lambda algorithm: archive.hash(product_path, algorithm)
     )

@@ -4,51 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from s2pipe.dataset.assets import Asset
+from s2pipe.dataset.input_file import InputFile
 from s2pipe.raster.grid import Grid, RasterInfo
 from s2pipe.sentinel2.channels import Channel
-
-
-@dataclass(frozen=True)
-class SceneFile:
-    """A file of a scene that is read when the scene is processed."""
-
-    asset: Asset
-    """Its record in the manifest."""
-    root: Path
-    """Root of the dataset."""
-    allow_absolute: bool
-    """Whether the path may be absolute."""
-
-    @property
-    def label(self) -> str:
-        """What messages call it."""
-        return self.asset.display(self.root)
-
-    @property
-    def is_gml(self) -> bool:
-        """True for vector masks, which baselines before 04.00 have."""
-        return (self.asset.member or self.asset.path).lower().endswith(".gml")
-
-    @property
-    def gdal_path(self) -> str:
-        """Path as GDAL opens it."""
-        return self.asset.gdal_path(self.root, allow_absolute=self.allow_absolute)
-
-    def read(self) -> bytes:
-        """Read it whole, plain or from its archive."""
-        return self.asset.read_bytes(self.root, allow_absolute=self.allow_absolute)
 
 
 @dataclass(frozen=True)
 class AngleInput:
     """What the angles of one scene are made from."""
 
-    metadata: SceneFile
+    metadata: InputFile
     """Tile metadata of the L1C product."""
-    footprints: Mapping[str, SceneFile]
+    footprints: Mapping[str, InputFile]
     """Detector footprint masks by band, for the bands whose masks the scene has."""
 
 

@@ -1,9 +1,12 @@
-"""Which roles a configuration needs: the only rules by which files are chosen."""
+"""What a configuration needs of a scene: the only rules by which files are chosen."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from s2pipe.dataset.input_file import InputFile
 from s2pipe.preprocess.cfg import SCL_GRID, PreprocessConfig
 from s2pipe.preprocess.labels.backends import LabelBackend, load_backend
 from s2pipe.sentinel2 import roles
@@ -13,25 +16,78 @@ if TYPE_CHECKING:
     from s2pipe.dataset.step1_index import Index, Scene
 
 
-def needed_roles(config: PreprocessConfig) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class SceneFiles:
+    """The files that a scene is processed from."""
+
+    by_role: Mapping[str, InputFile]
+    """Files of the manifest by role."""
+    for_labels: tuple[InputFile, ...] = ()
+    """Files beside the manifest's that labels are made from."""
+    gaps: tuple[str, ...] = ()
+    """What is needed and missing, in words; a scene with gaps cannot be processed."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What every scene of a run is asked for; made once a run."""
+
+    required: tuple[str, ...]
     """Roles that every scene must have; labels and angles are not needed to compute statistics."""
-    needed = [channel.raster_role for channel in config.channels]
-    needed.append(grid_role(config))
-    if config.to_toa_reflectance:
-        needed += [channel.metadata_role for channel in config.channels]
-    backend = label_backend(config)
-    if backend is not None:
-        needed += backend.roles
-    if with_angles(config):
-        needed.append(roles.L1C_TILE_METADATA)
-    return tuple(dict.fromkeys(needed))
-
-
-def label_backend(config: PreprocessConfig) -> LabelBackend | None:
+    optional: tuple[str, ...]
+    """Roles that are used when the scene has them: detector footprint masks."""
+    backend: LabelBackend | None
     """Backend of the labels; None without labels, which statistics do not need."""
-    if not config.labels.enabled or config.normalize.mode == "compute_only":
-        return None
-    return load_backend(config.labels)
+
+    @classmethod
+    def of(cls, config: PreprocessConfig) -> Needs:
+        """Work out the needs of a checked configuration.
+
+        Raises
+        ------
+        ConfigError
+            The label backend cannot be imported.
+        """
+        needed = [channel.raster_role for channel in config.channels]
+        needed.append(grid_role(config))
+        if config.to_toa_reflectance:
+            needed += [channel.metadata_role for channel in config.channels]
+        backend = None
+        if config.labels.enabled and config.normalize.mode != "compute_only":
+            backend = load_backend(config.labels)
+            needed += backend.roles
+        optional: list[str] = []
+        if with_angles(config):
+            needed.append(roles.L1C_TILE_METADATA)
+            if config.angles.include_view and config.angles.detector_aggregate == "footprint":
+                optional = [roles.l1c_detector_footprint(band) for band in config.view_bands]
+        return cls(tuple(dict.fromkeys(needed)), tuple(optional), backend)
+
+    def files_of(self, scene: Scene, index: Index) -> SceneFiles:
+        """Find a scene's files, and what it lacks: roles that the manifest has not, files that the disk has not.
+
+        Raises
+        ------
+        PathEscapeError
+            A path in the manifest leaves the dataset.
+        """
+        found: dict[str, InputFile] = {}
+        gaps = []
+        for role in (*self.required, *self.optional):
+            asset = scene.asset(role)
+            file = None if asset is None else index.file(asset)
+            if file is not None and file.is_available():
+                found[role] = file
+            elif role in self.required:
+                gaps.append(
+                    f"role {role} is not in the manifest"
+                    if file is None
+                    else f"role {role}: {file.label} is not on disk"
+                )
+        paths = () if self.backend is None else self.backend.files(scene.key)
+        gaps += [f"labels.path: {path} is not on disk" for path in paths if not path.is_file()]
+        labels = tuple(InputFile("labels.path", path, name=path.as_posix()) for path in paths)
+        return SceneFiles(found, labels, tuple(gaps))
 
 
 def with_angles(config: PreprocessConfig) -> bool:
@@ -43,17 +99,3 @@ def grid_role(config: PreprocessConfig) -> str:
     """Role of the raster that defines the target grid."""
     ref = config.target_grid_ref
     return roles.L2A_SCL if ref == SCL_GRID else Channel.parse(ref).raster_role
-
-
-def optional_roles(index: Index, scene: Scene, config: PreprocessConfig) -> list[str]:
-    """Roles that are used when the scene has them: detector footprint masks."""
-    angles = config.angles
-    if not (with_angles(config) and angles.include_view and angles.detector_aggregate == "footprint"):
-        return []
-    wanted = [roles.l1c_detector_footprint(band) for band in config.view_bands]
-    return [
-        role
-        for role in wanted
-        if (asset := scene.asset(role)) is not None
-        and asset.is_available(index.root, allow_absolute=config.allow_absolute_paths)
-    ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from s2pipe.dataset.input_file import InputState
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.scene_list import match_scenes, read_scene_list
 from s2pipe.dataset.step1_index import Index, Scene
@@ -22,9 +23,9 @@ from s2pipe.errors import (
 )
 from s2pipe.ground.mask import GroundMask
 from s2pipe.ground.split import SplitPlan
-from s2pipe.preprocess.inputs import AngleInput, BandInput, BandStack, SceneFile
-from s2pipe.preprocess.labels.backends import LabelInput, backend_checksum
-from s2pipe.preprocess.needs import grid_role, label_backend, needed_roles, optional_roles, with_angles
+from s2pipe.preprocess.inputs import AngleInput, BandInput, BandStack
+from s2pipe.preprocess.labels.backends import LabelBackend, LabelInput, backend_checksum
+from s2pipe.preprocess.needs import Needs, SceneFiles, grid_role, with_angles
 from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.sentinel2 import roles
@@ -33,26 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from s2pipe.dataset.assets import Asset
     from s2pipe.preprocess.cfg import PreprocessConfig
     from s2pipe.raster.grid import Grid, RasterInfo
     from s2pipe.sentinel2.channels import Channel
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """One file that a scene's outputs depend on."""
-
-    role: str
-    """Role in the manifest."""
-    name: str
-    """Path inside the product where known, else the file's name."""
-    size: int
-    """Size on disk in bytes (of the archive, for a member)."""
-    mtime_ns: int
-    """Time of last change: a file replaced by another of the same size still counts as new."""
-    checksum: str | None
-    """``ALGORITHM:hex`` as the manifest states it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +53,7 @@ class ScenePlan:
     """Source of the labels; None without labels."""
     angles: AngleInput | None
     """Source of the angles; None without angles."""
-    inputs: tuple[InputFile, ...]
+    inputs: tuple[InputState, ...]
     """Files that the outputs depend on, sorted by role."""
     split: SplitPlan | None = None
     """Statistics count its training ground only; None counts all ground."""
@@ -145,8 +129,9 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
     MetadataError
         The product metadata cannot give the radiometry.
     """
-    chosen = _chosen_scenes(index, config)
-    gaps = {scene.key: _gaps(index, scene, config) for scene in chosen}
+    chosen, needs = _chosen_scenes(index, config), Needs.of(config)
+    files = {scene.key: needs.files_of(scene, index) for scene in chosen}
+    gaps = {key: found.gaps for key, found in files.items()}
     incomplete = [scene for scene in chosen if gaps[scene.key]]
     if incomplete and not config.skip_incomplete:
         count = f"{len(incomplete)} of {len(chosen)} scenes"
@@ -170,7 +155,7 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
         if gaps[scene.key]:
             continue
         try:
-            planned.append(_plan_scene(index, scene, config))
+            planned.append(_plan_scene(scene, files[scene.key], needs.backend, config))
         except (_UnusableRasterError, MetadataError) as error:
             faults.append(error)
         except RasterError as error:
@@ -206,43 +191,20 @@ def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
     return scenes
 
 
-def _gaps(index: Index, scene: Scene, config: PreprocessConfig) -> list[str]:
-    """What the scene lacks: roles that are not in the manifest, files that are not on disk."""
-    gaps = []
-    for role in needed_roles(config):
-        asset = scene.asset(role)
-        if asset is None:
-            gaps.append(f"role {role} is not in the manifest")
-        elif not asset.is_available(index.root, allow_absolute=config.allow_absolute_paths):
-            gaps.append(f"role {role}: {asset.display(index.root)} is not on disk")
-    gaps += [
-        f"labels.path: {path} is not on disk" for path in _label_files(scene, config) if not path.is_file()
-    ]
-    return gaps
-
-
-def _label_files(scene: Scene, config: PreprocessConfig) -> tuple[Path, ...]:
-    backend = label_backend(config)
-    return () if backend is None else backend.files(scene.key)
-
-
-def _plan_scene(index: Index, scene: Scene, config: PreprocessConfig) -> ScenePlan:
-    def asset(role: str) -> Asset:
-        found = scene.asset(role)
-        assert found is not None  # the gaps were checked before
-        return found
-
+def _plan_scene(
+    scene: Scene, files: SceneFiles, backend: LabelBackend | None, config: PreprocessConfig
+) -> ScenePlan:
     def raster(role: str) -> RasterInfo:
-        return _placed(inspect_raster(_gdal_path(index, asset(role), config)))
+        return _placed(inspect_raster(files.by_role[role].gdal_path))
 
     target = raster(grid_role(config)).grid
     bands = tuple(
         _band_input(channel, raster(channel.raster_role), target, config) for channel in config.channels
     )
     labels = None
-    if (backend := label_backend(config)) is not None:
-        files = [_placed(inspect_raster(str(path))) for path in backend.files(scene.key)]
-        labels = LabelInput(backend, (*map(raster, backend.roles), *files))
+    if backend is not None:
+        beside = [_placed(inspect_raster(file.gdal_path)) for file in files.for_labels]
+        labels = LabelInput(backend, (*map(raster, backend.roles), *beside))
         try:
             backend.sources(labels.rasters)  # refuses what it cannot use now, not in the middle of the run
         except RasterError as error:
@@ -250,34 +212,17 @@ def _plan_scene(index: Index, scene: Scene, config: PreprocessConfig) -> ScenePl
     return ScenePlan(
         scene=scene,
         stack=BandStack(target, bands),
-        radiometry=_radiometry(index, scene, config),
+        radiometry=_radiometry(files, config),
         labels=labels,
-        angles=_angle_input(index, scene, config),
-        inputs=tuple(sorted(_inputs(index, scene, config), key=lambda item: item.role)),
+        angles=_angle_input(files, config) if with_angles(config) else None,
+        inputs=tuple(sorted(_states(files, backend), key=lambda item: item.role)),
     )
 
 
-def _angle_input(index: Index, scene: Scene, config: PreprocessConfig) -> AngleInput | None:
-    if not with_angles(config):
-        return None
-
-    def file(asset: Asset) -> SceneFile:
-        return SceneFile(asset, index.root, config.allow_absolute_paths)
-
-    metadata = scene.asset(roles.L1C_TILE_METADATA)
-    assert metadata is not None  # the gaps were checked before
-    found = {
-        band: scene.asset(role)
-        for band in config.view_bands
-        if (role := roles.l1c_detector_footprint(band)) in optional_roles(index, scene, config)
-    }
-    return AngleInput(
-        file(metadata), {band: file(asset) for band, asset in found.items() if asset is not None}
-    )
-
-
-def _gdal_path(index: Index, asset: Asset, config: PreprocessConfig) -> str:
-    return asset.gdal_path(index.root, allow_absolute=config.allow_absolute_paths)
+def _angle_input(files: SceneFiles, config: PreprocessConfig) -> AngleInput:
+    masks = {band: files.by_role.get(roles.l1c_detector_footprint(band)) for band in config.view_bands}
+    found = {band: mask for band, mask in masks.items() if mask is not None}
+    return AngleInput(files.by_role[roles.L1C_TILE_METADATA], found)
 
 
 def _placed(raster: RasterInfo) -> RasterInfo:
@@ -305,33 +250,21 @@ def _band_input(channel: Channel, raster: RasterInfo, target: Grid, config: Prep
     return BandInput(channel, raster, config.downsample_method if smaller else config.upsample_method)
 
 
-def _radiometry(index: Index, scene: Scene, config: PreprocessConfig) -> SceneRadiometry:
+def _radiometry(files: SceneFiles, config: PreprocessConfig) -> SceneRadiometry:
     channels = config.channels
     if not config.to_toa_reflectance:
         return SceneRadiometry.plain_dn(len(channels))
     metadata = {}
     for role in dict.fromkeys(channel.metadata_role for channel in channels):
-        asset = scene.asset(role)
-        assert asset is not None
-        data = asset.read_bytes(index.root, allow_absolute=config.allow_absolute_paths)
-        metadata[role] = (data, asset.display(index.root))
+        file = files.by_role[role]
+        metadata[role] = (file.read(), file.label)
     return scene_radiometry([(channel, *metadata[channel.metadata_role]) for channel in channels])
 
 
-def _inputs(index: Index, scene: Scene, config: PreprocessConfig) -> Iterable[InputFile]:
-    for role in (*needed_roles(config), *optional_roles(index, scene, config)):
-        asset = scene.asset(role)
-        assert asset is not None
-        status = asset.resolve(index.root, allow_absolute=config.allow_absolute_paths).stat()
-        checksum = f"{asset.checksum.algorithm}:{asset.checksum.value}" if asset.checksum else None
-        name = asset.product_path or asset.member or asset.path
-        yield InputFile(role, name, status.st_size, status.st_mtime_ns, checksum)
-    backend = label_backend(config)
-    if backend is None:
-        return
-    for path in backend.files(scene.key):
-        status = path.stat()
-        yield InputFile("labels.path", path.as_posix(), status.st_size, status.st_mtime_ns, None)
-    checksum = backend_checksum(backend)
-    if checksum is not None:
-        yield InputFile("labels.backend", config.labels.backend, 0, 0, checksum)
+def _states(files: SceneFiles, backend: LabelBackend | None) -> Iterable[InputState]:
+    """Everything that a scene's outputs depend on, the code of a label backend among it."""
+    for file in (*files.by_role.values(), *files.for_labels):
+        yield file.state()
+    checksum = None if backend is None else backend_checksum(backend)
+    if backend is not None and checksum is not None:
+        yield InputState("labels.backend", backend.config.backend, 0, 0, checksum)

@@ -142,7 +142,8 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     stats = None
     if config.normalize.mode == "apply_with_stats":
         stats = stats_to_apply(config)
-    plan = make_plan(load_index(config.index_json), config)
+    index = replace(load_index(config.index_json), allow_absolute=config.allow_absolute_paths)
+    plan = make_plan(index, config)
     if config.normalize.mode == "compute_only" and config.normalize.split_plan is not None:
         split = load_ground_split(config.normalize.split_plan)
         split.check_knows([s.key.tile_id for s in plan.scenes], str(config.normalize.split_plan))

@@ -38,6 +38,25 @@ def l2a_band(band: str, resolution_m: int) -> str:
     return f"l2a.band.{band}_{resolution_m}m"
 
 
+BAND_RASTERS = frozenset(
+    (
+        *(l1c_band(band) for band in BAND_NAMES),
+        *(l2a_band(band, res) for res, bands in L2A_BANDS_BY_RESOLUTION.items() for band in bands),
+    )
+)
+"""Roles of bands: images of the whole tile."""
+
+MASKS = frozenset(
+    (
+        *(l1c_detector_footprint(band) for band in BAND_NAMES),
+        *(l1c_quality(band) for band in BAND_NAMES),
+        L1C_CLASSIFICATION,
+        L2A_CLOUD_PROBABILITY,
+        L2A_SNOW_PROBABILITY,
+    )
+)
+"""Roles of masks, which products of some baselines lack."""
+
 ALL_ROLES: tuple[str, ...] = (
     *(l1c_band(band) for band in BAND_NAMES),
     L1C_PRODUCT_METADATA,

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2pipe.config.schema import load_schema
+from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import (
     Asset,
@@ -88,7 +89,7 @@ def test_an_earlier_users_index_loads(tmp_path: Path) -> None:
         "sensing=2025-12-10T100319.024Z",
     )
     assert (scene.l1c.baseline, scene.l1c.rel_orbit, scene.l2a) == ("N0511", "R122", None)
-    assert index.resolve(scene.asset("l1c.band.B02")) == tmp_path / "moved" / "raw" / "L1C" / "B02.jp2"
+    assert index.file(scene.asset("l1c.band.B02")).path == tmp_path / "moved" / "raw" / "L1C" / "B02.jp2"
     assert scene.asset("l2a.scl_20m") is None
     document = index.to_document()
     assert document["pipeline"] == {"name": "s2pipe", "stage": "download"}
@@ -182,16 +183,16 @@ def test_what_is_no_index_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_paths_that_leave_the_dataset_are_refused(path: str) -> None:
     asset = Asset.from_document({"role": "l1c.band.B02", "path": path})
     with pytest.raises(PathEscapeError, match=r"l1c\.band\.B02|leaves its root"):
-        asset.resolve(Path("/data"))
+        InputFile.of(asset, Path("/data"))
 
 
 def test_absolute_paths_need_leave() -> None:
     asset = Asset("l1c.band.B02", "/archive/B02.jp2")
     with pytest.raises(PathEscapeError, match="allow absolute"):
-        asset.resolve(Path("/data"))
-    assert asset.resolve(Path("/data"), allow_absolute=True) == Path("/archive/B02.jp2")
+        InputFile.of(asset, Path("/data"))
+    assert InputFile.of(asset, Path("/data"), allow_absolute=True).path == Path("/archive/B02.jp2")
     with pytest.raises(PathEscapeError):
-        Asset("l1c.band.B02", "/archive/../B02.jp2").resolve(Path("/data"), allow_absolute=True)
+        InputFile.of(Asset("l1c.band.B02", "/archive/../B02.jp2"), Path("/data"), allow_absolute=True)
 
 
 def test_members_of_an_archive(tmp_path: Path) -> None:
@@ -199,26 +200,25 @@ def test_members_of_an_archive(tmp_path: Path) -> None:
         archive.writestr("p.SAFE/MTD.xml", b"<x/>")
     asset = Asset("l1c.product_metadata", "p.zip", member="p.SAFE/MTD.xml")
     index = new_index(tmp_path, [])
-    assert index.gdal_path(asset) == f"/vsizip/{{{tmp_path}/p.zip}}/p.SAFE/MTD.xml"
-    assert index.read_bytes(asset) == b"<x/>"
-    assert index.is_available(asset)
+    assert index.file(asset).gdal_path == f"/vsizip/{{{tmp_path}/p.zip}}/p.SAFE/MTD.xml"
+    assert index.file(asset).read() == b"<x/>"
+    assert index.file(asset).is_available()
     absent = Asset("l1c.product_metadata", "p.zip", member="p.SAFE/other.xml")
-    assert not index.is_available(absent)
+    assert not index.file(absent).is_available()
     with pytest.raises(MissingInputError, match=r"p\.zip!p\.SAFE/other\.xml"):
-        index.read_bytes(absent)
+        index.file(absent).read()
     hostile = Asset("l1c.product_metadata", "p.zip", member="../x")
-    for use in (index.gdal_path, index.read_bytes, index.is_available):
-        with pytest.raises(PathEscapeError, match="member"):
-            use(hostile)
+    with pytest.raises(PathEscapeError, match="member"):
+        index.file(hostile)
 
 
 def test_plain_files(tmp_path: Path) -> None:
     (tmp_path / "MTD.xml").write_bytes(b"<x/>")
     index = new_index(tmp_path, [])
     asset = Asset("l1c.product_metadata", "MTD.xml")
-    assert (index.read_bytes(asset), index.gdal_path(asset)) == (b"<x/>", str(tmp_path / "MTD.xml"))
+    assert (index.file(asset).read(), index.file(asset).gdal_path) == (b"<x/>", str(tmp_path / "MTD.xml"))
     with pytest.raises(MissingInputError, match=r"l1c\.band\.B02 cannot be read"):
-        index.read_bytes(Asset("l1c.band.B02", "B02.jp2"))
+        index.file(Asset("l1c.band.B02", "B02.jp2")).read()
 
 
 text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)

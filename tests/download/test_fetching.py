@@ -31,7 +31,7 @@ def assert_right(index: Index) -> int:
     count = 0
     for scene in index.scenes:
         for asset in scene.assets:
-            path = index.resolve(asset)
+            path = index.file(asset).path
             if asset.present:
                 assert path.stat().st_size == asset.size
                 assert (

@@ -113,7 +113,7 @@ def test_a_pair_becomes_one_scene_of_links(tmp_path: Path) -> None:
     place = "raw/L1C/tile=T33UWQ/sensing=20251210T100319Z/files"
     assert (b02.path, scene.files_l1c.root_dir) == (f"{place}/T33UWQ_20251210T100319_B02.jp2", place)
     assert (b02.planned, b02.present, b02.checksum.algorithm) == (False, True, "SHA3-256")
-    link = result.index.resolve(b02)
+    link = result.index.file(b02).path
     assert link.is_symlink()
     assert link.readlink() == (l1c / b02.product_path).resolve()
     assert link.stat().st_size == b02.size
@@ -154,8 +154,8 @@ def test_a_zip_is_linked_whole(tmp_path: Path, prefix: str) -> None:
     b02 = scene.asset("l1c.band.B02")
     assert b02.path == f"raw/L1C/tile=T33UWQ/sensing=20251210T100319Z/files/{L1C}.zip"
     assert b02.member == (product.name + "/" if prefix is None else "") + b02.product_path
-    assert result.index.read_bytes(b02) == (product / b02.product_path).read_bytes()
-    assert all(result.index.is_available(asset) for asset in scene.assets)
+    assert result.index.file(b02).read() == (product / b02.product_path).read_bytes()
+    assert all(result.index.file(asset).is_available() for asset in scene.assets)
     assert len([name for name in tree(tmp_path / "out" / "raw") if name.endswith(".zip")]) == 1
     assert verify_index(result.index) == 6
 
@@ -167,7 +167,7 @@ def test_absent_files_are_planned(tmp_path: Path) -> None:
     result = index_products([product], tmp_path / "out", verify=True)
     b02 = result.index.scenes[0].asset("l1c.band.B02")
     assert (b02.planned, b02.present, b02.checksum.algorithm) == (True, False, "SHA3-256")
-    assert not result.index.is_available(b02)
+    assert not result.index.file(b02).is_available()
     assert re.search(r"1 file\(s\) of manifest.safe are absent: l1c.band.B02", result.warnings[0])
 
 
@@ -253,7 +253,7 @@ def test_another_product_replaces_links_but_never_real_files(tmp_path: Path) -> 
     assert "replaces" in result.warnings[-1]
     assert scene.asset("l1c.detector_footprint.B02") is None
     assert not [name for name in tree(out) if "DETFOO" in name]
-    b02 = result.index.resolve(scene.asset("l1c.band.B02"))
+    b02 = result.index.file(scene.asset("l1c.band.B02")).path
     assert b02.readlink().is_relative_to(new)
     b02.unlink()
     b02.write_bytes(b"downloaded")
@@ -287,7 +287,7 @@ def test_copies_of_the_same_content_stay(tmp_path: Path) -> None:
     product = make_product(tmp_path, L1C)
     result = index_products([product], tmp_path / "out")
     for asset in result.index.scenes[0].assets:
-        place = result.index.resolve(asset)
+        place = result.index.file(asset).path
         content = place.read_bytes()
         place.unlink()
         place.write_bytes(content)

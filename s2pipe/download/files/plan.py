@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2pipe.dataset.assets import Asset, AssetGroup, Checksum, Product
+from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.step1_index import Index, Scene
 from s2pipe.download.files.fetch import FetchTask, disk_error
 from s2pipe.download.files.nodes import (
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("s2pipe.download")
 
 _ORDER = {role: number for number, role in enumerate(roles.ALL_ROLES)}
-_OPTIONAL = ("l1c.detector_footprint.", "l1c.quality.", "l1c.classification", "l2a.cloud_", "l2a.snow_")
-"""Masks that products of some baselines lack."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ class Planner:
             )
             assets[role] = self._as_it_is(hit, asset)
         missing = [role for role in wanted if role not in assets]
-        fatal = [role for role in missing if not role.startswith(_OPTIONAL)]
+        fatal = [role for role in missing if role not in roles.MASKS]
         if fatal:
             msg = f"{hit.name}: has no file for {', '.join(fatal)}; select other files or products"
             raise ProductError(msg)
@@ -230,11 +229,11 @@ class Planner:
     def _is_intact(self, known: Asset) -> bool:
         """A file that the index calls present must still be there with its size."""
         try:
-            if not known.is_available(self._root):
+            if not InputFile.of(known, self._root).is_available():
                 return False
             if known.member is not None or known.size is None:
                 return True
-            return known.resolve(self._root).stat().st_size == known.size
+            return InputFile.of(known, self._root).path.stat().st_size == known.size
         except (OSError, PathEscapeError):
             return False
 
@@ -243,7 +242,7 @@ class Planner:
         return FetchTask(
             what=f"{hit.name}: {path.rpartition('/')[2]}",
             url=node_url(self._host, hit.product_id, hit.name.safe_name, path),
-            target=asset.resolve(self._root),
+            target=InputFile.of(asset, self._root).path,
             quarantine=self._root / "meta/step1/quarantine" / hit.name.stem / path.rpartition("/")[2],
             size=asset.size,
             checksum=asset.checksum,

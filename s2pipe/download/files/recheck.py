@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.step1_index import Index, Scene, rewrite_index
 from s2pipe.dataset.verification import check_asset
 from s2pipe.errors import PathEscapeError
@@ -62,7 +63,7 @@ def recheck(index: Index, path: Path, root: Path, *, is_dry: bool) -> tuple[Inde
 def _set_aside(asset: Asset, root: Path, key: SceneKey) -> None:
     """Move a damaged file to quarantine; links and archives are the user's own and stay."""
     try:
-        source = asset.resolve(root)
+        source = InputFile.of(asset, root).path
     except PathEscapeError:
         return
     if asset.member is not None or source.is_symlink() or not source.is_file():

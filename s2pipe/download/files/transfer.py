@@ -11,12 +11,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from s2pipe.dataset.input_file import InputFile
 from s2pipe.download.files.fetch import Arrived, FetchOptions, disk_error, fetch
 from s2pipe.download.files.plan import SceneDownload
 from s2pipe.download.service.retry import Stopped
 from s2pipe.errors import AuthError, DiskFullError, LockedError, S2PipeError
 from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.runtime.locks import locked
+from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import read_product_info
 
 if TYPE_CHECKING:
@@ -257,11 +259,12 @@ class _Work:
 def _read_metadata(job: SceneJob, root: Path) -> None:
     """Complete the L2A product's entry with what only its own metadata tell."""
     scene = job.plan.scene
-    asset = None if scene.files_l2a is None else scene.files_l2a.asset("l2a.product_metadata")
+    asset = None if scene.files_l2a is None else scene.files_l2a.asset(roles.L2A_PRODUCT_METADATA)
     if asset is None or scene.l2a is None:
         return
     try:
-        info = read_product_info(asset.resolve(root), str(asset.resolve(root)))
+        file = InputFile.of(asset, root)
+        info = read_product_info(file.path, file.label)
     except (S2PipeError, OSError) as error:
         log.warning("%s", error)
         return

@@ -26,6 +26,7 @@ from s2pipe.ground.split import (
 from s2pipe.patches.candidates.windows import PatchTable, footprints, grid_windows, make_table
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.runtime.draws import mix, text_seed
+from s2pipe.sentinel2 import roles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from s2pipe.patches.cfg import PatchConfig, SplitConfig
     from s2pipe.raster.grid import Grid
 
+_IMAGES = roles.BAND_RASTERS | {roles.L2A_SCL}
 SPLIT_NAME = "split.json"
 """File name of the split in the output directory."""
 
@@ -90,8 +92,8 @@ def grounds_of_manifest(index: Index) -> list[SceneGround]:
 def _any_raster(index: Index, scene: Scene) -> str | None:
     """The first band that is on disk: all of a tile cover the same ground."""
     for asset in sorted(scene.assets, key=lambda item: item.role):
-        if asset.role.startswith(("l1c.band.", "l2a.scl")) and index.is_available(asset):
-            return index.gdal_path(asset)
+        if asset.role in _IMAGES and (file := index.file(asset)).is_available():
+            return file.gdal_path
     return None
 
 

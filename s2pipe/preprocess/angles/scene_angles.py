@@ -23,8 +23,9 @@ from s2pipe.sentinel2.safe.detectors import read_detector_outlines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from s2pipe.dataset.input_file import InputFile
     from s2pipe.preprocess.cfg import AngleAssetConfig
-    from s2pipe.preprocess.inputs import AngleInput, SceneFile
+    from s2pipe.preprocess.inputs import AngleInput
     from s2pipe.raster.grid import Grid
     from s2pipe.sentinel2.safe.tile import TileAngles
 
@@ -125,14 +126,14 @@ class SceneAngles:
             outlines, target, functools.partial(transform_points, self._tile_crs, target.crs_wkt)
         )
 
-    def _mask(self, band: str) -> SceneFile | None:
+    def _mask(self, band: str) -> InputFile | None:
         return self._inputs.footprints.get(band) if self.config.detector_aggregate == "footprint" else None
 
     def to_document(self) -> dict[str, Any]:
         """Say in ``meta.json`` how the angles were made."""
         return {
             "enabled": True,
-            "metadata": self._inputs.metadata.asset.role,
+            "metadata": self._inputs.metadata.role,
             "sensing_time": self.angles.tile.sensing_time,
             "encode": self.config.encode,
             "grid": self.config.grid,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from osgeo import gdal
 
-from s2pipe.dataset.assets import Asset
+from s2pipe.dataset.input_file import InputFile
 from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.angles.raster import AngleResult, write_angles
 from s2pipe.preprocess.cfg import AngleAssetConfig, PreprocessConfig
-from s2pipe.preprocess.inputs import AngleInput, SceneFile
+from s2pipe.preprocess.inputs import AngleInput
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.raster.grid import Grid
 from s2pipe.synthetic import ProductSpec, make_products
@@ -32,8 +32,8 @@ NODE_ERROR = 0.02
 ON = AngleAssetConfig(enabled=True)
 
 
-def scene_file(path: Path, role: str = "l1c.tile_metadata") -> SceneFile:
-    return SceneFile(Asset(role=role, path=path.name), path.parent, False)
+def scene_file(path: Path, role: str = "l1c.tile_metadata") -> InputFile:
+    return InputFile(role, path)
 
 
 def write(

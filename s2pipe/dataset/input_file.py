@@ -1,0 +1,156 @@
+"""Files of a scene as they lie on disk: plain, or inside an archive."""
+
+from __future__ import annotations
+
+import functools
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from s2pipe.dataset.assets import Checksum
+from s2pipe.errors import MissingInputError, PathEscapeError
+from s2pipe.runtime.paths import InsidePath, is_safe_relative
+
+if TYPE_CHECKING:
+    from s2pipe.dataset.assets import Asset
+
+MAX_READ_BYTES = 64 << 20
+"""Largest file that :meth:`InputFile.read` returns: it is for metadata, not for rasters."""
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file that a scene is processed from."""
+
+    role: str
+    """Role in the manifest, or the configuration's key that names the file."""
+    path: Path
+    """Where the file lies, or the archive that holds it."""
+    member: str | None = None
+    """Path inside the zip archive at ``path``; None for a plain file."""
+    name: str = ""
+    """Path inside the product where known, else as the manifest or the configuration spells it."""
+    size: int | None = None
+    """Size in bytes as recorded (of the member, not of its archive); None when unknown."""
+    checksum: Checksum | None = None
+    """Checksum of the raw bytes as recorded; None when unknown."""
+
+    @classmethod
+    def of(cls, asset: Asset, root: Path, *, allow_absolute: bool = False) -> InputFile:
+        """Find the file of an asset below a dataset's root.
+
+        Raises
+        ------
+        PathEscapeError
+            The path leaves ``root``, or is absolute and ``allow_absolute`` is false; or the member leaves its archive.
+        """
+        path = _located(asset, root, allow_absolute=allow_absolute)
+        if asset.member is not None and not is_safe_relative(asset.member):
+            msg = (
+                f"{asset.role}: member {asset.member!r} leaves the archive {path}: expected a relative path "
+                "without '..'; correct the index"
+            )
+            raise PathEscapeError(msg)
+        name = asset.product_path or asset.member or asset.path
+        return cls(asset.role, path, asset.member, name, asset.size, asset.checksum)
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return str(self.path) if self.member is None else f"{self.path}!{self.member}"
+
+    @property
+    def is_gml(self) -> bool:
+        """True for vector masks, which baselines before 04.00 have."""
+        return (self.member or self.path.name).lower().endswith(".gml")
+
+    @property
+    def gdal_path(self) -> str:
+        """Name under which GDAL opens it, ``/vsizip/{archive}/member`` for a member."""
+        # Braces: GDAL then takes any file name as an archive, and the member's path as it stands.
+        return str(self.path) if self.member is None else f"/vsizip/{{{self.path}}}/{self.member}"
+
+    def is_available(self) -> bool:
+        """Tell whether the file is on disk now (a member: whether its archive holds it)."""
+        if not self.path.is_file():
+            return False
+        return self.member is None or self.member in _zip_members(*_stamp(self.path))
+
+    def read(self) -> bytes:
+        """Read a small file (metadata), plain or from its archive.
+
+        Raises
+        ------
+        MissingInputError
+            The file is absent, unreadable or larger than ``MAX_READ_BYTES``.
+        """
+        try:
+            if self.member is None:
+                with self.path.open("rb") as stream:
+                    data = stream.read(MAX_READ_BYTES + 1)
+            else:
+                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as member:
+                    data = member.read(MAX_READ_BYTES + 1)
+        except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise self._unreadable(str(error)) from error
+        if len(data) > MAX_READ_BYTES:
+            reason = f"larger than the {MAX_READ_BYTES} bytes that metadata may have"
+            raise self._unreadable(reason)
+        return data
+
+    def state(self) -> InputState:
+        """Look at the file as it is now."""
+        status = self.path.stat()
+        checksum = None if self.checksum is None else f"{self.checksum.algorithm}:{self.checksum.value}"
+        return InputState(self.role, self.name, status.st_size, status.st_mtime_ns, checksum)
+
+    def _unreadable(self, reason: str) -> MissingInputError:
+        hint = "restore the file, or run the step that fetches or indexes the product again"
+        return MissingInputError(f"{self.role} cannot be read:", [f"{self.label}: {reason}"], hint)
+
+
+@dataclass(frozen=True)
+class InputState:
+    """What outputs remember an input by, to be made anew when it changes."""
+
+    role: str
+    """Role in the manifest, or the configuration's key that names the file."""
+    name: str
+    """Path inside the product where known, else the file's name."""
+    size: int
+    """Size on disk in bytes (of the archive, for a member)."""
+    mtime_ns: int
+    """Time of last change: a file replaced by another of the same size still counts as new."""
+    checksum: str | None
+    """``ALGORITHM:hex`` as the manifest states it."""
+
+
+def _located(asset: Asset, root: Path, *, allow_absolute: bool) -> Path:
+    if not asset.is_absolute:
+        return InsidePath(root, asset.path).path
+    # GDAL takes what begins with /vsi for its own file systems, networks among them.
+    inside = asset.path.removeprefix(Path(asset.path).anchor)
+    if allow_absolute and not asset.path.startswith("/vsi") and is_safe_relative(inside):
+        return Path(asset.path)
+    msg = (
+        f"{asset.role}: {asset.path!r} is outside the dataset {root}: expected a path relative to it; "
+        "correct the index, or allow absolute paths for this run"
+    )
+    raise PathEscapeError(msg)
+
+
+def _stamp(path: Path) -> tuple[Path, int, int]:
+    """What an archive's list of members is remembered by."""
+    status = path.stat()
+    return path, status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=64)
+def _zip_members(path: Path, _mtime_ns: int, _size: int) -> frozenset[str]:
+    """Names of an archive's members; none when it is no archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return frozenset(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return frozenset()

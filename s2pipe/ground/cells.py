@@ -17,15 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from s2pipe.errors import S2PipeError
-from s2pipe.ground.projection import utm_to_lonlat
+from s2pipe.ground.projection import EARTH_RADIUS_M, LEAST_RADIUS_M, utm_to_lonlat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EARTH_RADIUS_M = 6_371_007.181
-"""Radius of the sphere with the area of WGS 84; sets how many rows and columns there are."""
-_LEAST_RADIUS_M = 6_335_000.0
-"""Below the least radius of curvature of WGS 84, so that degrees made from metres are never too few."""
 _SCALE_SLACK = 1.01
 """UTM's metres differ from the ground's by 0.1 % inside a zone; beyond what tiles reach, by less than this."""
 _POLE_DEG = 89.0
@@ -81,7 +77,7 @@ def bulge_m(width: np.ndarray, height: np.ndarray, lat: np.ndarray) -> np.ndarra
     """
     half = np.maximum(width, height) / 2
     steepest = np.minimum(np.abs(lat).max(axis=0), _POLE_DEG)
-    bulge: np.ndarray = half**2 * (np.tan(np.radians(steepest)) + 1.0) / (8 * _LEAST_RADIUS_M) + 0.01
+    bulge: np.ndarray = half**2 * (np.tan(np.radians(steepest)) + 1.0) / (8 * LEAST_RADIUS_M) + 0.01
     return bulge
 
 
@@ -102,7 +98,7 @@ class Boxes:
     def around(cls, lon: np.ndarray, lat: np.ndarray, margin_m: np.ndarray | float) -> Boxes:
         """Hold points (point, n) and everything within a distance of each of them."""
         south, north = lat.min(axis=0), lat.max(axis=0)
-        margin = np.degrees(np.asarray(margin_m, np.float64) * _SCALE_SLACK / _LEAST_RADIUS_M)
+        margin = np.degrees(np.asarray(margin_m, np.float64) * _SCALE_SLACK / LEAST_RADIUS_M)
         south, north = south - margin, north + margin
         furthest = np.maximum(np.abs(south), np.abs(north))
         polar = furthest >= _POLE_DEG

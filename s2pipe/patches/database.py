@@ -16,6 +16,7 @@ from s2pipe.errors import ConfigError, DependencyError, Fault, UsageError
 from s2pipe.ground.split import SPLITS
 from s2pipe.patches.candidates.windows import REASONS, PatchTable, footprints, patch_ids
 from s2pipe.runtime.files import atomic_path
+from s2pipe.sentinel2.safe.footprint import cut_at_antimeridian
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 DATABASE_NAME = "patches.parquet"
 _ROWS_PER_GROUP = 65_536
-_POLYGON = np.dtype(
-    [("order", "u1"), ("type", "<u4"), ("rings", "<u4"), ("points", "<u4"), ("xy", "<f8", (5, 2))]
-)
 
 
 def optional_module(module: str) -> Any:
@@ -205,6 +203,8 @@ def _geometry(
     pa: Any, table: PatchTable, samples: Sequence[Sample], size: int, part: slice, bounds: _Bounds
 ) -> Any:
     """WKB of the footprints of some patches."""
+    import shapely
+
     xy = np.empty((part.stop - part.start, 5, 2))
     scene, row, col = table.scene[part], table.row[part], table.col[part]
     for number in np.unique(scene).tolist():
@@ -214,20 +214,15 @@ def _geometry(
         )
         xy[chosen] = ring(ground)
     crossing = np.flatnonzero((xy[:, :, 0].min(axis=1) < 180.0) & (xy[:, :, 0].max(axis=1) > 180.0))
-    polygons = np.zeros(len(xy), _POLYGON)
-    polygons["order"], polygons["type"], polygons["rings"], polygons["points"] = 1, 3, 1, 5
-    polygons["xy"] = xy
-    if not len(crossing):
+    polygons: Any = shapely.polygons(xy)
+    if len(crossing):
+        bounds.types.add("MultiPolygon")
+        bounds.add(np.array([[[-180.0, xy[:, :, 1].min()], [180.0, xy[:, :, 1].max()]]]))
+        for place in crossing.tolist():
+            polygons[place] = shapely.MultiPolygon(cut_at_antimeridian(polygons[place]))
+    else:
         bounds.add(xy)
-        offsets = np.arange(len(xy) + 1, dtype=np.int32) * _POLYGON.itemsize
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(polygons)]
-        return pa.Array.from_buffers(pa.binary(), len(xy), buffers)
-    bounds.types.add("MultiPolygon")
-    bounds.add(np.array([[[-180.0, xy[:, :, 1].min()], [180.0, xy[:, :, 1].max()]]]))
-    texts = [polygon.tobytes() for polygon in polygons]
-    for place in crossing.tolist():
-        texts[place] = _cut_wkb(xy[place])
-    return pa.array(texts, pa.binary())
+    return pa.array(shapely.to_wkb(polygons, byte_order=1), pa.binary())
 
 
 def ring(ground: Rectangles) -> np.ndarray:
@@ -240,31 +235,6 @@ def ring(ground: Rectangles) -> np.ndarray:
     lon, lat = lon[corners].T, lat[corners].T
     turn = np.floor((lon.min(axis=1) + 180.0) / 360.0)[:, np.newaxis]
     return np.stack([lon - 360.0 * turn, lat], axis=-1)
-
-
-def _cut_wkb(xy: np.ndarray) -> bytes:
-    """MultiPolygon of a ring that crosses 180 degrees, cut there as RFC 7946 (3.1.9) has it."""
-    west = _clip(xy[:-1], 1.0)
-    east = _clip(xy[:-1], -1.0) - [360.0, 0.0]
-    texts = []
-    for points in (west, east):
-        closed = np.vstack([points, points[:1]]).astype("<f8")
-        head = np.array([3, 1, len(closed)], "<u4").tobytes()
-        texts.append(b"\x01" + head + closed.tobytes())
-    return b"\x01" + np.array([6, 2], "<u4").tobytes() + b"".join(texts)
-
-
-def _clip(points: np.ndarray, side: float) -> np.ndarray:
-    """Part of a convex polygon west (side 1) or east (-1) of 180 degrees (Sutherland and Hodgman, 1974)."""
-    result = []
-    for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
-        inside, follows = side * (180.0 - start[0]) >= 0, side * (180.0 - end[0]) >= 0
-        if inside:
-            result.append(start)
-        if inside != follows:
-            share = (180.0 - start[0]) / (end[0] - start[0])
-            result.append(np.array([180.0, start[1] + share * (end[1] - start[1])]))
-    return np.array(result)
 
 
 def query_rows(path: Path, query: str) -> np.ndarray:

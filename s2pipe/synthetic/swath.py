@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from s2pipe.ground.projection import convergence_deg, utm_to_lonlat
+from s2pipe.ground.projection import EARTH_RADIUS_M, convergence_deg, utm_to_lonlat
 from s2pipe.sentinel2.bands import BAND_NAMES, TILE_SIDE_M
 from s2pipe.synthetic.sun import sun_angles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import shapely
 
     from s2pipe.synthetic.spec import ProductSpec
 
@@ -28,7 +28,6 @@ NODES = 23
 """Nodes of an angle grid along each axis."""
 NODE_STEP_M = 5000.0
 
-_EARTH_RADIUS_M = 6_371_000.0
 _ALTITUDE_M = 786_000.0
 _INCLINATION_DEG = 98.62
 _GROUND_SPEED_M_S = 6_740.0
@@ -126,11 +125,11 @@ class Swath:
             Zenith and azimuth (clockwise from true north) in degrees; defined outside footprints as well.
         """
         distance = _SWATH_EDGE_M + self.across(x, y) - self.edge_m
-        centre_angle = distance / _EARTH_RADIUS_M
-        orbit_radius = _EARTH_RADIUS_M + _ALTITUDE_M
+        centre_angle = distance / EARTH_RADIUS_M
+        orbit_radius = EARTH_RADIUS_M + _ALTITUDE_M
         # Spherical Earth: horizontal and vertical distance of the satellite from the point's own horizon.
         west = orbit_radius * np.sin(centre_angle)
-        above = orbit_radius * np.cos(centre_angle) - _EARTH_RADIUS_M
+        above = orbit_radius * np.cos(centre_angle) - EARTH_RADIUS_M
         ahead = np.where(np.asarray(detector) % 2 == 0, 1.0, -1.0)
         ahead = above * np.tan(np.radians(ahead * (_STAGGER_DEG + _PARALLAX_DEG[band])))
         zenith = np.degrees(np.arctan2(np.hypot(west, ahead), above))
@@ -150,24 +149,25 @@ class Swath:
     def footprint(self, band: str, detector: int, side_m: float = TILE_SIDE_M) -> Polygon:
         """Polygon of a detector's footprint inside the tile; empty where the detector does not reach it."""
         west, east = self.limits(band, detector)
-        return self.strip(west, east, side_m)
+        return _corners(self.strip(west, east, side_m))
 
     def image_footprint(self) -> Polygon:
         """Polygon of the image that the swath (of B02) covers."""
         west, _ = self.limits("B02", 1)
-        return self.strip(west, self.edge_m, self.side_m)
+        return _corners(self.strip(west, self.edge_m, self.side_m))
 
-    def strip(self, west: float, east: float, side_m: float) -> Polygon:
+    def strip(self, west: float, east: float, side_m: float) -> shapely.Polygon:
         """Part of a square tile between two across-track coordinates."""
-        x0, y0 = self.ulx, self.uly
-        square = [(x0, y0), (x0 + side_m, y0), (x0 + side_m, y0 - side_m), (x0, y0 - side_m)]
+        import shapely
+
+        far = 4.0 * side_m  # beyond the tile in every direction
         slant = np.radians(self.slant_deg)
-
-        def across(point: tuple[float, float]) -> float:
-            return float((point[0] - x0) * np.cos(slant) - (point[1] - y0) * np.sin(slant))
-
-        inside = _clip(square, [across(point) - west for point in square])
-        return _clip(inside, [east - across(point) for point in inside])
+        across = np.clip([west, west, east, east], -far, far)
+        along = np.array([-far, far, far, -far])
+        x = self.ulx + across * np.cos(slant) + along * np.sin(slant)
+        y = self.uly - across * np.sin(slant) + along * np.cos(slant)
+        tile = shapely.box(self.ulx, self.uly - side_m, self.ulx + side_m, self.uly)
+        return cast("shapely.Polygon", tile.intersection(shapely.Polygon(np.stack((x, y), axis=-1))))
 
 
 def swath_of(spec: ProductSpec) -> Swath:
@@ -196,34 +196,22 @@ def nodes(swath: Swath) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def polygon_area(polygon: Sequence[tuple[float, float]]) -> float:
-    """Area of a simple polygon by the shoelace formula."""
-    if len(polygon) < 3:
-        return 0.0
-    x, y = np.array(polygon).T - np.array(polygon[0])[:, np.newaxis]
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2.0)
-
-
 def _edge_for_wedge(swath: Swath, share: float) -> float:
     """Across-track coordinate of a line that leaves ``share`` of the image east of it, by bisection."""
     low, high = 0.0, 2.0 * swath.side_m
     for _ in range(60):
         edge = (low + high) / 2.0
-        covered = polygon_area(swath.strip(-1e9, edge, swath.side_m)) / swath.side_m**2
+        covered = swath.strip(-np.inf, edge, swath.side_m).area / swath.side_m**2
         low, high = (edge, high) if covered < 1.0 - share else (low, edge)
     return round((low + high) / 2.0, 3)
 
 
-def _clip(polygon: Polygon, signed: Sequence[float]) -> Polygon:
-    """Keep the part of a convex polygon where a linear function, given at its corners, is not negative."""
-    kept: Polygon = []
-    for i, (point, value) in enumerate(zip(polygon, signed, strict=True)):
-        before, earlier = polygon[i - 1], signed[i - 1]
-        if (value < 0.0) != (earlier < 0.0):
-            share = earlier / (earlier - value)
-            kept.append(
-                (before[0] + share * (point[0] - before[0]), before[1] + share * (point[1] - before[1]))
-            )
-        if value >= 0.0:
-            kept.append(point)
-    return kept
+def _corners(polygon: shapely.Polygon) -> Polygon:
+    """Corners of a convex polygon, clockwise from the one nearest to the upper left; none of an empty polygon."""
+    if not polygon.area > 0.0:
+        return []
+    import shapely
+
+    ring = [(x, y) for x, y in shapely.orient_polygons(polygon, exterior_cw=True).exterior.coords[:-1]]
+    first = min(range(len(ring)), key=lambda place: ring[place][0] - ring[place][1])
+    return ring[first:] + ring[:first]

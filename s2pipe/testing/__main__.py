@@ -55,13 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command:
             return subprocess.run(command, env={**os.environ, **variables}, check=False).returncode  # noqa: S603 - the user's own command
         text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
-        if options.env_file is None:
-            print(text, end="", flush=True)
-        else:
-            # Whole or not at all: a shell that sourced half of it would talk to the real service.
-            write_bytes_atomic(options.env_file, text.encode())
-            print(f"ready; variables in {options.env_file}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
+            if options.env_file is None:
+                print(text, end="", flush=True)
+            else:
+                # Whole or not at all: a shell that sourced half of it would talk to the real service.
+                write_bytes_atomic(options.env_file, text.encode())
+                print(f"ready; variables in {options.env_file}", flush=True)
             threading.Event().wait()
     return 0
 

@@ -6,7 +6,6 @@ import operator
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any
 
 Row = dict[str, Any]
@@ -135,18 +134,23 @@ class _Parser:
             raise FilterError(msg)
         self.next()
         self.next(")")
-        match = re.fullmatch(r"geography'SRID=4326;\s*(POLYGON|POINT)\s*(.*)'", text)
+        match = re.fullmatch(r"geography'SRID=4326;\s*((?:POLYGON|POINT)\b.*)'", text)
         if match is None:
             msg = "expected SRID=4326;POLYGON or POINT"
             raise FilterError(msg)
-        rings = [
-            [tuple(map(float, pair.split())) for pair in ring.split(",")]
-            for ring in re.findall(r"\(([^()]+)\)", match[2])
-        ]
-        if match[1] == "POLYGON" and (len(rings[0]) < 4 or rings[0][0] != rings[0][-1]):
-            msg = "the ring is not closed"
-            raise FilterError(msg)
-        return lambda row: _touches(rings[0], row.get("GeoFootprint"))
+        import shapely
+        from shapely.geometry import shape
+
+        try:
+            area = shapely.from_wkt(match[1])
+        except shapely.errors.ShapelyError as error:
+            raise FilterError(str(error)) from None
+
+        def test(row: Row) -> bool:
+            footprint = row.get("GeoFootprint")
+            return footprint is not None and bool(shapely.intersects(area, shape(footprint)))
+
+        return test
 
     def attribute(self, path: str) -> Test:
         kind = path.split("/")[1]
@@ -213,33 +217,3 @@ class _Parser:
             return bool(compare(parse_time(value) if isinstance(wanted, datetime) else value, wanted))
 
         return test
-
-
-def _touches(ring: list[tuple[float, ...]], footprint: Any) -> bool:
-    if not footprint:
-        return False
-    parts = [footprint["coordinates"]] if footprint["type"] == "Polygon" else footprint["coordinates"]
-    for part in parts:
-        other = [tuple(point) for point in part[0]]
-        if any(_inside(point, other) for point in ring) or any(_inside(point, ring) for point in other):
-            return True
-        if any(_cross(a, b, c, d) for a, b in pairwise(ring) for c, d in pairwise(other)):
-            return True
-    return False
-
-
-def _inside(point: Any, ring: Any) -> bool:
-    x, y = point[:2]
-    found = False
-    for (x0, y0), (x1, y1) in pairwise(ring):
-        if (y0 > y) != (y1 > y) and x < (x1 - x0) * (y - y0) / (y1 - y0) + x0:
-            found = not found
-    return found
-
-
-def _cross(a: Any, b: Any, c: Any, d: Any) -> bool:
-    def side(p: Any, q: Any, r: Any) -> float:
-        result: float = (q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])
-        return result
-
-    return side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0

@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyproj
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.errors import ConfigError, ManifestError, S2PipeError
+from s2pipe.errors import ConfigError, ManifestError, RasterError, S2PipeError
 from s2pipe.ground.cells import Boxes, CellGrid, Rectangles
 from s2pipe.ground.mask import GroundMask
-from s2pipe.ground.projection import lonlat_to_utm, utm_to_lonlat
+from s2pipe.ground.projection import lonlat_to_utm, utm_epsg, utm_to_lonlat
 from s2pipe.ground.split import BORDER, OTHER_TIME, SPLITS, SplitPlan, load_plan, overlaps, save_plan
 from s2pipe.patches.candidates.assign import SceneGround, plan_split
 from s2pipe.patches.cfg import SplitConfig
@@ -69,6 +70,21 @@ def test_forward_projection_agrees_with_gdal(epsg: int) -> None:
             expected = there.TransformPoint(middle + delta, lat)[:2]
             got = lonlat_to_utm(np.array([middle + delta]), np.array([lat]), epsg)
             np.testing.assert_allclose(np.ravel(got), expected, atol=2e-3)
+
+
+def test_the_authority_code_of_a_crs_decides_and_not_its_name() -> None:
+    wkt = pyproj.CRS(32633).to_wkt("WKT1_GDAL")
+    code = ',AUTHORITY["EPSG","32633"]'
+    assert wkt.endswith(f"{code}]")
+    assert utm_epsg(wkt) == 32633
+    assert utm_epsg(wkt.replace("UTM zone 33N", "UTM zone 32N")) == 32633
+    assert utm_epsg(wkt.replace("WGS 84 / UTM zone 33N", "unnamed")) == 32633
+    assert utm_epsg(wkt.replace(code, "")) == 32633  # by its definition
+    assert utm_epsg(wkt.replace("UTM zone 33N", "UTM zone 32N").replace(code, "")) == 32633
+    assert utm_epsg(pyproj.CRS(32733).to_wkt()) == 32733
+    for other in (pyproj.CRS(25833).to_wkt().replace("ETRS89", "WGS 84"), pyproj.CRS(4326).to_wkt(), "", "x"):
+        with pytest.raises(RasterError, match="expected a WGS 84 / UTM zone"):
+            utm_epsg(other)
 
 
 @pytest.mark.parametrize("cell_m", [10_000, 20_000, 250_000])

@@ -348,7 +348,12 @@ def test_a_killed_run_goes_on_to_the_same_bytes(step2: Path, tmp_path: Path) -> 
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
             assert child.stdout.readline()
-            time.sleep(moments.uniform(0.1, 0.9))
+            present = set(out.glob("*/shard-*.tar"))
+            while child.poll() is None and set(out.glob("*/shard-*.tar")) == present:
+                time.sleep(
+                    0.002
+                )  # a run is worth killing once it has written something, however busy the machine
+            time.sleep(moments.uniform(0.0, 0.05))
             child.kill()
         unfinished += not (out / "shards.json").exists()
         for path in out.glob("*/shard-*.tar"):  # whatever has its final name is complete

@@ -155,7 +155,7 @@ def _are_halves(first: Hit, second: Hit) -> bool:
     """Tell whether two products of one tile and time complement each other instead of being two versions."""
     if None in (first.strip_start, second.strip_start) or first.strip_start == second.strip_start:
         return False
-    shared = overlap_ratio(first.footprint, second.footprint)
+    shared = overlap_ratio(first.footprint, second.footprint, first.name.tile_id)
     if shared is None:
         return first.name.baseline == second.name.baseline
     return shared < _APART
@@ -193,5 +193,5 @@ def _twin(l1c: Hit, halves: Sequence[Hit], found: Sequence[Hit], rejected: list[
 def _same_part(l1c: Hit, l2a: Hit) -> bool:
     if l1c.strip_start is not None and l1c.strip_start == l2a.strip_start:
         return True
-    shared = overlap_ratio(l1c.footprint, l2a.footprint)
+    shared = overlap_ratio(l1c.footprint, l2a.footprint, l1c.name.tile_id)
     return shared is not None and shared >= _APART

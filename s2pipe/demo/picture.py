@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from s2pipe.raster.formats import GEOTIFF
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import RasterReader, band_count, inspect_raster
 from s2pipe.runtime.files import atomic_path
@@ -102,9 +103,9 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
 
 def _thumbnail(path: Path, band: int) -> np.ndarray:
     """Every n-th pixel of a band, at most _PANEL_PX per side."""
-    grid = inspect_raster(str(path)).grid
+    grid = inspect_raster(str(path), GEOTIFF).grid
     out = np.empty(grid.shape_yx, np.float32)
-    reader = RasterReader(str(path), band=band)
+    reader = RasterReader(str(path), band=band, formats=GEOTIFF)
     reader.read(Window(0, 0, *grid.shape_yx), out)
     reader.close()
     step = max(1, -(-max(grid.shape_yx) // _PANEL_PX))

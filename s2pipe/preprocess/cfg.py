@@ -74,6 +74,9 @@ class LabelConfig:
     path: str | None = None
     """Raster for the backend raster: a path in which {tile_id} and {date} (or {date:%Y%m%d}) stand for those of the
     scene; null for other backends."""
+    allow_vrt: bool = False
+    """Open rasters of path, or of your own label class, in every format that GDAL knows, such as VRT, whose files may
+    refer to others and to the network; false opens GeoTIFF, JPEG 2000 and PNG."""
     threshold: Annotated[int, Rule({"minimum": 1, "maximum": 100})] = 50
     """Least probability in percent at which the backend cloud_probability labels a pixel cloud (1), else clear (0)."""
     options: dict[str, float | int | str | bool] | None = None

@@ -7,6 +7,7 @@ configuration allows incomplete scenes to be left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2pipe.dataset.input_file import InputState
@@ -27,12 +28,12 @@ from s2pipe.preprocess.inputs import AngleInput, BandInput, BandStack
 from s2pipe.preprocess.labels.backends import LabelBackend, LabelInput, backend_checksum
 from s2pipe.preprocess.needs import Needs, SceneFiles, grid_role, with_angles
 from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
+from s2pipe.raster.formats import ANY_FORMAT, JPEG2000, LABELS
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.sentinel2 import roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from s2pipe.preprocess.cfg import PreprocessConfig
     from s2pipe.raster.grid import Grid, RasterInfo
@@ -195,7 +196,7 @@ def _plan_scene(
     scene: Scene, files: SceneFiles, backend: LabelBackend | None, config: PreprocessConfig
 ) -> ScenePlan:
     def raster(role: str) -> RasterInfo:
-        return _placed(inspect_raster(files.by_role[role].gdal_path))
+        return _placed(inspect_raster(files.by_role[role].gdal_path, JPEG2000))
 
     target = raster(grid_role(config)).grid
     bands = tuple(
@@ -203,7 +204,7 @@ def _plan_scene(
     )
     labels = None
     if backend is not None:
-        beside = [_placed(inspect_raster(file.gdal_path)) for file in files.for_labels]
+        beside = [_placed(_label_raster(file.gdal_path, config)) for file in files.for_labels]
         labels = LabelInput(backend, (*map(raster, backend.roles), *beside))
         try:
             backend.sources(labels.rasters)  # refuses what it cannot use now, not in the middle of the run
@@ -217,6 +218,20 @@ def _plan_scene(
         angles=_angle_input(files, config) if with_angles(config) else None,
         inputs=tuple(sorted(_states(files, backend), key=lambda item: item.role)),
     )
+
+
+def _label_raster(path: str, config: PreprocessConfig) -> RasterInfo:
+    """Inspect a label raster of the user's own."""
+    if config.labels.allow_vrt:
+        return inspect_raster(path, ANY_FORMAT)
+    raster = inspect_raster(path, LABELS, with_files_beside=True)
+    if (mask := Path(f"{path}.msk")).exists():
+        msg = (
+            f"{path}: {mask.name} beside it would mask pixels, but only the file itself is read: write the mask into "
+            "its nodata value, remove it, or set labels.allow_vrt"
+        )
+        raise RasterError(msg)
+    return raster
 
 
 def _angle_input(files: SceneFiles, config: PreprocessConfig) -> AngleInput:

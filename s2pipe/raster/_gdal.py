@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
+    from s2pipe.raster.formats import Formats
+
 MINIMUM_VERSION = (3, 6)
 TYPE_NAMES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "int16": "Int16", "float32": "Float32"}
 """GDAL's names of the pixel types that s2pipe reads and writes, by NumPy's names."""
@@ -89,34 +91,52 @@ def decoding_threads(count: int) -> contextlib.AbstractContextManager[None]:
     return thread_option("GDAL_NUM_THREADS", str(count))
 
 
-def open_dataset(source: str, label: str) -> Any:
+@contextlib.contextmanager
+def standing_alone(alone: bool) -> Iterator[None]:
+    """Keep this thread's GDAL, if ``alone``, from looking at files beside those that it opens.
+
+    Sources that a VRT declares are opened when they are first read, so this holds for reading too.
+    """
+    if not alone:
+        yield
+        return
+    with thread_option("GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR"), thread_option("GDAL_PAM_ENABLED", "NO"):
+        yield
+
+
+def open_dataset(source: str, label: str, formats: Formats) -> Any:
     """Open a raster for reading.
 
     Parameters
     ----------
     source : str
-        Path or VRT text.
+        Path, or VRT text that s2pipe made.
     label : str
         What error messages call it.
+    formats : Formats
+        What the file may be.
 
     Raises
     ------
     RasterError
-        GDAL cannot open it, or it has no bands.
+        It is of another format, GDAL cannot open it, or it has no bands.
     """
     gdal = gdal_module()
-    with quiet_errors():
+    drivers = ("VRT",) if source.startswith("<") else formats.drivers
+    with quiet_errors(), standing_alone(formats.alone):
         try:
-            dataset = gdal.OpenEx(source, gdal.OF_RASTER | gdal.OF_READONLY)
+            dataset = gdal.OpenEx(
+                source, gdal.OF_RASTER | gdal.OF_READONLY, allowed_drivers=list(drivers) if drivers else []
+            )
         except RuntimeError as error:
-            raise RasterError(_unreadable(label, str(error))) from error
+            raise RasterError(_unreadable(label, formats, str(error))) from error
         if dataset is None or dataset.RasterCount < 1:
-            raise RasterError(_unreadable(label, gdal.GetLastErrorMsg() or "it has no bands"))
+            raise RasterError(_unreadable(label, formats, gdal.GetLastErrorMsg() or "it has no bands"))
     return dataset
 
 
-def _unreadable(label: str, reason: str) -> str:
+def _unreadable(label: str, formats: Formats, reason: str) -> str:
     # Path.exists would raise for VRT text, which is longer than a file name may be.
     if label.startswith("/vsi") or os.path.exists(label):  # noqa: PTH110 - see above
-        return f"{label}: GDAL cannot open it as a raster ({reason}); is the file complete? Fetch it again."
+        return f"{label}: GDAL cannot open it as {formats.name} ({reason}); {formats.cure}"
     return f"{label}: no such file ({reason})"

@@ -6,9 +6,8 @@ import functools
 
 from s2pipe.errors import DependencyError
 from s2pipe.raster._gdal import gdal_module
+from s2pipe.raster.formats import JPEG2000_DRIVERS
 
-JPEG2000_DRIVERS = ("JP2KAK", "JP2Grok", "JP2ECW", "JP2OpenJPEG")
-"""JPEG 2000 drivers that GDAL may have, fastest first; GDAL itself decides which one opens a file."""
 JPEG2000_WRITER = "JP2OpenJPEG"
 """The driver that writes JPEG 2000; the others write no lossless files, or need a licence to."""
 _INSTALL_OPENJPEG = (

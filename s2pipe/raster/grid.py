@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from s2pipe.raster.formats import SELF_CONTAINED, Formats
+
 
 class Window(NamedTuple):
     """A rectangle of pixels: offsets and size, rows before columns."""
@@ -106,3 +108,5 @@ class RasterInfo:
     """Rows and columns of the file's own tiles."""
     nodata: float | None = None
     """Nodata value that the file declares; None when it declares none."""
+    formats: Formats = SELF_CONTAINED
+    """Formats that it may have when it is opened again."""

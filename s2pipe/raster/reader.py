@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from s2pipe.errors import RasterError
-from s2pipe.raster._gdal import decoding_threads, gdal_module, open_dataset, quiet_errors, type_code
+from s2pipe.raster._gdal import (
+    decoding_threads,
+    gdal_module,
+    open_dataset,
+    quiet_errors,
+    standing_alone,
+    type_code,
+)
+from s2pipe.raster.formats import GEOTIFF, SELF_CONTAINED, Formats
 from s2pipe.raster.grid import Grid, RasterInfo, Window
+from s2pipe.raster.stored_vrt import load_stored_vrt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def inspect_raster(path: str) -> RasterInfo:
+def inspect_raster(
+    path: str, formats: Formats = SELF_CONTAINED, *, with_files_beside: bool = False
+) -> RasterInfo:
     """Read the header of a raster; of its bands, the first one counts.
 
     Parameters
     ----------
     path : str
         Path as GDAL opens it.
+    formats : Formats
+        What the file may be.
+    with_files_beside : bool
+        Let a world file or ``.aux.xml`` beside it say where it lies and which value is nodata.
 
     Returns
     -------
@@ -30,9 +47,10 @@ def inspect_raster(path: str) -> RasterInfo:
     Raises
     ------
     RasterError
-        GDAL cannot open it.
+        It is of another format, or GDAL cannot open it.
     """
-    dataset = open_dataset(path, path)
+    opened_as = replace(formats, alone=False) if with_files_beside else formats
+    dataset = open_dataset(path, path, opened_as)
     band = dataset.GetRasterBand(1)
     width, height = band.GetBlockSize()
     transform = dataset.GetGeoTransform(can_return_null=True)
@@ -47,18 +65,19 @@ def inspect_raster(path: str) -> RasterInfo:
         gdal_module().GetDataTypeName(band.DataType),
         (height, width),
         band.GetNoDataValue(),
+        formats,
     )
 
 
 def band_count(path: str) -> int:
-    """Return the number of bands of a raster.
+    """Return the number of bands of a raster that s2pipe wrote.
 
     Raises
     ------
     RasterError
-        GDAL cannot open it.
+        GDAL cannot open it as GeoTIFF.
     """
-    return int(open_dataset(path, path).RasterCount)
+    return int(open_dataset(path, path, GEOTIFF).RasterCount)
 
 
 def _fill(source: Any, window: Window, out: np.ndarray, label: str, cure: str, **options: Any) -> None:
@@ -100,17 +119,27 @@ class RasterReader:
         Threads that GDAL may use within one read.
     band : int
         Number of the band, counted from 1.
+    formats : Formats
+        What the file may be; of VRT text, whether the files that it names count alone.
     """
 
     cost = 1
     """Relative cost of reading a window, by which readers that run side by side are ordered."""
 
-    def __init__(self, source: str, label: str | None = None, threads: int = 1, band: int = 1) -> None:
+    def __init__(
+        self,
+        source: str,
+        label: str | None = None,
+        threads: int = 1,
+        band: int = 1,
+        formats: Formats = SELF_CONTAINED,
+    ) -> None:
         self._label = label or source
         self._threads = threads
+        self._alone = formats.alone
         # The band dies with its dataset, so both are kept. Blocks are cached per dataset: opening the file again for
         # each window would decode its JPEG 2000 tiles again.
-        self._dataset = open_dataset(source, self._label)
+        self._dataset = open_dataset(source, self._label, formats)
         self._band = self._dataset.GetRasterBand(band)
 
     def read(self, window: Window, out: np.ndarray) -> None:
@@ -131,7 +160,7 @@ class RasterReader:
         if out.shape != window.shape_yx or not out.flags.c_contiguous:
             msg = f"out must be C-contiguous of shape {window.shape_yx}, got {out.shape}"
             raise ValueError(msg)
-        with decoding_threads(self._threads):
+        with decoding_threads(self._threads), standing_alone(self._alone):
             _fill(self._band, window, out, self._label, "fetch it again")
 
     def close(self) -> None:
@@ -160,20 +189,29 @@ def _unscale(values: np.ndarray, scale: float, offset: float, nodata: float) -> 
     values[missing] = np.nan
 
 
+def _open_own(path: str) -> Any:
+    """Open a raster that s2pipe wrote: a GeoTIFF, or a VRT of one beside it."""
+    if not path.endswith(".vrt"):
+        return open_dataset(path, path, GEOTIFF)
+    text, raster = load_stored_vrt(Path(path))
+    open_dataset(str(raster), str(raster), GEOTIFF)
+    return open_dataset(text, path, GEOTIFF)
+
+
 class StackReader:
-    """Several bands of one raster, read together window by window. Use each reader from one thread at a time.
+    """Several bands of one raster that s2pipe wrote, window by window. Use each reader from one thread at a time.
 
     Parameters
     ----------
     path : str
-        Path as GDAL opens it.
+        GeoTIFF, or a stored VRT of one beside it.
     bands : sequence of int, optional
         Positions of the bands, from 0; None takes all, in order.
     """
 
     def __init__(self, path: str, bands: Sequence[int] | None = None) -> None:
         self._path = path
-        self._dataset = open_dataset(path, path)
+        self._dataset = _open_own(path)
         self.shape_yx: tuple[int, int] = (self._dataset.RasterYSize, self._dataset.RasterXSize)
         """Rows and columns of the raster."""
         chosen = range(self._dataset.RasterCount) if bands is None else bands
@@ -203,7 +241,7 @@ class StackReader:
             msg = f"out must be C-contiguous of shape {expected}, got {out.shape}"
             raise ValueError(msg)
         cure = "run the step that wrote it again"
-        with decoding_threads(1):
+        with decoding_threads(1), standing_alone(GEOTIFF.alone):
             _fill(self._dataset, window, out, self._path, cure, band_list=self._bands)
         if out.dtype.kind == "f":
             for values, scaling in zip(out, self._scaled, strict=True):

@@ -147,7 +147,7 @@ def lut_vrt(source: RasterInfo, table: Sequence[tuple[int, int]], dtype: str) ->
   </VRTRasterBand>
 </VRTDataset>
 """
-    return RasterInfo(text, grid, dtype, source.block_yx)
+    return RasterInfo(text, grid, dtype, source.block_yx, formats=source.formats)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import RasterError
 from s2pipe.raster._gdal import gdal_module, open_dataset, quiet_errors, type_code
+from s2pipe.raster.formats import GEOTIFF
 from s2pipe.raster.grid import Grid, Window
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def copy_as_cog(source: Path, target: Path, storage: TiffStorage, threads: int =
     RasterError
         The source cannot be read, or the copy cannot be written.
     """
-    data = open_dataset(str(source), str(source))
+    data = open_dataset(str(source), str(source), GEOTIFF)
     with quiet_errors():
         try:
             driver = gdal_module().GetDriverByName("COG")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from s2pipe.cli import main
-from s2pipe.raster.capabilities import JPEG2000_DRIVERS
+from s2pipe.raster.formats import JPEG2000_DRIVERS
 from tests.paths import ROOT
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ import sys
 from osgeo import gdal
 
 from s2pipe.raster.capabilities import (
-    JPEG2000_DRIVERS,
     gdal_version,
     jpeg2000_driver,
     require_gdal,
     require_jpeg2000_writer,
     require_zstd,
 )
+from s2pipe.raster.formats import JPEG2000_DRIVERS
 from tests.paths import ROOT
 
 

@@ -15,6 +15,7 @@ from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.jp2 import write_jp2
 from s2pipe.raster.reader import RasterReader, StackReader
 from s2pipe.raster.transform import crs_wkt
+from s2pipe.raster.writer import TiffSpec, TiffWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,13 +61,16 @@ def test_reading_and_writing_leave_the_options_of_the_user_alone(
     write_jp2(path, GRID, np.ones(GRID.shape_yx, np.uint16), 640, threads=2)
     window = Window(0, 0, *GRID.shape_yx)
     RasterReader(str(path), threads=2).read(window, np.empty(GRID.shape_yx, np.uint16))
-    StackReader(str(path)).read(window, np.empty((1, *GRID.shape_yx), np.uint16))
+    with TiffWriter(tmp_path / "a.tif", TiffSpec(GRID, ("one",), "uint16")) as writer:
+        writer.write(window, np.ones((1, *GRID.shape_yx), np.uint16))
+    StackReader(str(tmp_path / "a.tif")).read(window, np.empty((1, *GRID.shape_yx), np.uint16))
     assert gdal.GetThreadLocalConfigOption(NAME, None) == option_before
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(RasterError):
         RasterReader(str(path)).read(window, np.empty(GRID.shape_yx, np.uint16))
     assert gdal.GetThreadLocalConfigOption(NAME, None) == option_before
-    assert gdal.GetThreadLocalConfigOption("GDAL_MEM_ENABLE_OPEN", None) is None
+    for name in ("GDAL_MEM_ENABLE_OPEN", "GDAL_DISABLE_READDIR_ON_OPEN", "GDAL_PAM_ENABLED"):
+        assert gdal.GetThreadLocalConfigOption(name, None) is None
 
 
 def test_pixel_types_are_those_of_gdal() -> None:

@@ -69,7 +69,7 @@ def test_a_missing_and_a_foreign_file_are_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(RasterError, match="no such file"):
         inspect_raster(str(tmp_path / "absent.jp2"))
     (tmp_path / "text.jp2").write_text("{}")
-    with pytest.raises(RasterError, match="GDAL cannot open it as a raster"):
+    with pytest.raises(RasterError, match="GDAL cannot open it as GeoTIFF, JPEG 2000 or PNG"):
         inspect_raster(str(tmp_path / "text.jp2"))
 
 

@@ -24,6 +24,7 @@ from s2pipe.ground.split import (
     save_plan,
 )
 from s2pipe.patches.candidates.windows import PatchTable, footprints, grid_windows, make_table
+from s2pipe.raster.formats import JPEG2000
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.runtime.draws import mix, text_seed
 from s2pipe.sentinel2 import roles
@@ -78,7 +79,7 @@ def grounds_of_manifest(index: Index) -> list[SceneGround]:
         if path is None:
             gaps.append(f"{scene.key}: no L1C band or scene classification on disk")
         else:
-            grounds.append(SceneGround.of(scene.key, inspect_raster(path).grid))
+            grounds.append(SceneGround.of(scene.key, inspect_raster(path, JPEG2000).grid))
     if gaps or not grounds:
         msg = f"{index.root}: a split needs the ground of every scene:"
         raise MissingInputError(

@@ -48,7 +48,7 @@ class MaskReader:
         elif not self._direct:
             spec = WarpSpec("nearest", dtype="Byte", source_nodata=None, max_error=0.0)
             text = warped_vrt(mask, target, spec)
-        self._reader = RasterReader(text, mask.path)
+        self._reader = RasterReader(text, mask.path, formats=mask.formats)
 
     def read(self, window: Window, out: np.ndarray) -> None:
         """Fill ``out`` with detector ids."""

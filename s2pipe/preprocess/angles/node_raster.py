@@ -9,6 +9,7 @@ import numpy as np
 
 from s2pipe.preprocess.angles.files import AngleRaster
 from s2pipe.preprocess.angles.placement import node_grid
+from s2pipe.raster.formats import GEOTIFF
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.raster.vrt import WarpSpec, warped_vrt
@@ -80,6 +81,6 @@ def write_node_vrt(work: Path, native: AngleRaster, target: Grid) -> AngleRaster
         max_error=0.0,
     )
     path = work / Path(native.name).with_suffix(".vrt")
-    source = inspect_raster(str(work / native.name))
+    source = inspect_raster(str(work / native.name), GEOTIFF)
     path.write_text(warped_vrt(source, target, spec, vrt_dir=work), encoding="utf-8")
     return AngleRaster(path.name, "float32", native.band_names, native.nodata, target)

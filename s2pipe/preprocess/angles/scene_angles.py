@@ -16,6 +16,7 @@ from s2pipe.preprocess.angles.directions import (
     sun_vectors,
 )
 from s2pipe.preprocess.angles.footprints import MaskReader, OutlineReader
+from s2pipe.raster.formats import JPEG2000
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.raster.transform import crs_wkt, same_crs, transform_points
 from s2pipe.sentinel2.safe.detectors import read_detector_outlines
@@ -115,7 +116,7 @@ class SceneAngles:
     def _detector_reader(self, band: str, target: Grid) -> MaskReader | OutlineReader:
         mask = self._mask(band)
         if mask is not None and not mask.is_gml:
-            return MaskReader(inspect_raster(mask.gdal_path), target)
+            return MaskReader(inspect_raster(mask.gdal_path, JPEG2000), target)
         if mask is not None:
             outlines = read_detector_outlines(mask.read(), band, self.angles.tile.epsg, mask.label)
         else:

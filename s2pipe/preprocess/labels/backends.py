@@ -286,10 +286,10 @@ def _open_source(
     raster = source.raster
     label = raster.path if not raster.path.startswith("<") else f"source of labels {config.backend}"
     if raster.grid == target and source.nodata is None:
-        return RasterReader(raster.path, label)
+        return RasterReader(raster.path, label, formats=raster.formats)
     fill = float("nan") if backend.dtype == "float32" else float(np.iinfo(backend.dtype).max)
     spec = WarpSpec(config.resampling, _GDAL_DTYPES[backend.dtype], source.nodata, fill, max_error=0.0)
-    return RasterReader(warped_vrt(raster, target, spec), label)
+    return RasterReader(warped_vrt(raster, target, spec), label, formats=raster.formats)
 
 
 def _checked(classes: np.ndarray, shape_yx: tuple[int, int], backend: LabelBackend) -> np.ndarray:

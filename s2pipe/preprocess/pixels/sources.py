@@ -51,26 +51,30 @@ def open_band(band: BandInput, target: Grid, valid_min_fraction: float, threads:
     threads : int
         Threads that GDAL may use within one read.
     """
-    path = band.raster.path
+    path, formats = band.raster.path, band.raster.formats
+
+    def reader(source: str) -> RasterReader:
+        return RasterReader(source, path, threads, formats=formats)
+
     if band.method is None:
-        return _Direct(RasterReader(path, path, threads))
+        return _Direct(reader(path))
     factor = nesting_factor(band.raster.grid, target)
     if band.raster.dtype == "UInt16" and band.method == "average" and 2 <= factor <= _MAX_FACTOR:
         minimum = max(1, math.ceil(valid_min_fraction * factor * factor - 1e-9))
-        return _Averaged(RasterReader(path, path, threads), factor, minimum)
+        return _Averaged(reader(path), factor, minimum)
     if (
         band.raster.dtype == "UInt16"
         and band.method == "bilinear"
         and nesting_factor(target, band.raster.grid) == 2
     ):
         # The source area of a target pixel is one source pixel; where that is not valid, the value is 0 anyway.
-        return _Doubled(RasterReader(path, path, threads), band.raster.grid)
-    values = RasterReader(warped_vrt(band.raster, target, WarpSpec(band.method)), path, threads)
+        return _Doubled(reader(path), band.raster.grid)
+    values = reader(warped_vrt(band.raster, target, WarpSpec(band.method)))
     if valid_min_fraction == 0.0:
         return _Warped(values, None, 0.0)
     # The average of 0 and 1 over a pixel's source area is the valid share of that area, for any method.
     share = warped_vrt(validity_vrt(band.raster), target, WarpSpec("average", source_nodata=None))
-    return _Warped(values, RasterReader(share, path, threads), valid_min_fraction)
+    return _Warped(values, reader(share), valid_min_fraction)
 
 
 def nesting_factor(fine: Grid, coarse: Grid) -> int:

@@ -309,6 +309,23 @@ def test_a_missing_raster_is_a_gap_before_any_pixel(dataset: Dataset, tmp_path: 
     assert len(run_preprocess(replace(config, normalize=count)).done) == 2  # labels are not needed to count
 
 
+def test_a_vrt_of_labels_needs_permission(dataset: Dataset, tmp_path: Path) -> None:
+    grid = inspect_raster(str(next(dataset.products.rglob("*SCL_20m.jp2")))).grid
+    epsg = (32633, grid.geotransform[0], grid.geotransform[3])
+    make_raster(tmp_path / "labels.tif", np.full(grid.shape_yx, 3, np.uint8), crs=epsg)
+    gdal.Translate(str(tmp_path / "labels.vrt"), str(tmp_path / "labels.tif"))
+    labels = raster_config(str(tmp_path / "labels.vrt"))
+    config = dataset.config(tmp_path / "out", labels=labels, max_scenes=1, l1c_bands=("B11",))
+    (failed,) = run_preprocess(config).failed
+    assert "labels.allow_vrt" in failed.error
+    run_preprocess(replace(config, labels=replace(labels, allow_vrt=True)))
+    where, _ = _meta(tmp_path / "out")
+    assert (read_whole_band(where / "y.tif", 1, "uint8") == 3).all()
+    (tmp_path / "labels.tif.msk").touch()
+    masked = replace(config, labels=raster_config(str(tmp_path / "labels.tif")), overwrite=True)
+    assert "labels.tif.msk beside it" in run_preprocess(masked).failed[0].error
+
+
 def test_the_example_in_the_docs(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_band: Callable[..., Any]
 ) -> None:

@@ -62,6 +62,10 @@ def load_stored_vrt(path: Path) -> tuple[str, Path]:
     if sources[0].get("relativeToVRT") != "1" or name != Path(name).name or name in ("", ".", ".."):
         raise refusal
     raster = path.absolute().parent / name
-    sources[0].text = str(raster)
-    sources[0].set("relativeToVRT", "0")
+    _place(sources[0], raster)
     return ET.tostring(root, encoding="unicode"), raster
+
+
+def _place(source: ET.Element, raster: Path) -> None:
+    source.text = str(raster)
+    source.set("relativeToVRT", "0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
 
 from s2pipe.errors import RasterError
 
@@ -58,14 +59,11 @@ def load_stored_vrt(path: Path) -> tuple[str, Path]:
     sources = list(root.iter("SourceDataset"))
     if not _ELEMENTS.issuperset(element.tag for element in root.iter()) or len(sources) != 1:
         raise refusal
-    name = (sources[0].text or "").strip()
+    name = sources[0].text or ""
     if sources[0].get("relativeToVRT") != "1" or name != Path(name).name or name in ("", ".", ".."):
         raise refusal
     raster = path.absolute().parent / name
-    _place(sources[0], raster)
-    return ET.tostring(root, encoding="unicode"), raster
-
-
-def _place(source: ET.Element, raster: Path) -> None:
-    source.text = str(raster)
-    source.set("relativeToVRT", "0")
+    sources[0].set("relativeToVRT", "0")
+    # What GDAL is given is written anew from what was checked here, not the file's own text.
+    here, there = (f">{escape(text)}</SourceDataset>" for text in (name, str(raster)))
+    return ET.tostring(root, encoding="unicode").replace(here, there), raster

@@ -114,34 +114,28 @@ def test_rooms_without_a_module_are_seen(tmp_path: Path) -> None:
     ]
 
 
-def test_imports_in_functions_count_but_not_for_circles() -> None:
+def test_imports_in_functions_count() -> None:
     source = "import one\nif TYPE_CHECKING:\n    import two\ndef f():\n    from three import four\n"
     statements = dict(TOOL.import_statements(ast.parse(source)))
     assert statements == {"one": True, "two": False, "three": False, "three.four": False}
 
 
-def test_no_circle_when_modules_are_imported() -> None:
-    graph: dict[str, set[str]] = {}
-    for name, path in MODULES.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        own = {
-            n.removeprefix("s2pipe").lstrip(".")
-            for n, now in TOOL.import_statements(tree)
-            if now and "s2pipe" in n
-        }
-        graph[name] = {other for other in own if other in MODULES and other != name}
-    done: set[str] = set()
+def test_no_module_imports_itself_in_a_circle() -> None:
+    """Not inside a room either, nor in functions or for type checkers: each module can be read after those below."""
+    assert TOOL.circle(GRAPH) == []
 
-    def visit(name: str, way: tuple[str, ...]) -> None:
-        assert name not in way, f"circular imports: {' -> '.join((*way, name))}"
-        if name not in done:
-            for other in graph[name]:
-                visit(other, (*way, name))
-            done.add(name)
 
-    for name in graph:
-        visit(name, ())
-    assert len(done) == len(MODULES)
+@pytest.mark.parametrize(
+    ("graph", "ring"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b", "c"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b"}, "b": {"c"}, "c": {"b"}}, ["b", "c", "b"]),
+        ({"a": set(), "x.b": {"x.c"}, "x.c": {"x.d"}, "x.d": {"x.b"}}, ["x.b", "x.c", "x.d", "x.b"]),
+    ],
+)
+def test_a_circle_is_seen(graph: dict[str, set[str]], ring: list[str]) -> None:
+    assert TOOL.circle(graph) == ring
 
 
 def _top_level_names(path: Path) -> set[str]:
@@ -294,6 +288,88 @@ def test_nothing_outside_raster_reaches_gdal() -> None:
     found = [text for name, tree in trees.items() for text in _gdal_imports(name, tree)]
     found += [text for name, tree in trees.items() for text in _reexports(name, tree, raster)]
     assert found == []
+
+
+def _api_names() -> frozenset[str]:
+    """Names of GDAL's functions, classes and methods, which all begin with a capital."""
+    from osgeo import gdal, osr
+
+    kinds = (gdal, gdal.Dataset, gdal.Band, gdal.Driver, osr.SpatialReference, osr.CoordinateTransformation)
+    names = {name for kind in kinds for name in dir(kind) if name[0].isupper() and not name.isupper()}
+    return frozenset(names - {"Error", "BytesIO", "Dataset"})  # those of other libraries, too
+
+
+MAY_LOAD = {"preprocess.labels.backends", "config.schema", "config.steps", "cli.commands", "patches.database"}
+"""Modules that load what a user or a table names."""
+
+
+def _gdal_uses(name: str, tree: ast.Module, api: frozenset[str]) -> list[str]:
+    """Uses of GDAL in a module outside raster that no import statement shows."""
+    if name == "raster" or name.startswith("raster."):
+        return []
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    found = []
+    for node in ast.walk(tree):
+        is_use = False
+        if isinstance(node, ast.Name):
+            is_use = node.id in GDAL_MODULES
+        elif isinstance(node, ast.Attribute):
+            is_use = node.attr in {*GDAL_MODULES, "_gdal", *api} or ast.unparse(node) == "sys.modules"
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            is_use = re.match(r"(osgeo|_gdal|s2pipe\.raster\._)", node.value) is not None
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in LOADERS:
+            is_use = name not in MAY_LOAD and not isinstance(node.args[0], ast.Constant)
+        if is_use:
+            found.append(f"{name}, line {getattr(node, 'lineno', 0)}: {ast.unparse(node)}")
+    return found
+
+
+LOADERS = {"import_module", "__import__", "exec", "eval"}
+"""Ways to a module that no import statement shows; a name written beside them is checked as a text."""
+
+
+def test_nothing_outside_raster_uses_gdal_by_other_ways() -> None:
+    api = _api_names()
+    assert {"Open", "GetRasterBand", "SetConfigOption", "ImportFromEPSG"} <= api
+    assert [use for name, tree in _trees().items() for use in _gdal_uses(name, tree, api)] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "uses"),
+    [
+        ("from s2pipe.raster import reader\nreader.gdal.Open('a')", True),
+        ("from s2pipe.raster import reader\nreader._gdal", True),
+        ("def f(dataset):\n    return dataset.GetRasterBand(1)", True),
+        ("import importlib\nimportlib.import_module('os' + 'geo')", True),
+        ("import sys\nsys.modules['a']", True),
+        ("__import__(x)", True),
+        ("name = 'osgeo.gdal'", True),
+        ("getattr(reader, '_gdal')", True),
+        ('"""osgeo is not used here."""\nx = path.Element', False),
+    ],
+)
+def test_a_use_of_gdal_without_its_import_is_seen(source: str, uses: bool) -> None:
+    assert bool(_gdal_uses("cli.x", ast.parse(source), _api_names())) is uses
+    assert _gdal_uses("raster.x", ast.parse(source), _api_names()) == []
+
+
+def test_no_module_outside_raster_holds_an_object_of_gdal() -> None:
+    code = (
+        "import importlib, sys\n"
+        "import osgeo.gdal, osgeo.osr\n"
+        "from s2pipe.errors import S2PipeError\n"
+        f"for name in {sorted(n for n in MODULES if not n.startswith('raster') and '__main__' not in n)!r}:\n"
+        "    try:\n"
+        "        module = importlib.import_module(('s2pipe.' + name).rstrip('.'))\n"
+        "    except (ImportError, S2PipeError):\n"
+        "        continue\n"
+        "    for key, value in vars(module).items():\n"
+        "        owner = getattr(value, '__module__', None) or getattr(value, '__name__', '')\n"
+        "        if str(owner).split('.')[0] == 'osgeo':\n"
+        "            print(name, key)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == ""
 
 
 def test_no_public_name_of_raster_hands_out_gdal() -> None:

@@ -159,6 +159,23 @@ def import_graph(package: Path) -> dict[str, set[str]]:
     return {name: imports_of(path, package.name, modules) - {name} for name, path in modules.items()}
 
 
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Return modules that import each other in a circle, the first one again at the end; empty without one."""
+    done: set[str] = set()
+
+    def visit(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        found: list[str] = []
+        if name not in done:
+            for other in sorted(graph[name]):
+                found = found or visit(other, [*way, name])
+            done.add(name)
+        return found
+
+    return next((found for name in sorted(graph) if (found := visit(name, []))), [])
+
+
 def room_graph(storey: Storey, graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
     """Return room -> rooms that it imports, for one table."""
     rooms: dict[str, set[str]] = {room: set() for _, names in storey.floors for room in names}
@@ -318,6 +335,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = [
         *breaches(storeys, graph),
         *(f"{room}: no module stands there" for room in empty_rooms(storeys, graph)),
+        *([f"circle: {' -> '.join(ring)}"] if (ring := circle(graph)) else []),
     ]
     print("\n".join(found) or "the imports keep to the plan")
     return 1 if found else 0

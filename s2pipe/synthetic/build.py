@@ -141,7 +141,7 @@ class _Canvas:
         if self.path is not None:
             self.path.touch()
 
-    def put(self, row: int, block: np.ndarray) -> None:
+    def add_rows(self, row: int, block: np.ndarray) -> None:
         """Draw rows from ``row`` on, ``(y, x)`` or ``(band, y, x)``; threads draw rows of their own."""
         if self.path is None:
             assert self.memory is not None
@@ -176,7 +176,7 @@ def _render(scene: Scene, resolution_m: int, chosen: list[tuple[Path, Layer]], s
 
     def draw(strip: Strip) -> np.ndarray:
         for (_, layer), canvas in zip(chosen, canvases, strict=True):
-            canvas.put(strip.row, layer.fill(strip))
+            canvas.add_rows(strip.row, layer.fill(strip))
         if resolution_m != 20:
             return np.zeros(12, np.int64)
         return np.bincount(strip.scene_classes().ravel(), minlength=12)

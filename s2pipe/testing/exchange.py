@@ -1,46 +1,20 @@
-"""One request and its answer: the log of requests, faults, and the forms that answers take."""
+"""One request and its answer: its entry in the log, faults, and the forms that answers take."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
+
+from s2pipe.testing.state import Logged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from s2pipe.testing.faults import Fault
-    from s2pipe.testing.service import Service
-
-
-@dataclass
-class Logged:
-    """One request as the service saw it."""
-
-    host: str
-    """``catalogue``, ``download`` or ``identity``."""
-    method: str
-    """HTTP method."""
-    path: str
-    """Path with its query, as sent."""
-    authorization: str | None
-    """The header Authorization."""
-    range: str | None
-    """The header Range."""
-    headers: dict[str, str]
-    """All headers."""
-    status: int = 0
-    """Status of the answer; 0 when there was none."""
-    sent: int = 0
-    """Bytes of body that were sent."""
-
-    @property
-    def place(self) -> str:
-        """Host and path in one text."""
-        return f"{self.host}{self.path}"
+    from s2pipe.testing.state import ServiceState
 
 
 class HostServer(ThreadingHTTPServer):
@@ -49,7 +23,9 @@ class HostServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port: int, service: Service, name: str, answer: Callable[[Exchange], None]) -> None:
+    def __init__(
+        self, port: int, service: ServiceState, name: str, answer: Callable[[Exchange], None]
+    ) -> None:
         super().__init__(("127.0.0.1", port), Exchange)
         self.service = service
         self.name = name
@@ -83,7 +59,7 @@ class Exchange(BaseHTTPRequestHandler):
         self._answer()
 
     @property
-    def service(self) -> Service:
+    def service(self) -> ServiceState:
         """The service that this host belongs to."""
         return self.server.service
 

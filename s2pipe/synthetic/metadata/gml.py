@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from s2pipe.synthetic.metadata.markup import document, put, root
+from s2pipe.synthetic.metadata.markup import add_element, document, root
 from s2pipe.synthetic.swath import DETECTORS, Polygon, Swath
 
 if TYPE_CHECKING:
@@ -34,20 +34,22 @@ def _mask(
     identifier = names.granule_id.replace("_TL_", "_").replace("_MSI_L1C_", f"_MSK_{short}_")
     identifier = identifier.rsplit("_", 1)[0] + f"_{band}_MSIL1C"
     top = root("eop:Mask", _NAMESPACES, {"gml:id": identifier})
-    put(top, "gml:name", f"MSK_{short} of {identifier}")
+    add_element(top, "gml:name", f"MSK_{short} of {identifier}")
     if members:
         points = [point for _, polygon in members for point in polygon]
-        envelope = put(top, "gml:boundedBy/gml:Envelope", srsName=f"urn:ogc:def:crs:EPSG:8.7:{swath.epsg}")
-        put(envelope, "gml:lowerCorner", f"{min(p[0] for p in points)} {min(p[1] for p in points)} 0")
-        put(envelope, "gml:upperCorner", f"{max(p[0] for p in points)} {max(p[1] for p in points)} 0")
-        listing = put(top, "eop:maskMembers")
+        envelope = add_element(
+            top, "gml:boundedBy/gml:Envelope", srsName=f"urn:ogc:def:crs:EPSG:8.7:{swath.epsg}"
+        )
+        add_element(envelope, "gml:lowerCorner", f"{min(p[0] for p in points)} {min(p[1] for p in points)} 0")
+        add_element(envelope, "gml:upperCorner", f"{max(p[0] for p in points)} {max(p[1] for p in points)} 0")
+        listing = add_element(top, "eop:maskMembers")
     for index, (name, polygon) in enumerate(members):
-        feature = put(listing, "eop:MaskFeature")
+        feature = add_element(listing, "eop:MaskFeature")
         feature.set("gml:id", f"{name}-{index}")
-        put(feature, "eop:maskType", mask_type, codeSpace="urn:gs2:S2PDGS:maskType")
-        shape = put(feature, "eop:extentOf/gml:Polygon")
+        add_element(feature, "eop:maskType", mask_type, codeSpace="urn:gs2:S2PDGS:maskType")
+        shape = add_element(feature, "eop:extentOf/gml:Polygon")
         shape.set("gml:id", f"{mask_type}.{index}_Polygon")
         closed = [*polygon, polygon[0]]
         text = " ".join(f"{x!r} {y!r} 0" for x, y in closed)
-        put(shape, "gml:exterior/gml:LinearRing/gml:posList", text, srsDimension=3)
+        add_element(shape, "gml:exterior/gml:LinearRing/gml:posList", text, srsDimension=3)
     return document(top)

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from s2pipe.runtime.hashing import hash_file
-from s2pipe.synthetic.metadata.markup import document, put, root
+from s2pipe.synthetic.metadata.markup import add_element, document, root
 from s2pipe.synthetic.metadata.product_xml import stamp
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def manifest_xml(names: ProductNames, product: Path) -> bytes:
     level = f"Level-{names.level[1:]}"
     archive = f"esa/safe/sentinel/1.1/sentinel-2/msi/archive_{names.level.lower()}_user_product"
     top = root("xfdu:XFDU", _NAMESPACES, {"version": archive})
-    unit = put(
+    unit = add_element(
         top,
         "informationPackageMap/xfdu:contentUnit",
         dmdID="acquisitionPeriod platform",
@@ -36,7 +36,7 @@ def manifest_xml(names: ProductNames, product: Path) -> bytes:
         unitType=f"Product_{level}",
     )
     _metadata_section(top, names)
-    objects = put(top, "dataObjectSection")
+    objects = add_element(top, "dataObjectSection")
     paths = sorted(
         path.relative_to(product).as_posix()
         for path in product.rglob("*")
@@ -44,37 +44,39 @@ def manifest_xml(names: ProductNames, product: Path) -> bytes:
     )
     for index, relative in enumerate(paths):
         identifier = _object_id(relative)
-        content = put(unit, "xfdu:contentUnit", ID=f"{identifier}_Unit", unitType="Data Unit")
-        put(content, "dataObjectPointer", dataObjectID=identifier)
-        entry = put(objects, "dataObject", ID=identifier)
+        content = add_element(unit, "xfdu:contentUnit", ID=f"{identifier}_Unit", unitType="Data Unit")
+        add_element(content, "dataObjectPointer", dataObjectID=identifier)
+        entry = add_element(objects, "dataObject", ID=identifier)
         mime = "text/xml" if relative.endswith((".xml", ".gml")) else "application/octet-stream"
-        stream = put(entry, "byteStream", mimeType=mime, size=(product / relative).stat().st_size)
-        put(stream, "fileLocation", href=f"./{relative}", locatorType="URL")
+        stream = add_element(entry, "byteStream", mimeType=mime, size=(product / relative).stat().st_size)
+        add_element(stream, "fileLocation", href=f"./{relative}", locatorType="URL")
         value = hash_file(product / relative, names.spec.checksum_name)
         # Real manifests mix upper and lower case hexadecimal from the SHA3-256 days on.
         if names.spec.checksum_name != "MD5" and index % 2:
             value = value.upper()
-        put(stream, "checksum", value, checksumName=names.spec.checksum_name)
+        add_element(stream, "checksum", value, checksumName=names.spec.checksum_name)
     return document(top)
 
 
 def _metadata_section(top: ET.Element, names: ProductNames) -> None:
-    section = put(top, "metadataSection")
+    section = add_element(top, "metadataSection")
 
     def wrapped(identifier: str, text: str) -> ET.Element:
-        entry = put(section, "metadataObject", ID=identifier, category="DMD", classification="DESCRIPTION")
+        entry = add_element(
+            section, "metadataObject", ID=identifier, category="DMD", classification="DESCRIPTION"
+        )
         attributes = {"mimeType": "text/xml", "textInfo": text, "vocabularyName": "Sentinel-SAFE"}
-        return put(put(entry, "metadataWrap", **attributes), "xmlData")
+        return add_element(add_element(entry, "metadataWrap", **attributes), "xmlData")
 
-    period = put(wrapped("acquisitionPeriod", "Acquisition Period"), "safe:acquisitionPeriod")
-    put(period, "safe:startTime", stamp(names.spec.sensing_start))
-    orbit = put(wrapped("measurementOrbitReference", "Orbit Reference"), "safe:orbitReference")
+    period = add_element(wrapped("acquisitionPeriod", "Acquisition Period"), "safe:acquisitionPeriod")
+    add_element(period, "safe:startTime", stamp(names.spec.sensing_start))
+    orbit = add_element(wrapped("measurementOrbitReference", "Orbit Reference"), "safe:orbitReference")
     direction = {"groundTrackDirection": "descending", "type": "start"}
-    put(orbit, "safe:orbitNumber", f"{names.absolute_orbit:06d}", **direction)
-    put(orbit, "safe:relativeOrbitNumber", f"{names.spec.rel_orbit:03d}", type="start")
-    platform = put(wrapped("platform", "Platform Description"), "safe:platform")
-    put(platform, "safe:familyName", "SENTINEL")
-    put(platform, "safe:number", names.spec.satellite[1:])
+    add_element(orbit, "safe:orbitNumber", f"{names.absolute_orbit:06d}", **direction)
+    add_element(orbit, "safe:relativeOrbitNumber", f"{names.spec.rel_orbit:03d}", type="start")
+    platform = add_element(wrapped("platform", "Platform Description"), "safe:platform")
+    add_element(platform, "safe:familyName", "SENTINEL")
+    add_element(platform, "safe:number", names.spec.satellite[1:])
 
 
 def _object_id(relative: str) -> str:

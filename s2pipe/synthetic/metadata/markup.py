@@ -17,7 +17,7 @@ def root(tag: str, namespaces: Mapping[str, str], attributes: Mapping[str, str] 
     return ET.Element(tag, {**declared, **(attributes or {})})
 
 
-def put(parent: ET.Element, path: str, text: object = None, **attributes: object) -> ET.Element:
+def add_element(parent: ET.Element, path: str, text: object = None, **attributes: object) -> ET.Element:
     """Append nested elements ``a/b/c`` and return the innermost, with text and attributes."""
     for tag in path.split("/"):
         parent = ET.SubElement(parent, tag)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from s2pipe.sentinel2.bands import BANDS
-from s2pipe.synthetic.metadata.markup import XSI, document, put, root
+from s2pipe.synthetic.metadata.markup import XSI, add_element, document, root
 from s2pipe.synthetic.metadata.product_xml import cloud_cover, content_quality, stamp
 from s2pipe.synthetic.swath import DETECTORS, NODE_STEP_M, Swath, nodes
 
@@ -41,55 +41,55 @@ def tile_xml(
         {"n1": namespace, "xsi": XSI},
         {"xsi:schemaLocation": f"{namespace} {namespace}"},
     )
-    general = put(top, "n1:General_Info")
+    general = add_element(top, "n1:General_Info")
     if names.level == "L2A":
-        put(general, "L1C_TILE_ID", names.spec.names("L1C").granule_id, metadataLevel="Brief")
-    put(general, "TILE_ID", names.granule_id, metadataLevel="Brief")
-    put(general, "DATASTRIP_ID", names.datastrip_id, metadataLevel="Standard")
-    put(general, "DOWNLINK_PRIORITY", "NOMINAL", metadataLevel="Standard")
-    put(general, "SENSING_TIME", stamp(names.spec.tile_time), metadataLevel="Standard")
-    archiving = put(general, "Archiving_Info", metadataLevel="Expertise")
-    put(archiving, "ARCHIVING_CENTRE", "2APS")
-    put(archiving, "ARCHIVING_TIME", stamp(names.processed))
-    geometric = put(top, "n1:Geometric_Info")
-    _geocoding(put(geometric, "Tile_Geocoding", metadataLevel="Brief"), swath)
-    _angles(put(geometric, "Tile_Angles", metadataLevel="Standard"), swath)
-    quality = put(top, "n1:Quality_Indicators_Info", metadataLevel="Standard")
-    content = put(quality, "Image_Content_QI")
-    put(content, "CLOUDY_PIXEL_PERCENTAGE", cloud_cover(class_counts))
-    put(content, "DEGRADED_MSI_DATA_PERCENTAGE", 0)
+        add_element(general, "L1C_TILE_ID", names.spec.names("L1C").granule_id, metadataLevel="Brief")
+    add_element(general, "TILE_ID", names.granule_id, metadataLevel="Brief")
+    add_element(general, "DATASTRIP_ID", names.datastrip_id, metadataLevel="Standard")
+    add_element(general, "DOWNLINK_PRIORITY", "NOMINAL", metadataLevel="Standard")
+    add_element(general, "SENSING_TIME", stamp(names.spec.tile_time), metadataLevel="Standard")
+    archiving = add_element(general, "Archiving_Info", metadataLevel="Expertise")
+    add_element(archiving, "ARCHIVING_CENTRE", "2APS")
+    add_element(archiving, "ARCHIVING_TIME", stamp(names.processed))
+    geometric = add_element(top, "n1:Geometric_Info")
+    _geocoding(add_element(geometric, "Tile_Geocoding", metadataLevel="Brief"), swath)
+    _angles(add_element(geometric, "Tile_Angles", metadataLevel="Standard"), swath)
+    quality = add_element(top, "n1:Quality_Indicators_Info", metadataLevel="Standard")
+    content = add_element(quality, "Image_Content_QI")
+    add_element(content, "CLOUDY_PIXEL_PERCENTAGE", cloud_cover(class_counts))
+    add_element(content, "DEGRADED_MSI_DATA_PERCENTAGE", 0)
     if names.level == "L2A":
         content_quality(content, class_counts)
-    listing = put(quality, "Pixel_Level_QI", geometry="FULL_RESOLUTION")
+    listing = add_element(quality, "Pixel_Level_QI", geometry="FULL_RESOLUTION")
     for kind, band_id, path in masks:
         band = {} if band_id is None else {"bandId": band_id}
-        put(listing, "MASK_FILENAME", path, **band, type=kind)
+        add_element(listing, "MASK_FILENAME", path, **band, type=kind)
     return document(top)
 
 
 def _geocoding(parent: ET.Element, swath: Swath) -> None:
     zone, north = swath.epsg % 100, swath.epsg // 100 == 326
-    put(parent, "HORIZONTAL_CS_NAME", f"WGS84 / UTM zone {zone:02d}{'N' if north else 'S'}")
-    put(parent, "HORIZONTAL_CS_CODE", f"EPSG:{swath.epsg}")
+    add_element(parent, "HORIZONTAL_CS_NAME", f"WGS84 / UTM zone {zone:02d}{'N' if north else 'S'}")
+    add_element(parent, "HORIZONTAL_CS_CODE", f"EPSG:{swath.epsg}")
     for resolution in (10, 20, 60):
-        size = put(parent, "Size", resolution=resolution)
-        put(size, "NROWS", int(swath.side_m) // resolution)
-        put(size, "NCOLS", int(swath.side_m) // resolution)
+        size = add_element(parent, "Size", resolution=resolution)
+        add_element(size, "NROWS", int(swath.side_m) // resolution)
+        add_element(size, "NCOLS", int(swath.side_m) // resolution)
     for resolution in (10, 20, 60):
-        position = put(parent, "Geoposition", resolution=resolution)
-        put(position, "ULX", int(swath.ulx))
-        put(position, "ULY", int(swath.uly))
-        put(position, "XDIM", resolution)
-        put(position, "YDIM", -resolution)
+        position = add_element(parent, "Geoposition", resolution=resolution)
+        add_element(position, "ULX", int(swath.ulx))
+        add_element(position, "ULY", int(swath.uly))
+        add_element(position, "XDIM", resolution)
+        add_element(position, "YDIM", -resolution)
 
 
 def _angles(parent: ET.Element, swath: Swath) -> None:
     x, y = nodes(swath)
     zenith, azimuth = swath.sun_angles_at(x, y)
-    _grids(put(parent, "Sun_Angles_Grid"), zenith, azimuth)
-    mean = put(parent, "Mean_Sun_Angle")
-    put(mean, "ZENITH_ANGLE", f"{zenith.mean():.12f}", unit="deg")
-    put(mean, "AZIMUTH_ANGLE", f"{azimuth.mean():.12f}", unit="deg")
+    _grids(add_element(parent, "Sun_Angles_Grid"), zenith, azimuth)
+    mean = add_element(parent, "Mean_Sun_Angle")
+    add_element(mean, "ZENITH_ANGLE", f"{zenith.mean():.12f}", unit="deg")
+    add_element(mean, "AZIMUTH_ANGLE", f"{azimuth.mean():.12f}", unit="deg")
     means = []
     for band in BANDS:
         seen = []
@@ -97,27 +97,29 @@ def _angles(parent: ET.Element, swath: Swath) -> None:
             zenith, azimuth = swath.view_angles_at(x, y, band.name, detector)
             covered = swath.covers(x, y, band.name, detector)
             if covered.any():
-                grids = put(
+                grids = add_element(
                     parent, "Viewing_Incidence_Angles_Grids", bandId=band.band_id, detectorId=detector
                 )
                 _grids(grids, np.where(covered, zenith, np.nan), np.where(covered, azimuth, np.nan))
                 seen.append((zenith[covered], azimuth[covered]))
         means.append((band.band_id, *_mean_direction(*np.concatenate(seen, axis=1))))
-    listing = put(parent, "Mean_Viewing_Incidence_Angle_List")
+    listing = add_element(parent, "Mean_Viewing_Incidence_Angle_List")
     for band_id, zenith_deg, azimuth_deg in means:
-        mean = put(listing, "Mean_Viewing_Incidence_Angle", bandId=band_id)
-        put(mean, "ZENITH_ANGLE", f"{zenith_deg:.12f}", unit="deg")
-        put(mean, "AZIMUTH_ANGLE", f"{azimuth_deg:.12f}", unit="deg")
+        mean = add_element(listing, "Mean_Viewing_Incidence_Angle", bandId=band_id)
+        add_element(mean, "ZENITH_ANGLE", f"{zenith_deg:.12f}", unit="deg")
+        add_element(mean, "AZIMUTH_ANGLE", f"{azimuth_deg:.12f}", unit="deg")
 
 
 def _grids(parent: ET.Element, zenith: np.ndarray, azimuth: np.ndarray) -> None:
     for name, values in (("Zenith", zenith), ("Azimuth", azimuth)):
-        grid = put(parent, name)
-        put(grid, "COL_STEP", int(NODE_STEP_M), unit="m")
-        put(grid, "ROW_STEP", int(NODE_STEP_M), unit="m")
-        rows = put(grid, "Values_List")
+        grid = add_element(parent, name)
+        add_element(grid, "COL_STEP", int(NODE_STEP_M), unit="m")
+        add_element(grid, "ROW_STEP", int(NODE_STEP_M), unit="m")
+        rows = add_element(grid, "Values_List")
         for row in values:
-            put(rows, "VALUES", " ".join("NaN" if np.isnan(value) else f"{value:.6g}" for value in row))
+            add_element(
+                rows, "VALUES", " ".join("NaN" if np.isnan(value) else f"{value:.6g}" for value in row)
+            )
 
 
 def _mean_direction(zenith: np.ndarray, azimuth: np.ndarray) -> tuple[float, float]:

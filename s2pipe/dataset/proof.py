@@ -95,6 +95,11 @@ def write_sealed(path: Path, document: Mapping[str, Any]) -> None:
     write_bytes_atomic(path, sealed_bytes(document))
 
 
+def is_unchanged(document: Mapping[str, Any]) -> bool:
+    """Tell whether a document's content is what its seal says, however it is formatted; true without a seal."""
+    return SEAL not in document or json.loads(sealed_bytes(document))[SEAL] == document[SEAL]
+
+
 def seal_fault(data: bytes) -> str | None:
     """Say why bytes are not the sealed document that was written; None when they are, or carry no seal."""
     try:

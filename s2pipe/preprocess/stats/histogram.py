@@ -5,6 +5,7 @@ Counts are integers, so that merging in any order gives the same bytes.
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import zipfile
@@ -19,7 +20,8 @@ import numpy as np
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, S2PipeError, StatsMismatchError
 from s2pipe.preprocess.cfg import PreprocessConfig, bin_count
-from s2pipe.runtime.files import atomic_path
+from s2pipe.runtime.files import write_bytes_atomic
+from s2pipe.runtime.hashing import bytes_fingerprint
 from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 HISTOGRAM_NAME = "histogram.npz"
 """File name of a scene's histogram, and of the merged one beside ``stats.json``."""
 HISTOGRAM_FORMAT = "s2pipe.normalize.histogram.v1"
+_SEAL_BYTES = len(bytes_fingerprint(b""))
 _UNREADABLE = (
     *(S2PipeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
     *(RuntimeError, struct.error, zipfile.BadZipFile, zlib.error),
@@ -226,7 +229,10 @@ def _setting_faults(expected: HistogramSettings, got: HistogramSettings) -> list
 
 
 def save_histogram(path: Path, histogram: BandHistograms) -> None:
-    """Write a histogram as ``.npz`` (arrays and one JSON text; loads without pickle), atomically."""
+    """Write a histogram as ``.npz`` (arrays and one JSON text; loads without pickle), atomically.
+
+    The archive's comment, its last bytes, is the SHA-256 of everything before.
+    """
     settings = histogram.settings
     about = {
         "format": HISTOGRAM_FORMAT,
@@ -242,8 +248,25 @@ def save_histogram(path: Path, histogram: BandHistograms) -> None:
         "edges": bin_edges(settings),
         "about": np.array(json.dumps(about)),
     }
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    write_bytes_atomic(path, _sealed(stream.getvalue()))
+
+
+def _sealed(archive: bytes) -> bytes:
+    """Give an archive without a comment its checksum as one."""
+    content = archive[:-2] + _SEAL_BYTES.to_bytes(2, "little")
+    return content + bytes_fingerprint(content).encode()
+
+
+def is_sealed_histogram(data: bytes) -> bool:
+    """Tell whether bytes end with a checksum, as those of :func:`save_histogram` do."""
+    return data[-_SEAL_BYTES:].startswith(b"sha256:")
+
+
+def is_intact_histogram(data: bytes) -> bool:
+    """Tell whether bytes are exactly what :func:`save_histogram` wrote."""
+    return data[-_SEAL_BYTES:] == bytes_fingerprint(data[:-_SEAL_BYTES]).encode()
 
 
 def load_histogram(path: Path) -> BandHistograms:
@@ -255,7 +278,11 @@ def load_histogram(path: Path) -> BandHistograms:
         The file is missing, damaged, or something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        data = path.read_bytes()
+        if is_sealed_histogram(data) and not is_intact_histogram(data):
+            msg = "its content does not match the SHA-256 at its end"
+            raise ValueError(msg)
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return _from_arrays(arrays)
     except FileNotFoundError:
         raise ManifestError(str(path), [Fault("", "no such histogram; run pass 1 first")]) from None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2pipe.config.schema import NORMALIZE_STATS
+from s2pipe.dataset.proof import SEAL
 from s2pipe.errors import S2PipeError
 from s2pipe.preprocess.stats.histogram import (
     BandHistograms,
@@ -114,6 +115,10 @@ class HistogramFile:
     def of(cls, path: Path) -> HistogramFile:
         """Describe a file as it is now."""
         return cls(path.name, path.stat().st_size, hash_file(path, "sha256"))
+
+
+_OF_FILES = ("histogram", SEAL)
+"""Keys about files, which say nothing about pixels."""
 
 
 @dataclass(frozen=True)
@@ -258,7 +263,7 @@ class NormalizationStats:
 
     def meaning(self) -> dict[str, Any]:
         """Return the document without what pixels do not depend on."""
-        return {key: value for key, value in self.to_document().items() if key != "histogram"}
+        return {key: value for key, value in self.to_document().items() if key not in _OF_FILES}
 
     def _by_band(self, name: str) -> dict[str, Any]:
         bands = zip(self.settings.bands, self.bands, strict=True)

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.schema import NORMALIZE_STATS, document_faults
+from s2pipe.dataset.proof import SEAL, is_unchanged, write_sealed
 from s2pipe.errors import ConfigError, Fault, ManifestError, StatsMismatchError
 from s2pipe.preprocess.stats.histogram import HISTOGRAM_NAME, HistogramSettings, save_histogram
 from s2pipe.preprocess.stats.statistics import HistogramFile, NormalizationStats
 from s2pipe.preprocess.stats.stats_rules import VALUES_BY_BAND
-from s2pipe.runtime.files import write_json_atomic
 from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def save_stats(path: Path, stats: NormalizationStats, histogram: BandHistograms 
         beside = histogram_beside(path)
         save_histogram(beside, histogram)
         stats = replace(stats, histogram=HistogramFile.of(beside))
-    write_json_atomic(path, stats.to_document())
+    write_sealed(path, stats.to_document())
 
 
 def histogram_of_stats(path: Path) -> Path:
@@ -115,12 +115,21 @@ def stats_to_apply(config: PreprocessConfig) -> NormalizationStats:
     try:
         stats = load_stats(path)
         check_stats_match(stats, config, str(path))
+        _check_unchanged(stats, path)
     except (ManifestError, StatsMismatchError) as error:
         if not config.normalize.accept_foreign_stats:
             raise
         log.warning("foreign statistics are applied, as accept_foreign_stats says:\n%s", error)
         return load_foreign_stats(path, config)
     return stats
+
+
+def _check_unchanged(stats: NormalizationStats, path: Path) -> None:
+    if not is_unchanged(stats.to_document()):
+        cure = "run pass 1 again, or use --accept-foreign-stats if they were changed on purpose"
+        raise ManifestError(
+            str(path), [Fault(SEAL, f"the statistics are not those that were written; {cure}")]
+        )
 
 
 def load_foreign_stats(path: Path, config: PreprocessConfig) -> NormalizationStats:

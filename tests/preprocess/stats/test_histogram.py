@@ -12,6 +12,7 @@ import pytest
 from s2pipe.errors import ManifestError, S2PipeError, StatsMismatchError
 from s2pipe.preprocess.stats.histogram import (
     bin_edges,
+    is_intact_histogram,
     load_histogram,
     merge_histograms,
     save_histogram,
@@ -82,3 +83,19 @@ def test_a_histogram_with_another_description_is_a_clear_error(
         ManifestError, match=rf"h\.npz: is not a histogram .*{message}.* make it again with pass 1"
     ):
         load_histogram(path)
+
+
+def test_no_byte_of_a_stored_histogram_changes_unnoticed(tmp_path: Path) -> None:
+    path = tmp_path / "h.npz"
+    histogram = histogram_of(np.ones((2, 50), np.int64))
+    save_histogram(path, histogram)
+    data = path.read_bytes()
+    assert is_intact_histogram(data)
+    for place in range(len(data)):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        assert not is_intact_histogram(bytes(changed))
+    for place in (100, len(data) // 2, len(data) - 80):  # a header, counts, the central directory
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(ManifestError, match="is not a histogram"):
+            load_histogram(path)

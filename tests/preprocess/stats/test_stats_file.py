@@ -245,3 +245,18 @@ def test_a_histogram_that_is_not_the_one_of_the_statistics_is_refused(tmp_path: 
     save_stats(tmp_path / "stats.json", stats)
     with pytest.raises(ManifestError, match="histogram: no histogram was kept"):
         histogram_paths([tmp_path / "stats.json"])
+
+
+def test_statistics_that_changed_since_they_were_written_are_refused(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    config, document = _saved(dataset, tmp_path)
+    band = document["bands"][0]
+    document["mean_by_band"][band] += 0.25
+    (tmp_path / "stats.json").write_text(json.dumps(document))
+    with pytest.raises(
+        ManifestError, match="document_sha256: the statistics are not those that were written"
+    ):
+        stats_to_apply(config)
+    known_better = replace(config.normalize, accept_foreign_stats=True)
+    assert stats_to_apply(replace(config, normalize=known_better)).is_foreign

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,28 @@ class FileRecord:
     def is_at(self, root: Path) -> bool:
         """Tell whether the file is there and has its size; its content is not looked at."""
         return has_size(root / self.path, self.size)
+
+    def difference(self, root: Path, count: Callable[[int], None] | None = None) -> str | None:
+        """Say how the file below a root differs from what was written; None when it does not.
+
+        Parameters
+        ----------
+        root : Path
+            Directory that the path is relative to.
+        count : callable, optional
+            Told the number of bytes of every piece that was read.
+        """
+        path = root / self.path
+        try:
+            size = path.stat().st_size
+            if size != self.size:
+                return f"expected {self.size} bytes, got {size}"
+            found = hash_file(path, ALGORITHM, count)
+        except FileNotFoundError:
+            return "is missing"
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+        return None if found == self.sha256 else f"expected SHA-256 {self.sha256}, got {found}"
 
 
 def record_files(files: Iterable[tuple[Path, str]]) -> list[FileRecord]:

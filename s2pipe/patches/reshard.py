@@ -12,12 +12,13 @@ import numpy as np
 from s2pipe.config.fields import to_plain
 from s2pipe.errors import ConfigError, Fault, ManifestError
 from s2pipe.ground.split import SPLITS, load_plan, save_plan
+from s2pipe.patches.candidates.assign import SPLIT_NAME
 from s2pipe.patches.candidates.balance import balance
 from s2pipe.patches.candidates.windows import REASONS, PatchTable, reason_code
 from s2pipe.patches.database import DATABASE_NAME, Places, optional_module, query_rows
 from s2pipe.patches.run import PatchResult, checked_config, sole_run
 from s2pipe.patches.shards.layout import Groups, Order, ShardPlan, plan_shards
-from s2pipe.patches.shards.publish import Publication, read_shards_json
+from s2pipe.patches.shards.publish import Publication, published_files, read_shards_json
 from s2pipe.patches.shards.tarball import archive_size
 from s2pipe.patches.shards.writer import SHARD_VERSION, ShardRecord, finish_shard, known_record, record_of
 from s2pipe.patches.summary import summary_document
@@ -29,6 +30,7 @@ from s2pipe.runtime.hashing import document_fingerprint
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from s2pipe.dataset.proof import FileRecord
     from s2pipe.patches.cfg import PatchConfig
 
 
@@ -78,6 +80,7 @@ def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
         message = f"is the directory of {database}; give another one (--out-dir DIR)"
         msg = "PatchConfig"
         raise ConfigError(msg, [Fault("patches.out_dir", message)])
+    _check_beside(database)
     chosen = query_rows(database, query)
     source = _load(database)
     was = source.document["config"]["shards"]["dtype"]
@@ -89,16 +92,40 @@ def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
         return _Copy(config, source, chosen).work()
 
 
+def _check_beside(database: Path) -> None:
+    """Check the database, and the split beside it, against what ``shards.json`` records of them."""
+    if database.is_file():  # else the query says that it is not there
+        names = (database.name, SPLIT_NAME)
+        files = published_files(read_shards_json(database.parent))
+        _check_files(database.parent, [file for file in files if file.path in names])
+
+
+def _check_files(directory: Path, files: Sequence[FileRecord]) -> None:
+    """Check files by size and SHA-256, before anything is copied out of them.
+
+    Raises
+    ------
+    ManifestError
+        Files are missing or damaged; all of them are listed, and how to get them again.
+    """
+    with ThreadPoolExecutor(core_count(), "s2pipe-check") as pool:
+        differences = list(pool.map(lambda file: file.difference(directory), files))
+    faults = [
+        Fault(
+            file.path,
+            f"{difference}; restore it, or `s2pipe verify {directory} --repair` and run again what made it",
+        )
+        for file, difference in zip(files, differences, strict=True)
+        if difference is not None
+    ]
+    if faults:
+        raise ManifestError(str(directory), faults)
+
+
 def _load(database: Path) -> _Source:
     parquet = optional_module("pyarrow.parquet")
     directory = database.parent
     document = read_shards_json(directory)
-    for record in document["shards"]:
-        path = directory / record["path"]
-        if not path.is_file() or path.stat().st_size != record["bytes"]:
-            raise ManifestError(
-                str(path), [Fault("", f"expected a shard of {record['bytes']} bytes; restore it")]
-            )
     rows = parquet.read_table(database, columns=None)
     table, scenes = _table_of(rows)
     paths = {record["path"]: number for number, record in enumerate(document["shards"])}
@@ -167,14 +194,17 @@ class _Copy:
         config, source, table = self.config, self.source, self.source.table
         groups = self._choose()
         plans = plan_shards(table, groups, self._order(groups), config, self._largest(groups))
+        used = np.unique(source.places.shard[groups.first]).tolist()
+        files = published_files(source.document)
+        _check_files(source.directory, [files[number] for number in used])
         publication = Publication(config.out_dir, keep_known=not config.overwrite)
         with ThreadPoolExecutor(core_count(config.num_workers), "s2pipe-copy") as pool:
             copied = list(pool.map(lambda plan: self._copy(plan, groups, publication.known), plans))
         records = [record for record, _, _ in copied]
         offsets = {record.path: offset for record, offset, _ in copied}
         self._write_database(plans, Places.of(len(table), groups, plans, offsets))
-        plan = load_plan(source.directory / "split.json")
-        save_plan(config.out_dir / "split.json", plan)
+        plan = load_plan(source.directory / SPLIT_NAME)
+        save_plan(config.out_dir / SPLIT_NAME, plan)
         tiles, months = [t for t, _ in source.scenes], [s[:7] for _, s in source.scenes]
         summary = summary_document(table, tiles, months, plan, [])
         kept = (
@@ -190,7 +220,7 @@ class _Copy:
         facts = {name: source.document[name] for name in (*kept, "patch_size", "stride", "group")}
         about = {"fingerprint": None, "config": to_plain(config), "split": plan.rule_fingerprint}
         publication.finish(records, facts, summary, about)
-        result = PatchResult(config.out_dir, config.out_dir / "split.json", len(table), int(table.kept.sum()))
+        result = PatchResult(config.out_dir, config.out_dir / SPLIT_NAME, len(table), int(table.kept.sum()))
         result.shards, result.shards_written = records, sum(is_new for *_, is_new in copied)
         return result
 

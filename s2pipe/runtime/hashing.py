@@ -7,6 +7,7 @@ import json
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
@@ -29,7 +30,7 @@ def new_hash(algorithm: str) -> hashlib._Hash:
     return hashlib.new(algorithm.lower().replace("-", "_"), usedforsecurity=False)
 
 
-def hash_stream(stream: IO[bytes], algorithm: str) -> str:
+def hash_stream(stream: IO[bytes], algorithm: str, count: Callable[[int], None] | None = None) -> str:
     """Return the checksum of what is left to read in a stream, as lower-case hexadecimal.
 
     Parameters
@@ -38,17 +39,21 @@ def hash_stream(stream: IO[bytes], algorithm: str) -> str:
         Read to its end, in chunks of 1 MiB.
     algorithm : str
         As :func:`new_hash` takes it.
+    count : callable, optional
+        Told the number of bytes of every piece.
     """
     digest = new_hash(algorithm)
     while chunk := stream.read(_CHUNK_BYTES):
         digest.update(chunk)
+        if count is not None:
+            count(len(chunk))
     return digest.hexdigest()
 
 
-def hash_file(path: Path, algorithm: str) -> str:
-    """Return a file's checksum as lower-case hexadecimal; ``algorithm`` as :func:`new_hash` takes it."""
+def hash_file(path: Path, algorithm: str, count: Callable[[int], None] | None = None) -> str:
+    """Return a file's checksum as lower-case hexadecimal; see :func:`hash_stream`."""
     with path.open("rb") as stream:
-        return hash_stream(stream, algorithm)
+        return hash_stream(stream, algorithm, count)
 
 
 def hash_bytes(data: bytes, algorithm: str) -> str:

@@ -10,8 +10,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.schema import STEP3_SHARDS, validate_document
+from s2pipe.dataset.proof import FileRecord, record_files, records_of, seal_fault, write_sealed
 from s2pipe.errors import Fault, ManifestError, PathEscapeError
 from s2pipe.ground.split import SPLITS
+from s2pipe.patches.candidates.assign import SPLIT_NAME
 from s2pipe.patches.database import DATABASE_NAME
 from s2pipe.patches.shards.layout import SHARD_PATH
 from s2pipe.patches.shards.writer import PROGRESS, ShardRecord, known_shards, progress_path
@@ -26,6 +28,8 @@ log = logging.getLogger("s2pipe.patches")
 _LEFT_PART = re.compile(r"[.]shard-[0-9]{6,12}[.]tar[.]part", re.ASCII)
 _PROGRESS_NAME = re.compile(r"[.]?[a-z]+-shard-[0-9]{6,12}[.]tar[.]([a-z0-9_]{8}[.])?json", re.ASCII)
 SHARDS_NAME, SUMMARY_NAME = "shards.json", "summary.json"
+BESIDE = (DATABASE_NAME, SUMMARY_NAME, SPLIT_NAME)
+"""Files that ``shards.json`` records beside the shards."""
 
 
 def read_shards_json(out_dir: Path) -> dict[str, Any]:
@@ -40,7 +44,8 @@ def read_shards_json(out_dir: Path) -> dict[str, Any]:
     """
     path = out_dir / SHARDS_NAME
     try:
-        document = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        document = json.loads(data)
     except (OSError, ValueError, RecursionError) as error:
         fault = Fault("", f"cannot be read as JSON ({error}); run `s2pipe patches` again")
         raise ManifestError(str(path), [fault]) from error
@@ -54,6 +59,8 @@ def read_shards_json(out_dir: Path) -> dict[str, Any]:
         for number, name in enumerate(names)
         if not SHARD_PATH.fullmatch(name) or uses[name] > 1
     ]
+    if not faults and (difference := seal_fault(data)) is not None:
+        faults = [Fault("", f"{difference}; run `s2pipe patches` again")]
     if faults:
         raise ManifestError(str(path), faults)
     result: dict[str, Any] = document
@@ -68,11 +75,14 @@ def is_published(out_dir: Path, fingerprint: str) -> bool:
         return False
     if document["fingerprint"] != fingerprint:
         return False
-    sizes = {record["path"]: record["bytes"] for record in document["shards"]}
-    others = (out_dir / DATABASE_NAME, out_dir / SUMMARY_NAME)
-    return all(path.is_file() for path in others) and all(
-        InsidePath(out_dir, path).is_file(size) for path, size in sizes.items()
-    )
+    files = published_files(document)
+    return {*BESIDE} <= {file.path for file in files} and all(file.is_at(out_dir) for file in files)
+
+
+def published_files(document: Mapping[str, Any]) -> list[FileRecord]:
+    """Return what a checked ``shards.json`` says about files: shards first, then those beside them."""
+    shards = [FileRecord(item["path"], item["bytes"], item["sha256"]) for item in document["shards"]]
+    return shards + (records_of(document.get("files")) or [])
 
 
 class Publication:
@@ -92,7 +102,7 @@ class Publication:
         self.known: dict[str, ShardRecord] = self._present if keep_known else {}
         """Shards that may be complete, by path."""
         for record in self._present.values():
-            write_json_atomic(progress_path(out_dir, record.path).owned(), vars(record))
+            write_sealed(progress_path(out_dir, record.path).owned(), vars(record))
         for name in (SHARDS_NAME, SUMMARY_NAME, DATABASE_NAME):
             InsidePath(out_dir, name).unlink()
 
@@ -107,6 +117,7 @@ class Publication:
         validate_document(summary, "step3_summary", SUMMARY_NAME)
         write_json_atomic(self._out_dir / SUMMARY_NAME, summary)
         self._remove_superseded({record.path for record in records})
+        beside = record_files((self._out_dir / name, name) for name in BESIDE)
         document = {
             "schema": STEP3_SHARDS,
             **about,
@@ -116,9 +127,10 @@ class Publication:
             "splits": _split_totals(records),
             "class_weights": _class_weights(records),
             "shards": [vars(record) for record in records],
+            "files": [record.to_document() for record in beside],
         }
         validate_document(document, "step3_shards", SHARDS_NAME)
-        write_json_atomic(self._out_dir / SHARDS_NAME, document)
+        write_sealed(self._out_dir / SHARDS_NAME, document)
         self._sweep()
 
     def _remove_superseded(self, wanted: set[str]) -> None:

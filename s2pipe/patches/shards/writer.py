@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from s2pipe.dataset.proof import SEAL, seal_fault, write_sealed
 from s2pipe.errors import RasterError
 from s2pipe.patches.shards.layout import SHARD_PATH, Groups, ShardPlan
 from s2pipe.patches.shards.tarball import ItemBuffer, archive_size, item_size
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
-from s2pipe.runtime.files import write_json_atomic
 from s2pipe.runtime.hashing import bytes_fingerprint, hash_file
 from s2pipe.runtime.paths import InsidePath
 
@@ -237,11 +237,8 @@ def record_of(
 def known_record(out_dir: Path, known: Mapping[str, ShardRecord], record: ShardRecord) -> ShardRecord | None:
     """Return the finished shard of an earlier run that is the same, or forget what is known of its file."""
     found = known.get(record.path)
-    if (
-        found is not None
-        and found.fingerprint == record.fingerprint
-        and InsidePath(out_dir, found.path).is_file(found.bytes)
-    ):
+    is_same = found is not None and replace(found, sha256=record.sha256) == record
+    if found is not None and is_same and InsidePath(out_dir, found.path).is_file(found.bytes):
         return found
     # From now on the file may hold something else than what was recorded of it.
     progress_path(out_dir, record.path).unlink()
@@ -262,7 +259,7 @@ def finish_shard(out_dir: Path, part: Path, record: ShardRecord) -> ShardRecord:
     """Give a written shard its checksum and its name, and record it."""
     record = replace(record, sha256=hash_file(part, "sha256"))
     part.replace(out_dir / record.path)
-    write_json_atomic(progress_path(out_dir, record.path).owned(), vars(record))
+    write_sealed(progress_path(out_dir, record.path).owned(), vars(record))
     return record
 
 
@@ -331,8 +328,11 @@ def known_shards(out_dir: Path) -> dict[str, ShardRecord]:
     found: dict[str, ShardRecord] = {}
     for path in (out_dir / "shards.json", *sorted((out_dir / PROGRESS).glob("*.json"))):
         try:
-            document = json.loads(path.read_bytes())
+            data = path.read_bytes()
+            document = json.loads(data)
         except (OSError, ValueError, RecursionError):
+            continue
+        if seal_fault(data) is not None:
             continue
         if path.parent == out_dir:
             document = document.get("shards") if isinstance(document, dict) else None
@@ -347,8 +347,8 @@ def known_shards(out_dir: Path) -> dict[str, ShardRecord]:
 def _record(document: Any) -> ShardRecord | None:
     """A record from JSON that anyone may have written; None when it is none of a shard."""
     try:
-        record = ShardRecord(**document)
-    except TypeError:
+        record = ShardRecord(**{key: value for key, value in document.items() if key != SEAL})
+    except (TypeError, AttributeError):
         return None
     texts = (record.path, record.split, record.sha256, record.fingerprint)
     if not all(isinstance(text, str) for text in texts) or not SHARD_PATH.fullmatch(record.path):

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+ALGORITHMS = frozenset(name for name in hashlib.algorithms_guaranteed if not name.startswith("shake"))
+"""Checksum algorithms of every Python, whose checksums have a fixed length."""
 _CHUNK_BYTES = 1 << 20
 _FINGERPRINT_PREFIX = "sha256:"
 
@@ -20,14 +22,18 @@ def new_hash(algorithm: str) -> hashlib._Hash:
     Parameters
     ----------
     algorithm : str
-        Name as SAFE manifests spell it, ``MD5`` or ``SHA3-256`` (any case), or any name of :mod:`hashlib`.
+        Name as SAFE manifests spell it, ``MD5`` or ``SHA3-256`` (any case), or another that every Python has.
 
     Raises
     ------
     ValueError
-        Python knows no such algorithm.
+        Not every Python has such an algorithm, or its checksums have no fixed length (``SHAKE-128``).
     """
-    return hashlib.new(algorithm.lower().replace("-", "_"), usedforsecurity=False)
+    name = algorithm.strip().lower().replace("-", "_")
+    if name not in ALGORITHMS:
+        msg = f"unknown checksum algorithm {algorithm[:40]!r}; known are {', '.join(sorted(ALGORITHMS))}"
+        raise ValueError(msg)
+    return hashlib.new(name, usedforsecurity=False)
 
 
 def hash_stream(stream: IO[bytes], algorithm: str, count: Callable[[int], None] | None = None) -> str:

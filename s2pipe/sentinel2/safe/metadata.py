@@ -37,6 +37,7 @@ _GRANULE = tuple(
     f"{info}/Product_Organisation/Granule_List/{tag}" for info in _INFO for tag in ("Granule", "Granules")
 )
 _ORBIT = "Datatake/SENSING_ORBIT_NUMBER"
+_CONTENT = "Quality_Indicators_Info/Image_Content_QI"
 _FOOTPRINT = "Geometric_Info/Product_Footprint/Product_Footprint/Global_Footprint/EXT_POS_LIST"
 
 
@@ -131,7 +132,7 @@ def read_product_info(data: bytes | Path, source: str | None = None) -> ProductI
         sensing_start=_info_text(xml, "Datatake/DATATAKE_SENSING_START", "PRODUCT_START_TIME"),
         rel_orbit=None if orbit is None else xml.to_integer(orbit, f"{_INFO[0]}/{_ORBIT}"),
         datastrip_id=None if granule is None else granule.get("datastripIdentifier"),
-        cloud_cover=xml.number("Quality_Indicators_Info/Cloud_Coverage_Assessment"),
+        cloud_cover=xml.percentage("Quality_Indicators_Info/Cloud_Coverage_Assessment"),
         geofootprint=_footprint(xml),
         scl_percentages=_percentages(xml) if level == "L2A" else None,
     )
@@ -194,12 +195,20 @@ def _footprint(xml: Xml) -> dict[str, Any] | None:
     text = xml.text(_FOOTPRINT)
     if text is None:
         return None
-    return footprint_geojson([xml.to_number(value, _FOOTPRINT) for value in text.split()])
+    values = [xml.to_number(value, _FOOTPRINT) for value in text.split()]
+    for place, value in enumerate(values):
+        limit = 180.0 if place % 2 else 90.0
+        xml.in_range(value, -limit, limit, _FOOTPRINT)
+    return footprint_geojson(values)
 
 
 def _percentages(xml: Xml) -> dict[str, float] | None:
-    content = xml.find("Quality_Indicators_Info/Image_Content_QI")
+    content = xml.find(_CONTENT)
     if content is None:
         return None
     values = {child.tag: parse_float((child.text or "").strip()) for child in content}
-    return {tag: value for tag, value in values.items() if tag.endswith("_PERCENTAGE") and value is not None}
+    return {
+        tag: xml.to_percentage(value, f"{_CONTENT}/{tag}")
+        for tag, value in values.items()
+        if tag.endswith("_PERCENTAGE") and value is not None
+    }

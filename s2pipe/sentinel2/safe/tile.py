@@ -30,7 +30,10 @@ _GENERAL = "General_Info"
 _GEOCODING = "Geometric_Info/Tile_Geocoding"
 _ANGLES = "Geometric_Info/Tile_Angles"
 _TILE_IN_ID = re.compile(r"_(T\d{2}[A-Z]{3})_", re.ASCII)
-_EPSG = re.compile(r"EPSG:(\d{4,6})", re.ASCII)
+_EPSG = re.compile(r"EPSG:(32[67](?:0[1-9]|[1-5]\d|60))", re.ASCII)
+_MAX_SIDE = 100_000
+_MAX_UTM_M = 1e7
+_MAX_DETECTOR = 255
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ def _tile(xml: Xml) -> TileMetadata:
     epsg = _EPSG.fullmatch(code)
     if epsg is None:
         msg = f"{_GEOCODING}/HORIZONTAL_CS_CODE"
-        raise xml.error(msg, f"expected EPSG:<number>, got {code!r}")
+        raise xml.error(msg, f"expected EPSG:<code of a UTM zone>, got {code[:80]!r}")
     return TileMetadata(
         source=xml.source,
         level=level,
@@ -181,14 +184,20 @@ def _tile(xml: Xml) -> TileMetadata:
         datastrip_id=xml.text(f"{_GENERAL}/DATASTRIP_ID", f"{_GENERAL}/DATASTRIP_ID_2A"),
         sensing_time=xml.need_text(f"{_GENERAL}/SENSING_TIME"),
         epsg=int(epsg[1]),
-        sizes_yx=_by_resolution(xml, "Size", ("NROWS", "NCOLS"), xml.to_integer),
-        upper_left=_by_resolution(xml, "Geoposition", ("ULX", "ULY"), xml.to_number),
-        cloud_cover=xml.number("Quality_Indicators_Info/Image_Content_QI/CLOUDY_PIXEL_PERCENTAGE"),
+        sizes_yx=_by_resolution(xml, "Size", ("NROWS", "NCOLS"), (1, _MAX_SIDE), xml.to_integer),
+        upper_left=_by_resolution(
+            xml, "Geoposition", ("ULX", "ULY"), (-_MAX_UTM_M, _MAX_UTM_M), xml.to_number
+        ),
+        cloud_cover=xml.percentage("Quality_Indicators_Info/Image_Content_QI/CLOUDY_PIXEL_PERCENTAGE"),
     )
 
 
 def _by_resolution(
-    xml: Xml, tag: str, names: tuple[str, str], convert: Callable[[str | None, str], Number]
+    xml: Xml,
+    tag: str,
+    names: tuple[str, str],
+    limits: tuple[float, float],
+    convert: Callable[[str | None, str], Number],
 ) -> dict[int, tuple[Number, Number]]:
     """Two numbers of each ``Size`` or ``Geoposition`` by resolution in metres."""
     path = f"{_GEOCODING}/{tag}"
@@ -197,6 +206,8 @@ def _by_resolution(
         resolution = xml.to_integer(element.get("resolution"), f"{path}/@resolution")
         where = f"{path}[@resolution={resolution}]"
         first, second = (convert(element.findtext(name), f"{where}/{name}") for name in names)
+        for name, value in zip(names, (first, second), strict=True):
+            xml.in_range(value, *limits, f"{where}/{name}")
         found[resolution] = first, second
     missing = [str(resolution) for resolution in (10, 20, 60) if resolution not in found]
     if missing:
@@ -211,6 +222,7 @@ def _view_key(xml: Xml, element: Element) -> tuple[tuple[str, int], str]:
     if not 0 <= band_id < len(BANDS):
         msg = f"{path}/@bandId"
         raise xml.error(msg, f"expected 0 to {len(BANDS) - 1}, got {band_id}")
+    xml.in_range(detector, 1, _MAX_DETECTOR, f"{path}/@detectorId")
     return (BANDS[band_id].name, detector), f"{path}[@bandId={band_id}][@detectorId={detector}]"
 
 

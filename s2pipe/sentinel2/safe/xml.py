@@ -9,10 +9,11 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from s2pipe.errors import MetadataError
+from s2pipe.runtime.limits import MAX_XML_BYTES, MAX_XML_DEPTH, MAX_XML_ELEMENTS, read_limited
 
-MAX_XML_BYTES = 64 << 20
-"""Largest metadata file that is read; those of real products stay below 1 MB (MTD_DS.xml, unused: 24 MB)."""
-_MAX_DEPTH = 200
+_CHUNK_BYTES = 1 << 20
+_LARGEST_EXACT = 2**53
+_ROUNDING = 0.01
 
 
 class Xml:
@@ -39,15 +40,19 @@ class Xml:
         Raises
         ------
         MetadataError
-            Too large, not well-formed, or with a document type declaration (entities could expand or read
-            other files; Sentinel-2 metadata has none).
+            Unreadable, too large, not well-formed, in an encoding that cannot be read, with more or deeper elements
+            than any real metadata, or with a document type declaration (entities could expand or read other files;
+            Sentinel-2 metadata has none).
         """
         name = source or (str(data) if isinstance(data, Path) else "XML document")
-        size = data.stat().st_size if isinstance(data, Path) else len(data)
-        if size > MAX_XML_BYTES:
-            msg = f"{name}: {size} bytes is too large for metadata (limit {MAX_XML_BYTES})"
+        try:
+            content = read_limited(data, MAX_XML_BYTES) if isinstance(data, Path) else data
+        except (OSError, ValueError) as error:
+            msg = f"{name}: cannot be read: {error}; fetch the file again"
+            raise MetadataError(msg) from error
+        if len(content) > MAX_XML_BYTES:
+            msg = f"{name}: {len(content)} bytes is too large for metadata (limit {MAX_XML_BYTES})"
             raise MetadataError(msg)
-        content = data.read_bytes() if isinstance(data, Path) else data
         return cls(_parse(content, name), name)
 
     def error(self, path: str, message: str) -> MetadataError:
@@ -82,6 +87,11 @@ class Xml:
         text = self.text(*paths)
         return None if text is None else self.to_number(text, paths[0])
 
+    def percentage(self, *paths: str) -> float | None:
+        """Like :meth:`number`, but of 0 to 100; what exceeds them by a rounding is brought back."""
+        value = self.number(*paths)
+        return None if value is None else self.to_percentage(value, paths[0])
+
     def need_number(self, *paths: str) -> float:
         """Like :meth:`number`, but a missing element is an error."""
         return self.to_number(self.need_text(*paths), paths[0])
@@ -90,59 +100,100 @@ class Xml:
         """Convert the text of the element at ``path`` to a finite float."""
         value = parse_float(text or "")
         if value is None or not math.isfinite(value):
-            raise self.error(path, f"expected a finite number, got {text!r}")
+            raise self.error(path, f"expected a finite number, got {_shown(text)}")
         return value
 
     def to_integer(self, text: str | None, path: str) -> int:
-        """Convert the text of the element or attribute at ``path`` to an int."""
+        """Convert the text of the element or attribute at ``path`` to an int that a float holds exactly."""
         value = self.to_number(text, path)
-        if value != int(value):
-            raise self.error(path, f"expected a whole number, got {text!r}")
+        if value != int(value) or abs(value) > _LARGEST_EXACT:
+            raise self.error(path, f"expected a whole number, got {_shown(text)}")
         return int(value)
+
+    def to_percentage(self, value: float, path: str) -> float:
+        """Return a number of the element at ``path``, which must be a percentage."""
+        return min(max(self.in_range(value, -_ROUNDING, 100.0 + _ROUNDING, path), 0.0), 100.0)
+
+    def in_range(self, value: float, low: float, high: float, path: str) -> float:
+        """Return a number of the element at ``path``, which must be one from ``low`` to ``high``."""
+        if not low <= value <= high:
+            raise self.error(path, f"expected a number from {low:g} to {high:g}, got {value:g}")
+        return value
 
 
 def parse_float(text: str) -> float | None:
-    """Read one number the way XML Schema writes it (no underscores); None when it is none."""
+    """Read one number the way XML Schema writes it (ASCII digits, no underscores); None when it is none."""
     try:
-        return None if "_" in text else float(text)
+        return float(text) if "_" not in text and text.isascii() else None
     except ValueError:
         return None
 
 
-def _parse(content: bytes, source: str) -> Element:
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    depth = 0
+def _shown(text: str | None) -> str:
+    return repr(text if text is None or len(text) <= 80 else f"{text[:77]}...")
 
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > _MAX_DEPTH:
-            msg = f"{source}: {name}: elements are nested more than {_MAX_DEPTH} deep"
+
+class _Builder:
+    """Builds the tree while the parser runs, and counts what it gets."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._tree = TreeBuilder()
+        self._depth = 0
+        self._count = 0
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        """Begin an element."""
+        self._depth += 1
+        if self._depth > MAX_XML_DEPTH:
+            msg = f"{self._source}: {name[:80]}: elements are nested more than {MAX_XML_DEPTH} deep"
             raise MetadataError(msg)
-        builder.start(name.rpartition(":")[2], attributes)
+        self._count += 1 + len(attributes)
+        if self._count > MAX_XML_ELEMENTS:
+            msg = (
+                f"{self._source}: has more than {MAX_XML_ELEMENTS} elements and attributes, which no metadata has; "
+                "fetch the file again from a trusted place"
+            )
+            raise MetadataError(msg)
+        self._tree.start(name.rpartition(":")[2], attributes)
 
-    def end(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(name.rpartition(":")[2])
+    def end(self, name: str) -> None:
+        """End an element."""
+        self._depth -= 1
+        self._tree.end(name.rpartition(":")[2])
 
-    def refuse(name: str | None, *_: Any) -> None:
+    def refuse(self, name: str | None, *_: Any) -> None:
+        """Refuse a document type or an entity."""
         msg = (
-            f"{source}: <!DOCTYPE {name}>: document types and entities are refused (Sentinel-2 metadata has "
-            "none); fetch the file again from a trusted place"
+            f"{self._source}: <!DOCTYPE {(name or '')[:80]}>: document types and entities are refused (Sentinel-2 "
+            "metadata has none); fetch the file again from a trusted place"
         )
         raise MetadataError(msg)
 
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
+    def parse(self, content: bytes) -> Element:
+        """Parse a document."""
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler = self.start
+        parser.EndElementHandler = self.end
+        parser.CharacterDataHandler = self._tree.data
+        parser.StartDoctypeDeclHandler = self.refuse
+        parser.EntityDeclHandler = self.refuse
+        # In chunks, since the parser copies what it is given.
+        for place in range(0, len(content), _CHUNK_BYTES):
+            parser.Parse(content[place : place + _CHUNK_BYTES], False)
+        parser.Parse(b"", True)
+        return self._tree.close()
+
+
+def _parse(content: bytes, source: str) -> Element:
     try:
-        parser.Parse(content, True)
+        return _Builder(source).parse(content)
     except expat.ExpatError as error:
         msg = f"{source}: not well-formed XML ({error}); the file is damaged or no XML, fetch it again"
-        raise MetadataError(msg) from error
-    return builder.close()
+    except (ValueError, LookupError) as error:  # expat asks Python for encodings that it does not know
+        msg = (
+            f"{source}: is in an encoding that cannot be read ({error}): expected UTF-8, UTF-16 or an encoding of one "
+            "byte a character; the file is damaged, fetch it again"
+        )
+    raise MetadataError(msg)

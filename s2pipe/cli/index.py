@@ -45,7 +45,7 @@ Options = dataclasses.make_dataclass(
 
 
 def main(command: Command, arguments: list[str]) -> int:
-    """Run ``s2pipe index``."""
+    """Run ``s2pipe index``; exit code 1 when something that looks like a product cannot be used."""
     from s2pipe.indexing.run import index_products
 
     options = parse(command, Options, arguments)
@@ -56,7 +56,8 @@ def main(command: Command, arguments: list[str]) -> int:
     for warning in result.warnings:
         log.warning("%s", warning)
     for product in result.passed_over:
-        log.warning("passed over %s: %s", product.path, product.reason)
+        if product.is_usable:
+            log.warning("passed over %s: %s", product.path, product.reason)
     if options.verify:
         log.info("%d files match their size and checksum", result.verified_files)
     state = "written" if result.changed else "already up to date"
@@ -67,6 +68,10 @@ def main(command: Command, arguments: list[str]) -> int:
         len(result.scenes),
         len(result.index.scenes),
     )
+    unusable = result.unusable
+    if unusable:
+        reasons = "\n".join(f"  {item.reason}" for item in unusable)
+        log.error("%d cannot be used and were passed over:\n%s", len(unusable), reasons)
     if options.json:
         print_json(
             {
@@ -74,10 +79,11 @@ def main(command: Command, arguments: list[str]) -> int:
                 "changed": result.changed,
                 "scenes": [str(key) for key in result.scenes],
                 "passed_over": [
-                    {"path": str(item.path), "reason": item.reason} for item in result.passed_over
+                    {"path": str(item.path), "reason": item.reason, "is_usable": item.is_usable}
+                    for item in result.passed_over
                 ],
                 "warnings": list(result.warnings),
                 "verified_files": result.verified_files,
             }
         )
-    return 0
+    return 1 if unusable else 0

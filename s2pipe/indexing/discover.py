@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.errors import PathEscapeError, ProductError, S2PipeError
+from s2pipe.errors import ProductError, S2PipeError
 from s2pipe.sentinel2.safe import (
     THIRD_PARTY_BASELINE,
     Level,
@@ -31,9 +33,11 @@ class PassedOver:
     """Something found on disk that did not enter the index."""
 
     path: Path
-    """The product, or the directory that is none."""
+    """The product, or what is none."""
     reason: str
     """Why it was left out."""
+    is_usable: bool = False
+    """Whether it could have been indexed: another product of the same scene is preferred."""
 
 
 @dataclass(frozen=True)
@@ -55,68 +59,104 @@ class Found:
         return SceneKey.of_product(self.name)
 
 
-_In = TypeVar("_In")
 _Out = TypeVar("_Out")
+_PRODUCT_NAME = re.compile(r"S[1-9][A-DP_]_[A-Z]")
+"""How the names of products of the Sentinel missions begin."""
+_ARCHIVES = (".tar", ".tgz", ".gz", ".7z", ".rar")
+"""Archives that cannot be read where they are."""
 
 
-def collect(step: Callable[[_In], _Out], items: Sequence[_In]) -> list[_Out]:
-    """Apply a step to every item; if any fail, raise all their errors as one."""
+def attempt(
+    step: Callable[[Path], _Out], paths: Iterable[Path]
+) -> tuple[list[_Out], list[PassedOver], list[S2PipeError]]:
+    """Apply a step to every path; what fails is passed over, and the others go on.
+
+    Returns
+    -------
+    (list, list of PassedOver, list of S2PipeError)
+        Results of those that did not fail, and the others with their errors.
+    """
     results: list[_Out] = []
+    passed_over: list[PassedOver] = []
     errors: list[S2PipeError] = []
-    for item in items:
+    for path in paths:
         try:
-            results.append(step(item))
-        except S2PipeError as error:
-            errors.append(error)
+            results.append(step(path))
+        except (S2PipeError, OSError) as error:
+            known = (
+                error if isinstance(error, S2PipeError) else ProductError(f"{path}: cannot be read: {error}")
+            )
+            errors.append(known)
+            passed_over.append(PassedOver(path, str(known)))
+    return results, passed_over, errors
+
+
+def refuse_all(errors: Sequence[S2PipeError]) -> NoReturn:
+    """Raise all errors as one; a single one as it is.
+
+    Raises
+    ------
+    S2PipeError
+        Always.
+    """
     if len(errors) == 1:
         raise errors[0]
-    if errors:
-        raise ProductError("\n".join(str(error) for error in errors))
-    return results
+    raise ProductError("\n".join(map(str, errors)))
 
 
-def find(paths: Iterable[Path | str]) -> tuple[list[Path], list[PassedOver]]:
-    """Return the products that the paths name, each once, and what else their directories hold."""
-    products: dict[Path, Path] = {}
-    passed_over: list[PassedOver] = []
+def find(paths: Iterable[Path | str]) -> list[Path]:
+    """Return what the paths name: products, each once, and what looks like one in directories of them.
 
-    def look(path: Path) -> None:
-        if path.name in MARKERS and path.is_file():
-            path = path.parent
-        if not path.exists():
-            msg = f"{path}: no such file or directory; check the path"
-            raise ProductError(msg)
-        inside = [] if not path.is_dir() or is_product_directory(path) else _look_inside(path, passed_over)
-        for product in inside or [path]:
-            products.setdefault(product.resolve(), product)
-
-    collect(look, [Path(path) for path in paths])
+    Raises
+    ------
+    ProductError
+        No path is given, or paths do not exist: all of them are listed.
+    """
+    products: dict[str, Path] = {}
+    missing: list[S2PipeError] = []
+    for path in map(Path, paths):
+        try:
+            for product in _look(path):
+                products.setdefault(os.path.realpath(product), product)  # resolve() fails on loops of links
+        except (FileNotFoundError, ValueError):  # ValueError: a NUL in the name
+            missing.append(ProductError(f"{path}: no such file or directory; check the path"))
+        except OSError:
+            products.setdefault(str(path), path)  # opening it will say what is wrong
+    if missing:
+        refuse_all(missing)
     if not products:
         msg = "no product was named: expected at least one SAFE directory, zip archive or directory"
         raise ProductError(msg)
-    return list(products.values()), passed_over
+    return list(products.values())
 
 
-def _look_inside(directory: Path, passed_over: list[PassedOver]) -> list[Path]:
-    """Products of a directory; what looks like a product and is none is added to ``passed_over``."""
-    children = sorted(directory.iterdir())
-    found: list[Path] = []
-    for child in children:
-        if child.suffix.lower() not in (".safe", ".zip") and not is_product_directory(child):
-            continue
-        try:
-            open_container(child)
-        except (ProductError, PathEscapeError) as error:
-            passed_over.append(PassedOver(child, str(error)))
-        else:
-            found.append(child)
-    if not found:
-        msg = (
-            f"{directory}: holds no product: expected SAFE directories or zip archives of them, got "
-            f"{abridged(child.name for child in children)}; check the path, it is searched one level deep"
-        )
-        raise ProductError(msg)
-    return found
+def _look(path: Path) -> list[Path]:
+    """Products that a path names; the path itself when it holds none."""
+    if path.name in MARKERS and path.is_file():
+        path = path.parent
+    if not path.is_dir():
+        path.stat()
+        return [path]
+    if is_product_directory(path) or _looks_like_product(path.name):
+        return [path]
+    return [child for child in sorted(path.iterdir()) if _is_candidate(child)] or [path]
+
+
+def _looks_like_product(name: str) -> bool:
+    return name.lower().endswith(".safe") or _PRODUCT_NAME.match(name) is not None
+
+
+def _is_candidate(path: Path) -> bool:
+    """Tell whether something in a directory is a product, or looks so much like one that its absence must be said."""
+    suffix = path.suffix.lower()
+    if suffix in (".safe", ".zip"):
+        return True
+    try:
+        if not path.is_dir():
+            return suffix in _ARCHIVES and _looks_like_product(path.name)
+        return _looks_like_product(path.name) or is_product_directory(path)
+    except OSError:
+        return True  # a directory that cannot be read may be one
 
 
 def abridged(names: Iterable[str]) -> str:
@@ -170,7 +210,9 @@ def choose(found: list[Found]) -> tuple[list[Found], list[PassedOver]]:
         # Of two copies of one product the directory is read faster than the archive.
         *others, best = sorted(group, key=lambda p: (*p.name.age_key, not p.container.is_zip))
         chosen.append(best)
-        passed_over += [PassedOver(other.container.path, _why_not(other, best)) for other in others]
+        passed_over += [
+            PassedOver(other.container.path, _why_not(other, best), is_usable=True) for other in others
+        ]
     return chosen, passed_over
 
 

@@ -22,10 +22,20 @@ from s2pipe.dataset.step1_index import (
 )
 from s2pipe.dataset.verification import Check, run_checks, verify_index
 from s2pipe.errors import ProductError
-from s2pipe.indexing.discover import LEVELS, Found, PassedOver, abridged, choose, collect, find, recognise
+from s2pipe.indexing.discover import (
+    LEVELS,
+    Found,
+    PassedOver,
+    abridged,
+    attempt,
+    choose,
+    find,
+    recognise,
+    refuse_all,
+)
 from s2pipe.indexing.links import conflict, link
 from s2pipe.runtime.locks import locked
-from s2pipe.runtime.paths import is_safe_relative
+from s2pipe.runtime.paths import is_safe_relative, path_fault
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import MANIFEST, ManifestEntry, read_safe_manifest, role_of
 
@@ -52,11 +62,16 @@ class IndexResult:
     scenes: tuple[SceneKey, ...]
     """The scenes of the products given now."""
     passed_over: tuple[PassedOver, ...]
-    """Products left out: superseded duplicates and directories that are no product."""
+    """What was left out: superseded duplicates, then products that cannot be used and what is none."""
     warnings: tuple[str, ...]
     """What is odd but not wrong: absent files, sizes that differ, renamed or replaced products."""
     verified_files: int
     """Number of files whose size and checksum were checked; 0 without ``verify``."""
+
+    @property
+    def unusable(self) -> tuple[PassedOver, ...]:
+        """What was left out because it cannot be used."""
+        return tuple(item for item in self.passed_over if not item.is_usable)
 
 
 @dataclass(frozen=True)
@@ -84,22 +99,25 @@ def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: 
     Returns
     -------
     IndexResult
-        The index and everything worth telling.
+        The index and everything worth telling. What cannot be used is passed over and listed; the rest is indexed.
 
     Raises
     ------
     ProductError
-        A path is no product, or a file in the dataset is in the way; all faults are listed, and nothing was
-        written.
+        A path does not exist, none of them is a product that can be used, or a file in the dataset is in the way; all
+        faults are listed, and nothing was written.
     MetadataError, PathEscapeError
-        The only fault is a product's metadata, or a path that leaves its product.
+        The only product cannot be used for its metadata, or for a path that leaves it.
     ChecksumError
         ``verify``: files differ from ``manifest.safe``; all are listed, and nothing was written.
     """
     root = Path(out_dir)
-    candidates, passed_over = find(paths)
-    found, superseded = choose(collect(recognise, candidates))
-    plans = collect(_plan, found)
+    planned, passed_over, errors = attempt(lambda path: _plan(recognise(path)), find(paths))
+    if not planned:
+        refuse_all(errors)
+    found, superseded = choose([plan.found for plan in planned])
+    chosen = {plan.found.container.path: plan for plan in planned}
+    plans = [chosen[product.container.path] for product in found]
     verified = run_checks([check for plan in plans for check in _checks(plan)], MANIFEST) if verify else 0
     path = index_path(root)
     old = load_index(path) if path.exists() else None
@@ -117,7 +135,7 @@ def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: 
         index_path=path,
         changed=changed,
         scenes=tuple(scene.key for scene in new.scenes),
-        passed_over=(*passed_over, *superseded),
+        passed_over=(*superseded, *passed_over),
         warnings=(*notes, *replaced),
         verified_files=verified,
     )
@@ -136,6 +154,10 @@ def _plan(found: Found) -> _Planned:
         role = role_of(product_path, level)
         if role is None:
             continue
+        fault = path_fault(product_path)
+        if fault is not None:
+            msg = f"{container.path}: {product_path!a} {fault}, so no index can name it; restore the file's name"
+            raise ProductError(msg)
         if role in assets:
             msg = (
                 f"{container.path}: two files have the role {role}: {assets[role].product_path} and "

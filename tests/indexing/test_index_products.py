@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
 import zipfile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from s2pipe.cli import main
 from s2pipe.dataset.step1_index import index_path, load_index
 from s2pipe.errors import ChecksumError, MetadataError, PathEscapeError, ProductError
 from s2pipe.indexing.links import conflict, link
 from s2pipe.indexing.run import index_products, verify_index
 from s2pipe.sentinel2.safe import ProductName
 from tests.paths import SHARED_DATA
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DATA = SHARED_DATA
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the real products are not in {DATA}")
@@ -314,32 +314,129 @@ def test_a_product_without_metadata_is_known_by_its_name(tmp_path: Path) -> None
         index_products([product.rename(tmp_path / "nameless")], tmp_path / "out")
 
 
+OLD = "S2A_OPER_PRD_MSIL1C_PDMC_20160101T000000_R051_V20160101T105441_20160101T105441"
+OLD_METADATA = "S2A_OPER_MTD_SAFL1C_PDMC_20160101T000000_R051_V20160101T105441_20160101T105441.xml"
+
+
 def test_wrong_paths_are_all_reported_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.zip").write_text("no archive")
-    old = tmp_path / "S2A_OPER_PRD_MSIL1C_PDMC_20160101T000000_R051_V20160101T105441.SAFE"
-    old.mkdir()
     good = make_product(tmp_path / "good", L1C)
     with pytest.raises(ProductError) as error:
-        index_products([tmp_path / "absent", tmp_path / "empty", good], tmp_path / "out")
+        index_products([tmp_path / "absent", tmp_path / "a\0b", good], tmp_path / "out")
     assert "absent: no such file" in str(error.value)
-    assert "holds no product" in str(error.value)
-    with pytest.raises(ProductError, match=r"text\.zip: is no readable zip(.|\n)*December 2016") as error:
-        index_products([tmp_path / "text.zip", good], tmp_path / "out")
-    with pytest.raises(ProductError, match="holds no product"):
-        index_products([old], tmp_path / "out")
+    assert "b: no such file" in str(error.value)
+    with pytest.raises(ProductError, match=r"text\.zip: is no readable zip(.|\n)*empty: is no product"):
+        index_products([tmp_path / "text.zip", tmp_path / "empty"], tmp_path / "out")
     with pytest.raises(ProductError, match="no product was named"):
         index_products([], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_leftovers_among_products_are_passed_over(tmp_path: Path) -> None:
-    make_product(tmp_path / "in", L1C)
-    (tmp_path / "in" / f"{L2A}.SAFE").mkdir()
-    (tmp_path / "in" / f"{L2A}.zip").write_bytes(b"PK half")
-    (tmp_path / "in" / "notes.txt").touch()
+def _old_product(parent: Path) -> Path:
+    product = parent / f"{OLD}.SAFE"
+    for number in (1, 2):
+        (
+            product / "GRANULE" / f"S2A_OPER_MSI_L1C_TL_EPA__20160101T000000_A00000{number}_T33UWQ_N02.01"
+        ).mkdir(parents=True)
+    (product / OLD_METADATA).write_text("<x/>")
+    (product / "manifest.safe").write_text("<x/>")
+    return product
+
+
+def _unusable(parent: Path) -> dict[str, str]:
+    """Fill a directory with what cannot be indexed; return a part of the message by name."""
+    zip_product(_old_product(parent), parent / f"{OLD}.zip")
+    renamed = shutil.copytree(_old_product(parent / "x"), parent / "renamed.SAFE")
+    shutil.rmtree(parent / "x")
+    (parent / "S2A_OPER_PRD_MSIL1C_PDMC_20150101T000000_R051_V20150101T105441.SAFE").mkdir()
+    radar = parent / "S1A_IW_GRDH_1SDV_20250101T000000_20250101T000025_000000_000000_0000.SAFE"
+    radar.mkdir()
+    (radar / "manifest.safe").write_text("<x/>")
+    zip_product(radar, parent / "radar.zip")
+    (parent / "S3A_OL_1_EFR____20250101T000000.SEN3").mkdir()
+    (parent / f"{L2A}.tar").write_bytes(b"tar")
+    (parent / f"{L2A}.SAFE").mkdir()
+    (parent / f"{L2A}.zip").write_bytes(b"PK half")
+    (parent / "empty.zip").touch()
+    with zipfile.ZipFile(parent / "photos.zip", "w") as photos:
+        photos.writestr("a.jpg", "x")
+    broken = make_product(parent, L2A.replace("T33UWQ", "T33UXQ"))
+    (broken / "MTD_MSIL2A.xml").write_bytes(b"<?xml version='1.0' encoding='shift_jis'?><a/>")
+    orphan = parent / "loop.SAFE"
+    orphan.symlink_to(orphan)
+    old = "not supported: multi-granule SAFE of before December 2016"
+    return {
+        f"{OLD}.SAFE": old,
+        f"{OLD}.zip": old,
+        renamed.name: old,
+        "S2A_OPER_PRD_MSIL1C_PDMC_20150101T000000_R051_V20150101T105441.SAFE": old,
+        radar.name: "not supported: a product of Sentinel-1",
+        "radar.zip": "not supported: a product of Sentinel-1",
+        "S3A_OL_1_EFR____20250101T000000.SEN3": "not supported: a product of Sentinel-3",
+        f"{L2A}.tar": "is no readable zip archive",
+        f"{L2A}.SAFE": "is no product",
+        f"{L2A}.zip": "is no readable zip archive",
+        "empty.zip": "is no readable zip archive",
+        "photos.zip": "the archive holds no product",
+        broken.name: "is in an encoding that cannot be read",
+        orphan.name: "",
+    }
+
+
+def test_an_archive_of_all_sorts_is_indexed_as_far_as_it_can_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = tmp_path / "archive"
+    make_product(archive, L1C)
+    make_product(archive, L1C.replace("N0511", "N0510"))
+    (archive / "notes.txt").touch()
+    (archive / "notes").mkdir()
+    expected = _unusable(archive)
+    out = tmp_path / "out"
+    assert main(["index", str(archive), "--out", str(out), "--json"]) == 1
+    written = capsys.readouterr()
+    (scene,) = load_index(index_path(out)).scenes
+    assert scene.l1c.product_name == f"{L1C}.SAFE"
+    passed = {Path(item["path"]).name: item for item in json.loads(written.out)["passed_over"]}
+    assert passed.pop(f"{L1C.replace('N0511', 'N0510')}.SAFE")["is_usable"]
+    assert sorted(passed) == sorted(expected)
+    lines = written.err.rstrip().splitlines()
+    assert lines[-len(expected) - 1] == f"{len(expected)} cannot be used and were passed over:"
+    for name, reason in expected.items():
+        assert reason in passed[name]["reason"], name
+        assert not passed[name]["is_usable"]
+        assert any(name in line and reason in line for line in lines[-len(expected) :]), name
+
+
+def test_given_products_that_cannot_be_used_are_passed_over_too(tmp_path: Path) -> None:
+    good, bad = make_product(tmp_path, L1C), tmp_path / "bad.zip"
+    bad.write_bytes(b"PK")
+    (tmp_path / "empty").mkdir()
+    result = index_products([bad, good, tmp_path / "empty"], tmp_path / "out")
+    assert [item.path for item in result.unusable] == [bad, tmp_path / "empty"]
+    assert len(result.index.scenes) == 1
+
+
+def test_an_older_product_stands_in_for_a_newer_that_is_damaged(tmp_path: Path) -> None:
+    make_product(tmp_path / "in", L1C.replace("N0511", "N0510"))
+    newer = make_product(tmp_path / "in", L1C)
+    (newer / "manifest.safe").write_bytes(b"\xff\xfe<")
     result = index_products([tmp_path / "in"], tmp_path / "out")
-    assert [passed.path.name for passed in result.passed_over] == [f"{L2A}.SAFE", f"{L2A}.zip"]
+    assert [item.path for item in result.unusable] == [newer]
+    assert result.index.scenes[0].l1c.baseline == "N0510"
+
+
+def test_file_names_that_are_no_text_fail_their_product_alone(tmp_path: Path) -> None:
+    good, bad = make_product(tmp_path, L1C), make_product(tmp_path, L2A)
+    (granule,) = (bad / "GRANULE").iterdir()
+    try:
+        granule.rename(granule.with_name(os.fsdecode(os.fsencode(granule.name) + b"\xff")))
+    except OSError:
+        pytest.skip("the file system takes Unicode names only")
+    result = index_products([good, bad], tmp_path / "out")
+    assert [item.path for item in result.unusable] == [bad]
+    assert "is no Unicode text" in result.unusable[0].reason
 
 
 def test_broken_metadata_is_named(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from s2pipe.dataset.assets import Checksum
 from s2pipe.errors import MissingInputError, PathEscapeError
+from s2pipe.runtime.limits import MAX_XML_BYTES
 from s2pipe.runtime.paths import InsidePath, is_safe_relative
+from s2pipe.sentinel2.safe.container import ZIP_ERRORS
 
 if TYPE_CHECKING:
     from s2pipe.dataset.assets import Asset
 
-MAX_READ_BYTES = 64 << 20
+MAX_READ_BYTES = MAX_XML_BYTES
 """Largest file that :meth:`InputFile.read` returns: it is for metadata, not for rasters."""
 
 
@@ -92,7 +94,7 @@ class InputFile:
             else:
                 with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as member:
                     data = member.read(MAX_READ_BYTES + 1)
-        except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except ZIP_ERRORS as error:
             raise self._unreadable(str(error)) from error
         if len(data) > MAX_READ_BYTES:
             reason = f"larger than the {MAX_READ_BYTES} bytes that metadata may have"
@@ -152,5 +154,5 @@ def _zip_members(path: Path, _mtime_ns: int, _size: int) -> frozenset[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return frozenset(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except ZIP_ERRORS:
         return frozenset()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from s2pipe.runtime.limits import MAX_FAULTS
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+MAX_FAULTS = 100
+"""Faults that are listed of one document; the rest is counted."""
 
 
 class S2PipeError(Exception):

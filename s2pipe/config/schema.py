@@ -12,8 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.errors import DocumentError, Fault, ManifestError, abridged
-from s2pipe.runtime.limits import MAX_FAULTS
+from s2pipe.errors import MAX_FAULTS, DocumentError, Fault, ManifestError, abridged
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError

@@ -44,9 +44,6 @@ MAX_YAML_NODES = 50_000
 MAX_YAML_ALIASES = 1_000
 """Aliases (``*name``) of a YAML document."""
 
-MAX_FAULTS = 100
-"""Faults that are listed of one document; the rest is counted."""
-
 
 def read_limited(path: Path, limit: int) -> bytes:
     """Read a file whole, unless it is larger than ``limit`` bytes.

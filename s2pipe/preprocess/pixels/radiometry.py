@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from s2pipe.errors import MetadataError
-from s2pipe.sentinel2.safe.metadata import Radiometry, read_radiometry
+from s2pipe.sentinel2.safe.metadata import ProductRadiometry, read_radiometry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def scene_radiometry(bands: Sequence[tuple[Channel, bytes, str]]) -> SceneRadiom
     MetadataError
         Metadata of another level, no usable quantification value, or an offset list that lacks a band.
     """
-    known: dict[str, Radiometry] = {}
+    known: dict[str, ProductRadiometry] = {}
     quantification, offset = [], []
     for channel, metadata, source in bands:
         if source not in known:

@@ -3,7 +3,7 @@
 from s2pipe.sentinel2.bands import Level
 from s2pipe.sentinel2.safe.layout import MANIFEST, product_metadata_name, role_of
 from s2pipe.sentinel2.safe.manifest import ManifestEntry, read_safe_manifest
-from s2pipe.sentinel2.safe.metadata import ProductInfo, Radiometry, read_product_info, read_radiometry
+from s2pipe.sentinel2.safe.metadata import ProductInfo, ProductRadiometry, read_product_info, read_radiometry
 from s2pipe.sentinel2.safe.names import THIRD_PARTY_BASELINE, ProductName
 from s2pipe.sentinel2.safe.tile import (
     ANGLE_STEP_M,
@@ -22,7 +22,7 @@ __all__ = [
     "ManifestEntry",
     "ProductInfo",
     "ProductName",
-    "Radiometry",
+    "ProductRadiometry",
     "TileAngles",
     "TileMetadata",
     "Xml",

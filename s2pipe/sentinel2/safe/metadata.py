@@ -70,7 +70,7 @@ class ProductInfo:
 
 
 @dataclass(frozen=True)
-class Radiometry:
+class ProductRadiometry:
     """How digital numbers become reflectance: (DN + offset) / quantification."""
 
     source: str
@@ -138,7 +138,7 @@ def read_product_info(data: bytes | Path, source: str | None = None) -> ProductI
     )
 
 
-def read_radiometry(data: bytes | Path, source: str | None = None) -> Radiometry:
+def read_radiometry(data: bytes | Path, source: str | None = None) -> ProductRadiometry:
     """Read quantification value and offsets from a product's own metadata; nothing else decides them.
 
     Parameters
@@ -162,7 +162,7 @@ def read_radiometry(data: bytes | Path, source: str | None = None) -> Radiometry
     list_path, tag = _OFFSETS[level]
     offset_list = xml.find(list_path)
     offsets = {} if offset_list is None else _offsets(xml, offset_list, f"{list_path}/{tag}", tag)
-    return Radiometry(xml.source, level, quantification, offsets, offset_list is not None)
+    return ProductRadiometry(xml.source, level, quantification, offsets, offset_list is not None)
 
 
 def _level(xml: Xml) -> Level:

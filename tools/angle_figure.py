@@ -20,11 +20,12 @@ from s2kernels import AngleEncoding, DirectionField, interpolate_directions  # n
 from s2pipe.preprocess.angles.directions import (  # noqa: E402
     band_directions,
     mean_over_detectors,
-    node_outlines,
     sun_vectors,
 )
 from s2pipe.preprocess.angles.footprints import MaskReader, OutlineReader  # noqa: E402
 from s2pipe.preprocess.angles.placement import placement  # noqa: E402
+from s2pipe.preprocess.angles.planes import TilePlanes  # noqa: E402
+from s2pipe.preprocess.angles.seams import fit_seams  # noqa: E402
 from s2pipe.raster.grid import Grid, Window  # noqa: E402
 from s2pipe.raster.reader import inspect_raster  # noqa: E402
 from s2pipe.raster.transform import crs_wkt  # noqa: E402
@@ -44,7 +45,7 @@ def detectors(angles: TileAngles, grid: Grid, granule: Path) -> np.ndarray:
     elif masks:
         reader = OutlineReader(read_detector_outlines(masks[0], BAND, angles.tile.epsg), grid)
     else:
-        reader = OutlineReader(node_outlines(angles, BAND), grid)
+        reader = OutlineReader(fit_seams(TilePlanes(angles), [BAND])[BAND].outlines, grid)
     ids = np.empty((1, *grid.shape_yx), np.uint8)
     reader.read(Window(0, 0, *grid.shape_yx), ids[0])
     return ids
@@ -79,7 +80,7 @@ def panels(metadata: Path, pixel_m: int) -> tuple[TileAngles, np.ndarray, list[t
     grid = Grid(crs_wkt(angles.tile.epsg), (ulx, pixel_m, 0, uly, 0, -pixel_m), (side, side))
     ids = detectors(angles, grid, metadata.parent)
     sun = DirectionField(sun_vectors(angles)[np.newaxis], np.zeros((1, 256), np.int16))
-    view = view_field(dict(band_directions(angles, BAND).vectors))
+    view = view_field(dict(band_directions(TilePlanes(angles), BAND).vectors))
     right, sun_right = degrees(view, angles, grid, ids), degrees(sun, angles, grid, None)
     moved = {10: (ulx + SHIFT_M, uly - SHIFT_M)}
     cells = replace(angles, tile=replace(angles.tile, upper_left=moved))

@@ -5,6 +5,7 @@ View directions are those of the detector that saw the pixel, never of a mixture
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from s2pipe.preprocess.cfg import AngleAssetConfig
     from s2pipe.preprocess.inputs import AngleInput
     from s2pipe.raster.grid import Grid
+
+log = logging.getLogger("s2pipe.preprocess")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,13 @@ def write_angles(
     """
     angles = read_tile_angles(inputs.metadata.read(), inputs.metadata.label)
     scene = SceneAngles(angles, inputs, config, tuple(bands) if config.include_view else ())
+    for band, fit in scene.seam_fits.items():
+        if fit.unheld:
+            log.warning(
+                "%s: view angles of %s are NaN around %d of %d nodes of the metadata, where seams between detectors "
+                "cannot be placed without a footprint mask",
+                *(inputs.metadata.label, band, fit.unheld, fit.nodes),
+            )
     path = work / config.output_name
     if config.grid == "target":
         rasters = {"angles": write_target_raster(path, scene, target, threads)}

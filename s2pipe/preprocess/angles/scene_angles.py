@@ -12,10 +12,11 @@ from s2kernels import DirectionField
 from s2pipe.preprocess.angles.directions import (
     band_directions,
     mean_over_detectors,
-    node_outlines,
     sun_vectors,
 )
 from s2pipe.preprocess.angles.footprints import MaskReader, OutlineReader
+from s2pipe.preprocess.angles.planes import TilePlanes
+from s2pipe.preprocess.angles.seams import SeamFit, fit_seams
 from s2pipe.raster.formats import JPEG2000
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.raster.transform import crs_wkt, same_crs, transform_points
@@ -71,7 +72,8 @@ class SceneAngles:
         self.bands = bands
         self._inputs = inputs
         self._is_mean = config.detector_aggregate == "nanmean"
-        self._views = {} if self._is_mean else {band: band_directions(angles, band) for band in bands}
+        self._planes = TilePlanes(angles)
+        self._views = {} if self._is_mean else {band: band_directions(self._planes, band) for band in bands}
         self._tile_crs = crs_wkt(angles.tile.epsg)
 
     def groups(self) -> list[ChannelGroup]:
@@ -120,12 +122,18 @@ class SceneAngles:
         if mask is not None:
             outlines = read_detector_outlines(mask.read(), band, self.angles.tile.epsg, mask.label)
         else:
-            outlines = node_outlines(self.angles, band)
+            outlines = self.seam_fits[band].outlines
         if same_crs(self._tile_crs, target.crs_wkt):
             return OutlineReader(outlines, target)
         return OutlineReader(
             outlines, target, functools.partial(transform_points, self._tile_crs, target.crs_wkt)
         )
+
+    @functools.cached_property
+    def seam_fits(self) -> dict[str, SeamFit]:
+        """Footprints estimated from the nodes, of the bands that have no mask."""
+        missing = [band for band in self.bands if not self._is_mean and self._mask(band) is None]
+        return fit_seams(self._planes, missing) if missing else {}
 
     def _mask(self, band: str) -> InputFile | None:
         return self._inputs.footprints.get(band) if self.config.detector_aggregate == "footprint" else None
@@ -140,6 +148,7 @@ class SceneAngles:
             "grid": self.config.grid,
             "view_mode": self.config.view_mode if self.bands else None,
             "detector_source_by_band": {band: self._detector_source(band) for band in self.bands},
+            "node_seams_by_band": {band: fit.to_document() for band, fit in self.seam_fits.items()},
             "extrapolated_detectors_by_band": {
                 band: list(view.borrowed) for band, view in self._views.items() if view.borrowed
             },

@@ -12,7 +12,9 @@ from osgeo import gdal
 
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.indexing.run import index_products
+from s2pipe.preprocess.angles.planes import TilePlanes
 from s2pipe.preprocess.angles.raster import AngleResult, write_angles
+from s2pipe.preprocess.angles.seams import fit_seams
 from s2pipe.preprocess.cfg import AngleAssetConfig, PreprocessConfig
 from s2pipe.preprocess.inputs import AngleInput
 from s2pipe.preprocess.run import run_preprocess
@@ -22,6 +24,8 @@ from s2pipe.synthetic.swath import Swath, swath_of
 
 if TYPE_CHECKING:
     from s2pipe.raster.grid import Grid
+    from s2pipe.sentinel2.safe.detectors import DetectorOutline
+    from s2pipe.sentinel2.safe.tile import TileAngles
 
 gdal.UseExceptions()
 
@@ -52,6 +56,11 @@ def write(
     }
     work.mkdir(exist_ok=True)
     return write_angles(work, AngleInput(scene_file(metadata), footprints), grid, config, bands, threads)
+
+
+def seams_of(angles: TileAngles, band: str) -> tuple[DetectorOutline, ...]:
+    """Footprints of a band estimated from the nodes."""
+    return fit_seams(TilePlanes(angles), [band])[band].outlines
 
 
 def channels(path: Path) -> dict[str, np.ndarray]:

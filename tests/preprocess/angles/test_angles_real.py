@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from s2pipe.preprocess.angles.directions import band_directions, node_outlines
+from s2pipe.preprocess.angles.directions import band_directions
 from s2pipe.preprocess.angles.footprints import OutlineReader
 from s2pipe.preprocess.angles.placement import node_grid
+from s2pipe.preprocess.angles.planes import TilePlanes
 from s2pipe.preprocess.cfg import AngleAssetConfig
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.transform import crs_wkt, transform_points
 from s2pipe.sentinel2.safe.detectors import read_detector_outlines
 from s2pipe.sentinel2.safe.tile import TileAngles, TileMetadata, read_tile_angles
-from tests.preprocess.angles.angles_support import angles_of, centres, channels, vectors_of, write
+from tests.preprocess.angles.angles_support import angles_of, centres, channels, seams_of, vectors_of, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +112,7 @@ def test_between_the_nodes_against_float64(metadata: Path, tmp_path: Path) -> No
 
     # View: in cells of which the pixel's detector has all four nodes.
     ids = np.empty(grid.shape_yx, np.uint8)
-    OutlineReader(node_outlines(angles, "B02"), grid).read(Window(0, 0, *grid.shape_yx), ids)
+    OutlineReader(seams_of(angles, "B02"), grid).read(Window(0, 0, *grid.shape_yx), ids)
     got, ids = vectors_of(*angles_of(found, "view_B02"))[some], ids[some]
     np.testing.assert_array_equal(np.isfinite(got[..., 0]), ids > 0)
     compared = 0
@@ -231,7 +232,7 @@ def test_filled_nodes_continue_the_detector(metadata: Path) -> None:
             rim[row, seen[0]] = rim[row, seen[-1]] = len(seen) > 2
         cut = tuple(np.where(rim, np.nan, grid) for grid in (zenith, azimuth))
         less = replace(angles, view={**angles.view, ("B08", detector): cut})
-        filled = band_directions(less, "B08").vectors[detector]
+        filled = band_directions(TilePlanes(less), "B08").vectors[detector]
         assert angle_between(filled, vectors_of(zenith, azimuth))[rim].max() < 0.03
 
 
@@ -243,7 +244,7 @@ def test_a_detector_with_few_nodes_borrows_a_slope(shared_data: Path, nodes: int
     rows = np.flatnonzero(np.isfinite(zenith).any(axis=1))[[5, 6]][:nodes]
     kept[rows, [np.flatnonzero(np.isfinite(zenith[row]))[1] for row in rows]] = True
     cut = tuple(np.where(kept, grid, np.nan) for grid in (zenith, azimuth))
-    found = band_directions(replace(angles, view={**angles.view, ("B02", 10): cut}), "B02")
+    found = band_directions(TilePlanes(replace(angles, view={**angles.view, ("B02", 10): cut})), "B02")
     assert 10 in found.borrowed
     near = np.isfinite(zenith) & (np.abs(np.indices(zenith.shape)[0] - rows[0]) <= 2)
     assert angle_between(found.vectors[10], vectors_of(zenith, azimuth))[near].max() < 0.05
@@ -258,7 +259,7 @@ def test_seams_from_nodes_are_near_the_masks(shared_data: Path) -> None:
         truth, got = (np.empty(grid.shape_yx, np.uint8) for _ in range(2))
         mask = metadata.parent / "QI_DATA" / f"MSK_DETFOO_{band}.gml"
         OutlineReader(read_detector_outlines(mask, band, angles.tile.epsg), grid).read(whole, truth)
-        OutlineReader(node_outlines(angles, band), grid).read(whole, got)
+        OutlineReader(seams_of(angles, band), grid).read(whole, got)
         assert (truth != got).mean() < 0.005  # four seams and edges; 5 km of each would be 18 %
         assert (truth != got).sum(axis=1).max() * 180 < 1500
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from s2pipe.dataset.step1_index import load_index, save_index
-from s2pipe.preprocess.angles.directions import node_outlines
 from s2pipe.preprocess.angles.footprints import OutlineReader
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.reader import inspect_raster
@@ -25,6 +24,7 @@ from tests.preprocess.angles.angles_support import (
     centres,
     channels,
     run_angles,
+    seams_of,
     true_view,
     write,
 )
@@ -104,7 +104,7 @@ def test_seams_from_nodes_in_another_crs(rasters: Scene, tmp_path: Path) -> None
     got = angles_of(channels(tmp_path / "other" / "angles.tif"), "view_B02")
     x, y = centres(grid)
     points = transform_points(other, tile_crs, np.stack((x.ravel(), y.ravel()), axis=-1))
-    outlines = node_outlines(read_tile_angles(rasters.granule), "B02")
+    outlines = seams_of(read_tile_angles(rasters.granule), "B02")
     for index in range(0, len(points), 211):
         left, top = points[index] + (-5, 5)
         single = Grid(tile_crs, (left, 10, 0, top, 0, -10), (1, 1))
@@ -126,7 +126,7 @@ def test_seams_from_nodes_of_a_whole_tile(tmp_path: Path) -> None:
     angles = read_tile_angles(tmp_path / "MTD_TL.xml")
     grid = Grid(crs_wkt(swath.epsg), (swath.ulx, 60, 0, swath.uly, 0, -60), (1830, 1830))
     got = np.empty(grid.shape_yx, np.uint8)
-    OutlineReader(node_outlines(angles, "B02"), grid).read(Window(0, 0, *grid.shape_yx), got)
+    OutlineReader(seams_of(angles, "B02"), grid).read(Window(0, 0, *grid.shape_yx), got)
     truth = swath.detector_at(*centres(grid), "B02")
     seams = np.count_nonzero(np.diff(truth.astype(int), axis=1), axis=1).max()
     assert (got != truth).sum(axis=1).max() * 60 < 500 * seams

@@ -50,7 +50,8 @@ class TilePlanes:
         self.angles = angles
         rows, cols = np.indices(angles.sun_zenith.shape)
         ulx, uly = angles.tile.upper_left[10]
-        x, y = ulx + cols * float(ANGLE_STEP_M), uly - rows * float(ANGLE_STEP_M)
+        x: FloatArray = ulx + cols * float(ANGLE_STEP_M)
+        y: FloatArray = uly - rows * float(ANGLE_STEP_M)
         self._grid_north: FloatArray = convergence_deg(x, y, angles.tile.epsg)
         self._latitude = float(utm_to_lonlat(x, y, angles.tile.epsg)[1].mean())
         self._basis = np.stack((np.ones(rows.shape), rows, cols), axis=-1).astype(float)

@@ -48,13 +48,14 @@ class TilePlanes:
 
     def __init__(self, angles: TileAngles) -> None:
         self.angles = angles
-        rows, cols = np.indices(angles.sun_zenith.shape)
+        places: FloatArray = np.indices(angles.sun_zenith.shape).astype(float)
+        rows: FloatArray = places[0]
+        cols: FloatArray = places[1]
         ulx, uly = angles.tile.upper_left[10]
-        x: FloatArray = ulx + cols * float(ANGLE_STEP_M)
-        y: FloatArray = uly - rows * float(ANGLE_STEP_M)
+        x, y = ulx + cols * ANGLE_STEP_M, uly - rows * ANGLE_STEP_M
         self._grid_north: FloatArray = convergence_deg(x, y, angles.tile.epsg)
         self._latitude = float(utm_to_lonlat(x, y, angles.tile.epsg)[1].mean())
-        self._basis = np.stack((np.ones(rows.shape), rows, cols), axis=-1).astype(float)
+        self._basis = np.stack((np.ones(rows.shape), rows, cols), axis=-1)
         self.seen = {key: np.isfinite(zenith) for key, (zenith, _) in angles.view.items()}
         """Nodes at which each band and detector has a direction."""
         self.planes = {key: plane for key in self.seen if (plane := self._fitted(*key)) is not None}

@@ -167,7 +167,7 @@ def test_what_cannot_be_held_is_nan_and_said(
     assert around.sum() > 60
     assert (~around).sum() <= 2  # a seam may move a little
     same = np.isfinite(got) & np.isfinite(good)
-    assert (np.abs(got - good)[same] < 0.01).mean() > 0.999
+    assert (np.abs(got - good)[same] < 0.2).mean() > 0.99  # the false value bends the plane of its detector
 
 
 def _with_value(text: str, detector: int, value: str | None) -> str:

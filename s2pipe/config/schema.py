@@ -83,6 +83,14 @@ def _as_number(value: Any) -> Any:
 
 
 RULES: dict[str, str] = {
+    "step1_index": "s2pipe.dataset.document_rules:index_faults",
+    "step1_run": "s2pipe.dataset.document_rules:download_run_faults",
+    "step2_index": "s2pipe.dataset.document_rules:samples_faults",
+    "step2_run": "s2pipe.dataset.document_rules:line_faults",
+    "sample_meta": "s2pipe.dataset.document_rules:meta_faults",
+    "step3_split": "s2pipe.ground.split_rules:split_faults",
+    "step3_shards": "s2pipe.patches.document_rules:shards_faults",
+    "step3_summary": "s2pipe.patches.document_rules:summary_faults",
     "normalize_stats": "s2pipe.preprocess.stats.stats_rules:content_faults",
 }
 """Name of a schema -> ``module:function`` that returns the faults of a fitting document that it cannot express."""

@@ -171,9 +171,6 @@ def load_index(path: Path) -> Index:
     document = read_manifest(path)
     validate_document(document, "step1_index", source=str(path))
     scenes = tuple(Scene.from_document(scene) for scene in document["scenes"])
-    faults = _duplicates(scenes)
-    if faults:
-        raise ManifestError(str(path), faults)
     output = document.get("output") or {}
     return Index(
         root=_root_of(path, output.get("out_dir")),
@@ -310,25 +307,6 @@ def read_manifest(path: Path) -> Any:
     except RecursionError:
         message = "is nested too deeply for a manifest; restore the file, or index the products again"
     raise ManifestError(str(path), [Fault("", message)])
-
-
-def _duplicates(scenes: tuple[Scene, ...]) -> list[Fault]:
-    faults: list[Fault] = []
-    seen: dict[tuple[str, str], int] = {}
-    for number, scene in enumerate(scenes):
-        first = seen.setdefault(scene.key.identity, number)
-        if first != number:
-            faults.append(
-                Fault(f"scenes[{number}].key", f"scene {scene.key} is listed already as scenes[{first}]")
-            )
-        for name in ("files_l1c", "files_l2a"):
-            roles: set[str] = set()
-            for place, item in enumerate(getattr(scene, name).items if getattr(scene, name) else ()):
-                if item.role in roles:
-                    where = f"scenes[{number}].{name}.items[{place}].role"
-                    faults.append(Fault(where, f"{item.role} is listed already for scene {scene.key}"))
-                roles.add(item.role)
-    return faults
 
 
 def _root_of(path: Path, out_dir: str | None) -> Path:

@@ -227,7 +227,7 @@ checksums = st.none() | st.builds(Checksum, st.sampled_from(["MD5", "SHA3-256"])
 paths = st.from_regex(r"[a-z]{1,5}(/[A-Za-z0-9_.]{1,5}){0,3}", fullmatch=True)
 assets = st.builds(
     Asset,
-    role=st.sampled_from(["l1c.band.B02", "l1c.band.B03", "later.role"]),
+    role=st.sampled_from(["l1c.band.B02", "l1c.later", "l2a.scl_20m", "l2a.later"]),
     path=paths,
     planned=st.booleans(),
     present=st.booleans(),
@@ -239,12 +239,14 @@ assets = st.builds(
         text.filter(lambda key: key not in {f.name for f in fields(Asset)}), text, max_size=2
     ),
 )
-groups = st.none() | st.builds(
-    AssetGroup,
-    root_dir=paths,
-    items=st.lists(assets, max_size=3, unique_by=lambda asset: asset.role).map(tuple),
-    extra=st.just({}),
-)
+
+
+def groups(level: str) -> st.SearchStrategy[AssetGroup | None]:
+    own = assets.filter(lambda asset: asset.role.startswith(level))
+    items = st.lists(own, max_size=3, unique_by=lambda asset: asset.role).map(tuple)
+    return st.none() | st.builds(AssetGroup, root_dir=paths, items=items, extra=st.just({}))
+
+
 percent = st.none() | st.floats(0, 100)
 products = st.none() | st.builds(
     Product,
@@ -254,7 +256,7 @@ products = st.none() | st.builds(
     rel_orbit=st.none() | text | st.integers(1, 143),
     cloud_cover=percent,
     geofootprint=st.just(None),
-    coverage_ratio=percent,
+    coverage_ratio=st.none() | st.floats(0, 1),
     scl_percentages=st.none() | st.dictionaries(text, st.floats(0, 100), max_size=2),
     extra=st.just({"later": [1]}),
 )
@@ -264,7 +266,7 @@ keys = st.builds(
     st.sampled_from([f"2025-12-1{d}T10:03:19Z" for d in range(9)]),
 )
 scenes = st.lists(
-    st.builds(Scene, keys, products, products, groups, groups, st.just({})),
+    st.builds(Scene, keys, products, products, groups("l1c"), groups("l2a"), st.just({})),
     max_size=4,
     unique_by=lambda scene: scene.key,
 )

@@ -111,7 +111,14 @@ def _write_scene(root: Path, scene: Scene, number: int) -> dict:
         paths[kind] = f"{scene.directory}/{name}"
         assets[kind] = {"path": paths[kind], **_write(directory / name, grid, bands, data, nodata)}
     labels, counts = np.unique(y, return_counts=True)
-    stats = {"ignore_index": IGNORE, "counts": {str(k): int(n) for k, n in zip(labels, counts, strict=True)}}
+    found = {str(k): int(n) for k, n in zip(labels, counts, strict=True)}
+    stats = {
+        "pixels": y.size,
+        "ignore_index": IGNORE,
+        "ignored": found.get(str(IGNORE), 0),
+        "counts": found,
+        "ratios": {label: count / y.size for label, count in found.items()},
+    }
     mapping = None if scene.mapping is None else {str(k): v for k, v in scene.mapping.items()}
     meta = {
         "schema": SAMPLE_META,
@@ -128,8 +135,14 @@ def _write_scene(root: Path, scene: Scene, number: int) -> dict:
             "offset_by_band": dict.fromkeys(scene.bands, 0.0),
             "quantification_by_band": dict.fromkeys(scene.bands, 1e4),
         },
-        "resampling": {},
-        "normalization": {"mode": "apply_with_stats", "mean_by_band": dict.fromkeys(scene.bands, scene.mean)},
+        "resampling": {band: {"method": "none"} for band in scene.bands},
+        "normalization": {
+            "mode": "apply_with_stats",
+            "clip_low_by_band": dict.fromkeys(scene.bands),
+            "clip_high_by_band": dict.fromkeys(scene.bands),
+            "mean_by_band": dict.fromkeys(scene.bands, scene.mean),
+            "std_by_band": dict.fromkeys(scene.bands, 1.0),
+        },
         "valid_coverage": {"valid": 1.0},
         "labels": {
             "enabled": scene.labels,
@@ -138,7 +151,7 @@ def _write_scene(root: Path, scene: Scene, number: int) -> dict:
             "backend_stats": None,
         },
         "config": {"labels": {"mapping": mapping, "ignore_index": IGNORE}},
-        "fingerprint": f"sha256:{number}",
+        "fingerprint": f"sha256:{number:064x}",
         "versions": {},
         "attribution": "Contains modified Copernicus Sentinel data 2025",
     }

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2pipe.config.schema import NORMALIZE_STATS
-from s2pipe.dataset.proof import SEAL
+from s2pipe.dataset.proof import SEAL, FileRecord
 from s2pipe.errors import S2PipeError
 from s2pipe.preprocess.stats.histogram import (
     BandHistograms,
@@ -25,13 +25,13 @@ from s2pipe.preprocess.stats.histogram import (
     HistogramSettings,
     scene_names,
 )
-from s2pipe.runtime.hashing import bytes_fingerprint, hash_file
+from s2pipe.runtime.hashing import bytes_fingerprint
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from s2kernels import Normalization
 
+_OF_FILES = ("histogram", SEAL)
+"""Keys about files, which say nothing about pixels."""
 MIN_STD = 1e-6
 """Least standard deviation, so that a constant band does not divide by zero."""
 
@@ -101,27 +101,6 @@ def _percentile_bin(cumulative: np.ndarray, total: int, percentile: float) -> in
 
 
 @dataclass(frozen=True)
-class HistogramFile:
-    """The histogram that statistics were computed from, kept beside them."""
-
-    name: str
-    """File name."""
-    size: int
-    """Bytes."""
-    sha256: str
-    """Hexadecimal digits."""
-
-    @classmethod
-    def of(cls, path: Path) -> HistogramFile:
-        """Describe a file as it is now."""
-        return cls(path.name, path.stat().st_size, hash_file(path, "sha256"))
-
-
-_OF_FILES = ("histogram", SEAL)
-"""Keys about files, which say nothing about pixels."""
-
-
-@dataclass(frozen=True)
 class NormalizationStats:
     """The statistics of a dataset: the content of ``stats.json``."""
 
@@ -137,7 +116,7 @@ class NormalizationStats:
     """Scenes that were left out or failed."""
     fingerprint: str | None = None
     """SHA-256 over everything above and the counts; None where a file of another tool does not say."""
-    histogram: HistogramFile | None = field(default=None, compare=False)
+    histogram: FileRecord | None = field(default=None, compare=False)
     """The histogram kept beside the statistics; None when there is none."""
     is_foreign: bool = field(default=False, compare=False)
     """They were not made for the values that they are applied to, or do not say so; the user says that they fit."""
@@ -229,7 +208,7 @@ class NormalizationStats:
             scenes=tuple(map(ContributingScene.from_document, document.get("scenes", ()))),
             scenes_skipped=document.get("scenes_skipped", 0),
             fingerprint=document.get("fingerprint"),
-            histogram=None if document.get("histogram") is None else HistogramFile(**document["histogram"]),
+            histogram=FileRecord.from_document(document.get("histogram")),
             source=document,
         )
 
@@ -258,7 +237,7 @@ class NormalizationStats:
         if self.fingerprint is not None:
             document["fingerprint"] = self.fingerprint
         if self.histogram is not None:
-            document["histogram"] = vars(self.histogram)
+            document["histogram"] = self.histogram.to_document()
         return document
 
     def meaning(self) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.schema import NORMALIZE_STATS, document_faults
-from s2pipe.dataset.proof import SEAL, is_unchanged, write_sealed
+from s2pipe.dataset.proof import SEAL, FileRecord, is_unchanged, write_sealed
 from s2pipe.errors import ConfigError, Fault, ManifestError, StatsMismatchError
 from s2pipe.preprocess.stats.histogram import HISTOGRAM_NAME, HistogramSettings, save_histogram
-from s2pipe.preprocess.stats.statistics import HistogramFile, NormalizationStats
+from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_rules import VALUES_BY_BAND
 from s2pipe.sentinel2.channels import Channel
 
@@ -46,7 +46,7 @@ def save_stats(path: Path, stats: NormalizationStats, histogram: BandHistograms 
     if histogram is not None:
         beside = histogram_beside(path)
         save_histogram(beside, histogram)
-        stats = replace(stats, histogram=HistogramFile.of(beside))
+        stats = replace(stats, histogram=FileRecord.of(beside, beside.name))
     write_sealed(path, stats.to_document())
 
 
@@ -64,9 +64,9 @@ def histogram_of_stats(path: Path) -> Path:
         raise ManifestError(
             str(path), [Fault("histogram", f"no histogram was kept with these statistics; {cure}")]
         )
-    beside = path.with_name(record.name)
+    beside = path.with_name(record.path)
     try:
-        found = HistogramFile.of(beside)
+        found = FileRecord.of(beside, beside.name)
     except OSError as error:
         raise ManifestError(str(beside), [Fault("", f"cannot be read: {error.strerror}")]) from error
     if found != record:

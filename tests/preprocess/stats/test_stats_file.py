@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from s2pipe.cli import main
+from s2pipe.dataset.proof import FileRecord
 from s2pipe.errors import ManifestError, StatsMismatchError
 from s2pipe.preprocess.cfg import NormalizeConfig
 from s2pipe.preprocess.stats.histogram import (
@@ -19,7 +20,7 @@ from s2pipe.preprocess.stats.histogram import (
     save_histogram,
 )
 from s2pipe.preprocess.stats.merge import histogram_paths, merge_to_stats
-from s2pipe.preprocess.stats.statistics import HistogramFile, NormalizationStats
+from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_file import check_stats_match, load_stats, save_stats, stats_to_apply
 from s2pipe.preprocess.stats.stats_rules import content_faults
 from tests.preprocess.stats.stats_support import histogram_of
@@ -99,7 +100,7 @@ def test_good_statistics_have_no_fault() -> None:
         ({**GOOD, "scenes_processed": 2, "scenes": [SCENE]}, "scenes_processed: expected 1"),
         ({**GOOD, "scenes": [SCENE, SCENE]}, "scenes: T33UWQ/2025-12-10T10:03:19Z is listed 2 times"),
         ({**GOOD, "sampling": "blocks"}, "sampling: expected null"),
-        ({**GOOD, "histogram": {"name": "../a.npz", "size": 1, "sha256": "0" * 64}}, "histogram.name: "),
+        ({**GOOD, "histogram": {"path": "../a.npz", "size": 1, "sha256": "0" * 64}}, "histogram.path: "),
     ],
 )
 def test_unusable_values_are_faults_with_their_paths(
@@ -223,7 +224,9 @@ def test_every_statistics_file_has_a_histogram_of_its_own(tmp_path: Path) -> Non
         total = merge_histograms([histogram_of(np.full((2, 50), height, np.int64))])
         save_stats(tmp_path / name, NormalizationStats.of(total, (1.0, 99.0)), total)
         made[name] = total
-    assert load_stats(tmp_path / "stats.json").histogram == HistogramFile.of(tmp_path / "histogram.npz")
+    assert load_stats(tmp_path / "stats.json").histogram == FileRecord.of(
+        tmp_path / "histogram.npz", "histogram.npz"
+    )
     for name in ("stats.json", "train.json"):
         (path,) = histogram_paths([tmp_path / name])
         assert (load_histogram(path).counts == made[name].counts).all()

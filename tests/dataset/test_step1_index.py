@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2pipe.config.schema import load_schema
-from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import (
     Asset,
@@ -29,7 +27,7 @@ from s2pipe.dataset.step1_index import (
     save_index,
     update_index,
 )
-from s2pipe.errors import ManifestError, MissingInputError, PathEscapeError
+from s2pipe.errors import ManifestError
 
 KEY = SceneKey("T33UWQ", "2025-12-10T10:03:19Z")
 
@@ -177,48 +175,6 @@ def test_what_is_no_index_is_refused(tmp_path: Path, content: bytes) -> None:
         path.write_bytes(content)
     with pytest.raises(ManifestError, match=r"index\.json: "):
         load_index(path)
-
-
-@pytest.mark.parametrize("path", ["../a", "raw/../../a", "C:/a", "a\nb", "\\\\server\\a"])
-def test_paths_that_leave_the_dataset_are_refused(path: str) -> None:
-    asset = Asset.from_document({"role": "l1c.band.B02", "path": path})
-    with pytest.raises(PathEscapeError, match=r"l1c\.band\.B02|leaves its root"):
-        InputFile.of(asset, Path("/data"))
-
-
-def test_absolute_paths_need_leave() -> None:
-    asset = Asset("l1c.band.B02", "/archive/B02.jp2")
-    with pytest.raises(PathEscapeError, match="allow absolute"):
-        InputFile.of(asset, Path("/data"))
-    assert InputFile.of(asset, Path("/data"), allow_absolute=True).path == Path("/archive/B02.jp2")
-    with pytest.raises(PathEscapeError):
-        InputFile.of(Asset("l1c.band.B02", "/archive/../B02.jp2"), Path("/data"), allow_absolute=True)
-
-
-def test_members_of_an_archive(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
-        archive.writestr("p.SAFE/MTD.xml", b"<x/>")
-    asset = Asset("l1c.product_metadata", "p.zip", member="p.SAFE/MTD.xml")
-    index = new_index(tmp_path, [])
-    assert index.file(asset).gdal_path == f"/vsizip/{{{tmp_path}/p.zip}}/p.SAFE/MTD.xml"
-    assert index.file(asset).read() == b"<x/>"
-    assert index.file(asset).is_available()
-    absent = Asset("l1c.product_metadata", "p.zip", member="p.SAFE/other.xml")
-    assert not index.file(absent).is_available()
-    with pytest.raises(MissingInputError, match=r"p\.zip!p\.SAFE/other\.xml"):
-        index.file(absent).read()
-    hostile = Asset("l1c.product_metadata", "p.zip", member="../x")
-    with pytest.raises(PathEscapeError, match="member"):
-        index.file(hostile)
-
-
-def test_plain_files(tmp_path: Path) -> None:
-    (tmp_path / "MTD.xml").write_bytes(b"<x/>")
-    index = new_index(tmp_path, [])
-    asset = Asset("l1c.product_metadata", "MTD.xml")
-    assert (index.file(asset).read(), index.file(asset).gdal_path) == (b"<x/>", str(tmp_path / "MTD.xml"))
-    with pytest.raises(MissingInputError, match=r"l1c\.band\.B02 cannot be read"):
-        index.file(Asset("l1c.band.B02", "B02.jp2")).read()
 
 
 text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)

@@ -24,6 +24,11 @@ Generated from the dataclasses by `tools/write_config_reference.py`; do not edit
 A configuration file is JSON or YAML, by its extension. It has one top-level key per step, so one file can describe a
 whole pipeline. Unknown keys are errors. Relative paths are relative to the working directory. Every key is also an
 option of the command: `normalize.mode` is `--normalize.mode`.
+
+`schemas/pipeline_config.schema.json` describes a whole configuration file. Editors complete keys, explain them and mark
+errors if the file names that schema: in JSON with `"$schema": "../schemas/pipeline_config.schema.json"`, in YAML with
+the comment `# yaml-language-server: $schema=../schemas/pipeline_config.schema.json` as its first line. The examples in
+`configs/` do. s2pipe itself takes the key `$schema` and does not follow it.
 """
 
 

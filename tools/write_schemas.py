@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from s2pipe.config.fields import schema_of
-from s2pipe.config.steps import STEPS, Step
+from s2pipe.config.steps import PIPELINE, STEPS, Step
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
 
@@ -25,11 +25,38 @@ def config_schema(step: Step) -> dict[str, Any]:
     }
 
 
-def schema_text(step: Step) -> str:
-    """Return the file's content."""
-    return json.dumps(config_schema(step), indent=2, ensure_ascii=False) + "\n"
+def pipeline_schema() -> dict[str, Any]:
+    """Return the schema of a whole configuration file, which editors take from its ``$schema``."""
+    steps = {
+        step.name: {**schema_of(step.config_class), "description": f"Configuration of `s2pipe {step.name}`."}
+        for step in STEPS.values()
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"https://s2pipe.invalid/schemas/{PIPELINE}.schema.json",
+        "title": "Configuration file of s2pipe: one key per step",
+        "type": "object",
+        "properties": {
+            "$schema": {
+                "type": "string",
+                "description": "Where this schema is, for editors; s2pipe does not read it.",
+            },
+            **steps,
+        },
+        "anyOf": [{"required": [name]} for name in steps],
+        "additionalProperties": False,
+    }
+
+
+def schema_texts() -> dict[str, str]:
+    """Return the content of every file, by its name in ``schemas/`` without ``.schema.json``."""
+    documents = {step.schema: config_schema(step) for step in STEPS.values()} | {PIPELINE: pipeline_schema()}
+    return {
+        name: json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        for name, document in documents.items()
+    }
 
 
 if __name__ == "__main__":
-    for step in STEPS.values():
-        (SCHEMAS / f"{step.schema}.schema.json").write_text(schema_text(step), encoding="utf-8")
+    for name, text in schema_texts().items():
+        (SCHEMAS / f"{name}.schema.json").write_text(text, encoding="utf-8")

@@ -101,6 +101,8 @@ STEPS: dict[str, Step] = {
     )
 }
 """Steps by name, in the order of the pipeline."""
+PIPELINE = "pipeline_config"
+"""Name of the schema of a whole configuration file."""
 
 
 def _load(target: str) -> Any:
@@ -137,13 +139,13 @@ def top_level_faults(document: Any) -> list[Fault]:
             Fault("", f"expected an object with the keys {', '.join(STEPS)}, got {type(document).__name__}")
         ]
     known = (*STEPS, "$schema")
-    return abridged(
-        [
-            Fault(key, f"unknown key; expected one of {', '.join(STEPS)}")
-            for key in document
-            if key not in known
-        ]
-    )
+    faults = [
+        Fault(key, f"unknown key; expected one of {', '.join(STEPS)}") for key in document if key not in known
+    ]
+    if not isinstance(document.get("$schema", ""), str):
+        got = type(document["$schema"]).__name__
+        faults.append(Fault("$schema", f"expected the address of {PIPELINE}.schema.json, got {got}"))
+    return abridged(faults)
 
 
 def build_config(document: dict[str, Any], step: Step, source: str) -> Any:

@@ -247,3 +247,20 @@ def test_real_angles(tile: str, mean_zenith: Any, mean_azimuth: Any, detectors: 
         assert zenith.dtype == np.float64
         np.testing.assert_array_equal(np.isnan(zenith), np.isnan(azimuth))
         assert np.nanmax(zenith) < 15.0
+
+
+def test_stub_view_grids_have_no_values() -> None:
+    stub = grid("0\nNaN").replace("5000", "0")
+    angles = read_tile_angles(tile_xml(grid(), view("0", "1", stub)))
+    assert angles.stubs == {"B01"}
+    assert angles.detectors("B01") == angles.detectors("B02") == ()
+    # Beside good grids, a band of which nothing is said is still an error.
+    mixed = read_tile_angles(tile_xml(grid(), view("0", "1", stub) + view("1", "3", grid())))
+    assert mixed.detectors("B01") == ()
+    assert mixed.detectors("B02") == (3,)
+    with pytest.raises(MetadataError, match="none for band B03"):
+        mixed.detectors("B03")
+    # Steps of 0 with values are damage.
+    with pytest.raises(MetadataError, match="expected 5000 m, got '0'"):
+        read_tile_angles(tile_xml(grid(), view("0", "1", grid().replace("5000", "0"))))
+    assert not read_tile_angles(tile_xml(grid(), view("many", "1", "")), with_view=False).view

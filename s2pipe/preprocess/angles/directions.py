@@ -76,6 +76,8 @@ def mean_over_detectors(angles: TileAngles, band: str) -> FloatArray:
     Wrong at seams and where azimuths wrap; only for comparison with data that were made in this way.
     """
     grids = [angles.view[band, detector] for detector in angles.detectors(band)]
+    if not grids:  # stubs
+        return np.full((*angles.sun_zenith.shape, 3), np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # nodes outside every footprint
         zenith, azimuth = (np.nanmean([pair[which] for pair in grids], axis=0) for which in (0, 1))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from s2pipe.errors import RasterError
+from s2pipe.preprocess.angles.spans import detector_spans
 from s2pipe.raster.grid import Grid, RasterInfo, Window
 from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.transform import same_crs
@@ -86,7 +87,7 @@ def _centres_in(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 class OutlineReader:
-    """Detector ids from polygons: exact for pixel centres, row by row.
+    """Detector ids from polygons: exact for pixel centres, row by row (see :func:`detector_spans`).
 
     Where footprints of two detectors overlap, the seam runs through the middle of the overlap, as it does in
     the raster masks of later products.
@@ -110,8 +111,9 @@ class OutlineReader:
         target: Grid,
         project: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
-        crossings = [np.empty((0, 3))]
+        polygons = []
         for outline in outlines:
+            rings = []
             for ring in outline.rings:
                 points = ring if project is None else project(_densified(ring))
                 if not np.isfinite(points).all():
@@ -120,8 +122,9 @@ class OutlineReader:
                         "choose a target grid nearer to the tile's own UTM zone"
                     )
                     raise RasterError(msg)
-                crossings.append(_crossings(_in_pixels(points, target), target.height, outline.detector))
-        self._spans = _spans(np.concatenate(crossings))
+                rings.append(_in_pixels(points, target))
+            polygons.append((outline.detector, rings))
+        self._spans = detector_spans(polygons, target.height)
         self._first = np.searchsorted(self._spans[:, 0], np.arange(target.height + 1))
 
     def read(self, window: Window, out: np.ndarray) -> None:
@@ -147,56 +150,3 @@ def _in_pixels(points: np.ndarray, grid: Grid) -> np.ndarray:
     x0, dx, _, y0, _, dy = grid.geotransform
     pixels: np.ndarray = (points - np.array((x0, y0))) / np.array((dx, dy))
     return pixels
-
-
-def _crossings(ring: np.ndarray, height: int, detector: int) -> np.ndarray:
-    """Where a ring crosses the middles of rows: (row, detector, column), unsorted."""
-    (x0, y0), (x1, y1) = ring[:-1].T, ring[1:].T
-    # A row's middle y belongs to an edge from its upper end, included, to its lower end, excluded.
-    first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), 0, height).astype(np.int64)
-    last = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), 0, height).astype(np.int64)
-    counts = np.maximum(last - first, 0)
-    edge = np.repeat(np.arange(len(counts)), counts)
-    rows = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
-    share = (rows + 0.5 - y0[edge]) / (y1 - y0)[edge]
-    columns = x0[edge] + share * (x1 - x0)[edge]
-    return np.stack((rows.astype(float), np.full(len(rows), float(detector)), columns), axis=-1)
-
-
-def _spans(crossings: np.ndarray) -> np.ndarray:
-    """Pixels of each detector: (row, first column, column after the last, detector), sorted by row."""
-    ordered = crossings[np.lexsort((crossings[:, 2], crossings[:, 1], crossings[:, 0]))]
-    rows, detectors, begin, end = (
-        ordered[::2, 0],
-        ordered[::2, 1],
-        ordered[::2, 2].copy(),
-        ordered[1::2, 2].copy(),
-    )
-    by_column = np.lexsort((begin + end, rows))
-    rows, detectors, begin, end = (values[by_column] for values in (rows, detectors, begin, end))
-    overlap = (rows[1:] == rows[:-1]) & (end[:-1] > begin[1:])
-    middle = _middles(overlap, detectors, begin, end)
-    end[:-1] = np.where(overlap, np.minimum(middle, end[:-1]), end[:-1])
-    begin[1:] = np.where(overlap, np.maximum(middle, begin[1:]), begin[1:])
-    # The first pixel whose centre is not left of the border, on both ends: no pixel twice, none left out.
-    edges = np.ceil(np.clip(np.stack((begin, end)), -1e9, 1e9) - 0.5).astype(np.int64)
-    return np.stack((rows.astype(np.int64), edges[0], edges[1], detectors.astype(np.int64)), axis=-1)
-
-
-def _middles(overlap: np.ndarray, detectors: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Middle of the overlap of each span with the next one.
-
-    Polygons are cut at the tile's border, which would shift the middle. There, the overlap is taken to be as wide as
-    that of the same two detectors elsewhere.
-    """
-    middle: np.ndarray = (end[:-1] + begin[1:]) / 2
-    width = end[:-1] - begin[1:]
-    cut_left, cut_right = overlap & (begin[1:] <= begin[:-1]), overlap & (end[1:] <= end[:-1])
-    pairs = detectors[:-1] * 256 + detectors[1:]
-    for pair in np.unique(pairs[cut_left | cut_right]):
-        whole = overlap & (pairs == pair) & ~cut_left & ~cut_right
-        if whole.any():
-            half = np.median(width[whole]) / 2
-            middle = np.where(cut_left & (pairs == pair), end[:-1] - half, middle)
-            middle = np.where(cut_right & (pairs == pair), begin[1:] + half, middle)
-    return middle

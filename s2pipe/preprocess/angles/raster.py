@@ -61,15 +61,10 @@ def write_angles(
     MetadataError
         Tile metadata or a footprint mask is damaged; names file and element.
     """
-    angles = read_tile_angles(inputs.metadata.read(), inputs.metadata.label)
+    label = inputs.metadata.label
+    angles = read_tile_angles(inputs.metadata.read(), label, with_view=config.include_view)
     scene = SceneAngles(angles, inputs, config, tuple(bands) if config.include_view else ())
-    for band, fit in scene.seam_fits.items():
-        if fit.unheld:
-            log.warning(
-                "%s: view angles of %s are NaN around %d of %d nodes of the metadata, where seams between detectors "
-                "cannot be placed without a footprint mask",
-                *(inputs.metadata.label, band, fit.unheld, fit.nodes),
-            )
+    _warn(scene, label)
     path = work / config.output_name
     if config.grid == "target":
         rasters = {"angles": write_target_raster(path, scene, target, threads)}
@@ -79,3 +74,20 @@ def write_angles(
         if config.grid == "vrt":
             rasters = {"angles": write_node_vrt(work, native, target), "angles_native": native}
     return AngleResult(rasters, scene.to_document())
+
+
+def _warn(scene: SceneAngles, label: str) -> None:
+    """Say which view angles are missing."""
+    if scene.blind_bands:
+        log.warning(
+            "%s: view angles of %s are NaN: the metadata has none for them",
+            label,
+            ", ".join(scene.blind_bands),
+        )
+    for band, fit in scene.seam_fits.items():
+        if fit.unheld:
+            log.warning(
+                "%s: view angles of %s are NaN around %d of %d nodes of the metadata, where seams between detectors "
+                "cannot be placed without a footprint mask",
+                *(label, band, fit.unheld, fit.nodes),
+            )

@@ -72,9 +72,22 @@ class SceneAngles:
         self.bands = bands
         self._inputs = inputs
         self._is_mean = config.detector_aggregate == "nanmean"
-        self._planes = TilePlanes(angles)
         self._views = {} if self._is_mean else {band: band_directions(self._planes, band) for band in bands}
         self._tile_crs = crs_wkt(angles.tile.epsg)
+
+    @functools.cached_property
+    def _planes(self) -> TilePlanes:
+        return TilePlanes(self.angles)
+
+    @functools.cached_property
+    def blind_bands(self) -> dict[str, str]:
+        """Bands without any view direction in the tile, and why: ``stub`` grids, or ``no_node`` with a value."""
+        blind = {}
+        for band in self.bands:
+            grids = [self.angles.view[band, detector][0] for detector in self.angles.detectors(band)]
+            if not any(np.isfinite(grid).any() for grid in grids):
+                blind[band] = "no_node" if grids else "stub"
+        return blind
 
     def groups(self) -> list[ChannelGroup]:
         """Directions in the order of the channels."""
@@ -148,6 +161,7 @@ class SceneAngles:
             "grid": self.config.grid,
             "view_mode": self.config.view_mode if self.bands else None,
             "detector_source_by_band": {band: self._detector_source(band) for band in self.bands},
+            "bands_without_view_angles": self.blind_bands,
             "node_seams_by_band": {band: fit.to_document() for band, fit in self.seam_fits.items()},
             "extrapolated_detectors_by_band": {
                 band: list(view.borrowed) for band, view in self._views.items() if view.borrowed

@@ -24,7 +24,7 @@ _EPSG = re.compile(r"EPSG:(?:[\d.]*:)?(\d{4,6})$", re.ASCII)
 
 @dataclass(frozen=True, eq=False)
 class DetectorOutline:
-    """Where one detector saw the ground. Neighbours overlap by 1 to 2 km in real products."""
+    """One polygon of ground that a detector saw. Neighbours overlap by 1 to 2 km in real products."""
 
     detector: int
     """Detector id, 1 to 12."""
@@ -35,7 +35,7 @@ class DetectorOutline:
 def read_detector_outlines(
     data: bytes | Path, band: str, epsg: int, source: str | None = None
 ) -> tuple[DetectorOutline, ...]:
-    """Read the detector footprints of a band.
+    """Read the detector footprints of a band, by detector; one may have several polygons.
 
     Parameters
     ----------
@@ -55,17 +55,17 @@ def read_detector_outlines(
     """
     xml = Xml.read(data, source)
     _check_crs(xml, epsg)
-    rings: dict[int, list[NDArray[np.float64]]] = {}
+    outlines = []
     for member in xml.root.iterfind(_MEMBER):
         name = next((value for key, value in member.attrib.items() if key.rpartition(":")[2] == "id"), "")
         path = f"{_MEMBER}[@id={name!r}]"
         found = _ID.fullmatch(name)
         if found is None or found[1] != band or not 1 <= int(found[2]) <= 255:
             raise xml.error(path, f"expected an id such as detector_footprint-{band}-05-0")
-        rings.setdefault(int(found[2]), []).extend(_rings(xml, member, path))
-    if not rings:
+        outlines += [DetectorOutline(int(found[2]), rings) for rings in _polygons(xml, member, path)]
+    if not outlines:
         raise xml.error(_MEMBER, "the mask has no detector; the file is incomplete, fetch it again")
-    return tuple(DetectorOutline(detector, tuple(rings[detector])) for detector in sorted(rings))
+    return tuple(sorted(outlines, key=lambda outline: outline.detector))
 
 
 def _check_crs(xml: Xml, epsg: int) -> None:
@@ -77,24 +77,29 @@ def _check_crs(xml: Xml, epsg: int) -> None:
         raise xml.error(msg, f"expected the tile's EPSG:{epsg}, got {name!r}")
 
 
-def _rings(xml: Xml, member: Element, path: str) -> list[NDArray[np.float64]]:
-    import numpy as np
-
-    rings = []
-    for kind in _RINGS:
-        for element in member.iterfind(f"extentOf/Polygon/{kind}/LinearRing/posList"):
-            where = f"{path}/{kind}/posList"
-            axes = xml.to_integer(element.get("srsDimension", "3"), f"{where}/@srsDimension")
-            values = [xml.to_number(text, where) for text in (element.text or "").split()]
-            if axes not in (2, 3) or len(values) % axes or len(values) < 4 * axes:
-                raise xml.error(
-                    where, f"expected points of {axes} numbers, at least 4, got {len(values)} numbers"
-                )
-            ring = np.array(values).reshape(-1, axes)[:, :2]
-            if (ring[0] != ring[-1]).any():
-                raise xml.error(where, f"expected a closed ring, got {ring[0]} to {ring[-1]}")
-            rings.append(ring)
-    if not rings:
+def _polygons(xml: Xml, member: Element, path: str) -> list[tuple[NDArray[np.float64], ...]]:
+    """Rings of each polygon of a member."""
+    polygons = []
+    for polygon in member.iterfind("extentOf/Polygon"):
+        rings = [
+            _ring(xml, element, f"{path}/{kind}/posList")
+            for kind in _RINGS
+            for element in polygon.iterfind(f"{kind}/LinearRing/posList")
+        ]
+        if rings:
+            polygons.append(tuple(rings))
+    if not polygons:
         msg = f"{path}/extentOf/Polygon"
         raise xml.error(msg, "has no ring; the file is incomplete, fetch it again")
-    return rings
+    return polygons
+
+
+def _ring(xml: Xml, element: Element, where: str) -> NDArray[np.float64]:
+    axes = xml.to_integer(element.get("srsDimension", "3"), f"{where}/@srsDimension")
+    values = [xml.to_number(text, where) for text in (element.text or "").split()]
+    if axes not in (2, 3) or len(values) % axes or len(values) < 4 * axes:
+        raise xml.error(where, f"expected points of {axes} numbers, at least 4, got {len(values)} numbers")
+    ring = np.array(values).reshape(-1, axes)[:, :2]
+    if (ring[0] != ring[-1]).any():
+        raise xml.error(where, f"expected a closed ring, got {ring[0]} to {ring[-1]}")
+    return ring

@@ -85,9 +85,11 @@ class TileAngles:
     """Degrees, (row, column), 23 x 23 in real products, finite."""
     view: Mapping[tuple[str, int], tuple[FloatGrid, FloatGrid]]
     """Zenith and azimuth, degrees, by (band name, detector id); both NaN outside the detector's footprint."""
+    stubs: frozenset[str] = frozenset()
+    """Bands with a stub instead of a view grid: steps of 0 and no value. Some products have nothing but stubs."""
 
     def detectors(self, band: str) -> tuple[int, ...]:
-        """Return the detectors that see a band in this tile, in rising order.
+        """Return the detectors that see a band in this tile, in rising order; none where the grids are stubs.
 
         Raises
         ------
@@ -95,7 +97,7 @@ class TileAngles:
             The file has no view angles for the band.
         """
         found = tuple(sorted(detector for name, detector in self.view if name == band))
-        if not found:
+        if not found and band not in self.stubs and (self.view or not self.stubs):
             msg = (
                 f"{self.tile.source}: {_ANGLES}/Viewing_Incidence_Angles_Grids: none for band {band}; "
                 "the metadata file is incomplete, fetch it again"
@@ -122,7 +124,7 @@ def read_tile_metadata(data: bytes | Path, source: str | None = None) -> TileMet
     return _tile(Xml.read(data, source))
 
 
-def read_tile_angles(data: bytes | Path, source: str | None = None) -> TileAngles:
+def read_tile_angles(data: bytes | Path, source: str | None = None, *, with_view: bool = True) -> TileAngles:
     """Read a granule's ``MTD_TL.xml`` with its grids of sun and view angles.
 
     Parameters
@@ -131,6 +133,8 @@ def read_tile_angles(data: bytes | Path, source: str | None = None) -> TileAngle
         The document, or the file that holds it.
     source : str, optional
         What messages call it; by default the path.
+    with_view : bool
+        Read the view grids; without, none is looked at.
 
     Raises
     ------
@@ -151,12 +155,17 @@ def read_tile_angles(data: bytes | Path, source: str | None = None) -> TileAngle
     if not (np.isfinite(zenith).all() and np.isfinite(azimuth).all()):
         raise xml.error(sun_path, "expected finite numbers, got NaN")
     view: dict[tuple[str, int], tuple[FloatGrid, FloatGrid]] = {}
-    for element in xml.root.iterfind(f"{_ANGLES}/Viewing_Incidence_Angles_Grids"):
+    stubs: set[str] = set()
+    elements = xml.root.iterfind(f"{_ANGLES}/Viewing_Incidence_Angles_Grids") if with_view else ()
+    for element in elements:
         key, path = _view_key(xml, element)
+        if _is_stub(element):
+            stubs.add(key[0])
+            continue
         if key in view:
             raise xml.error(path, "is there twice")
         view[key] = _view_pair(xml, element, path, zenith.shape)
-    return TileAngles(tile, zenith, azimuth, view)
+    return TileAngles(tile, zenith, azimuth, view, frozenset(stubs))
 
 
 def _tile(xml: Xml) -> TileMetadata:
@@ -224,6 +233,22 @@ def _view_key(xml: Xml, element: Element) -> tuple[tuple[str, int], str]:
         raise xml.error(msg, f"expected 0 to {len(BANDS) - 1}, got {band_id}")
     xml.in_range(detector, 1, _MAX_DETECTOR, f"{path}/@detectorId")
     return (BANDS[band_id].name, detector), f"{path}[@bandId={band_id}][@detectorId={detector}]"
+
+
+def _is_stub(element: Element) -> bool:
+    """Tell whether a grid has steps of 0 and no value but 0 or NaN, as some products have for want of view angles."""
+    import math
+
+    steps = [
+        parse_float(e.text or "") for step in ("COL_STEP", "ROW_STEP") for e in element.iterfind(f"*/{step}")
+    ]
+    texts = [text for row in element.iterfind("*/Values_List/VALUES") for text in (row.text or "").split()]
+    values = [parse_float(text) for text in texts]
+    return (
+        bool(steps)
+        and set(steps) == {0.0}
+        and all(v is not None and (v == 0 or math.isnan(v)) for v in values)
+    )
 
 
 def _view_pair(xml: Xml, element: Element, path: str, shape: tuple[int, ...]) -> tuple[FloatGrid, FloatGrid]:

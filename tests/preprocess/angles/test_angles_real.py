@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from s2pipe.errors import MetadataError
 from s2pipe.preprocess.angles.directions import band_directions
 from s2pipe.preprocess.angles.footprints import OutlineReader
 from s2pipe.preprocess.angles.placement import node_grid
@@ -236,18 +237,39 @@ def test_filled_nodes_continue_the_detector(metadata: Path) -> None:
         assert angle_between(filled, vectors_of(zenith, azimuth))[rim].max() < 0.03
 
 
+SLOPES = {"other bands": 0.02, "other detectors": 0.04, "the orbit": 0.1}
+"""Degrees by which a direction may be off one node step from the only nodes, by what the slope is taken from."""
+
+
+@pytest.mark.parametrize("slope", SLOPES)
 @pytest.mark.parametrize("nodes", [1, 2])
-def test_a_detector_with_few_nodes_borrows_a_slope(shared_data: Path, nodes: int) -> None:
-    angles = read_tile_angles(_metadata(shared_data, "T32TNM"))
-    zenith, azimuth = angles.view["B02", 10]
-    kept = np.zeros(zenith.shape, bool)
-    rows = np.flatnonzero(np.isfinite(zenith).any(axis=1))[[5, 6]][:nodes]
-    kept[rows, [np.flatnonzero(np.isfinite(zenith[row]))[1] for row in rows]] = True
-    cut = tuple(np.where(kept, grid, np.nan) for grid in (zenith, azimuth))
-    found = band_directions(TilePlanes(replace(angles, view={**angles.view, ("B02", 10): cut})), "B02")
-    assert 10 in found.borrowed
-    near = np.isfinite(zenith) & (np.abs(np.indices(zenith.shape)[0] - rows[0]) <= 2)
-    assert angle_between(found.vectors[10], vectors_of(zenith, azimuth))[near].max() < 0.05
+def test_a_detector_with_few_nodes_gets_a_slope(metadata: Path, slope: str, nodes: int) -> None:
+    """All nodes of a detector but one or two are taken away, and come back."""
+    angles = read_tile_angles(metadata)
+    compared = 0
+    for detector in angles.detectors("B02"):
+        zenith, azimuth = angles.view["B02", detector]
+        own = np.argwhere(np.isfinite(zenith))
+        if len(own) < 12:
+            continue
+        kept = np.zeros(zenith.shape, bool)
+        kept[tuple(own[len(own) // 2 :][:nodes].T)] = True
+        cut = tuple(np.where(kept, grid, np.nan) for grid in (zenith, azimuth))
+        others = {
+            "other bands": angles.view,
+            "other detectors": {key: grids for key, grids in angles.view.items() if key[1] != detector},
+            "the orbit": {},
+        }[slope]
+        found = band_directions(TilePlanes(replace(angles, view={**others, ("B02", detector): cut})), "B02")
+        assert detector in found.borrowed
+        rows, cols = np.indices(zenith.shape)
+        steps = np.min([np.maximum(abs(rows - i), abs(cols - j)) for i, j in np.argwhere(kept)], axis=0)
+        near = np.isfinite(zenith) & (steps <= 1)
+        compared += int(near.sum())
+        error = angle_between(found.vectors[detector], vectors_of(zenith, azimuth))
+        assert error[near].max() < SLOPES[slope]
+        assert error[kept].max() < 1e-6
+    assert compared > 10
 
 
 def test_seams_from_nodes_are_near_the_masks(shared_data: Path) -> None:
@@ -305,3 +327,36 @@ def test_the_sun_stands_where_it_stood(metadata: Path, tmp_path: Path) -> None:
     sun = sun[some].reshape(-1, 3)
     assert _residual(angles.tile, 0.0, row, col, sun) < 0.003
     assert _residual(angles.tile, 0.5, row, col, sun) > 0.007
+
+
+@pytest.mark.parametrize("aggregate", ["footprint", "nanmean"])
+def test_stub_view_grids_give_sun_angles(
+    shared_data: Path, tmp_path: Path, aggregate: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    metadata = shared_data / "angles/T34VEL/metadata.xml"
+    angles = read_tile_angles(metadata)
+    assert angles.stubs == {"B01"}
+    assert not angles.view
+    grid = tile_grid(angles.tile, 1800)
+    config = replace(DEG, detector_aggregate=aggregate)
+    result = write(tmp_path, metadata, grid, config, bands=("B01", "B02"))
+    found = channels(tmp_path / "angles.tif")
+    assert np.isfinite(found["sun_zen_deg"]).all()
+    for band in ("B01", "B02"):
+        assert np.isnan(found[f"view_{band}_zen_deg"]).all()
+        assert np.isnan(found[f"view_{band}_azi_deg"]).all()
+    assert result.document["bands_without_view_angles"] == {"B01": "stub", "B02": "stub"}
+    assert "view angles of B01, B02 are NaN" in caplog.text
+
+
+def test_sun_angles_need_no_view_grid(shared_data: Path, tmp_path: Path) -> None:
+    """View grids that cannot be read are no matter without view angles."""
+    text = _metadata(shared_data, "T32TNM").read_text(encoding="utf-8")
+    broken = re.sub(r'(<Viewing_Incidence_Angles_Grids bandId=)"\d+"', r'\1"many"', text)
+    assert broken != text
+    (tmp_path / "MTD_TL.xml").write_text(broken, encoding="utf-8")
+    grid = tile_grid(read_tile_angles(tmp_path / "MTD_TL.xml", with_view=False).tile, 1800)
+    write(tmp_path / "sun", tmp_path / "MTD_TL.xml", grid, replace(DEG, include_view=False))
+    assert np.isfinite(channels(tmp_path / "sun/angles.tif")["sun_zen_deg"]).all()
+    with pytest.raises(MetadataError, match="bandId"):
+        write(tmp_path / "view", tmp_path / "MTD_TL.xml", grid, DEG)

@@ -48,6 +48,11 @@ COMMANDS: dict[str, Command] = {
             "merge the histograms of scenes into statistics, without reading pixels",
         ),
         Command("demo", "s2pipe.cli.demo", "make two small products and run the whole pipeline on them"),
+        Command(
+            "verify",
+            "s2pipe.cli.verify",
+            "re-hash a dataset and name every damaged, missing or unexpected file",
+        ),
         Command("validate", "s2pipe.cli.validate", "check configurations, manifests and statistics"),
         Command("doctor", "s2pipe.cli.doctor", "check GDAL, its JPEG 2000 driver, Numba and this machine"),
     )

@@ -135,3 +135,8 @@ def seal_fault(data: bytes) -> str | None:
     except (ValueError, RecursionError):  # NaN, or a surrogate that UTF-8 does not have
         intact = False
     return None if intact else f"is not what was written: its content does not match its {SEAL}"
+
+
+def is_sealed(document: object) -> bool:
+    """Tell whether a document carries a seal."""
+    return isinstance(document, dict) and SEAL in document

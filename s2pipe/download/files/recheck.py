@@ -51,16 +51,16 @@ def recheck(index: Index, path: Path, root: Path, *, is_dry: bool) -> tuple[Inde
             log.warning("damaged: %s", fault)
             damaged[key, asset.role] = asset.path
             if not is_dry:
-                _set_aside(asset, root, key)
+                set_aside(asset, root, key)
     log.info("verified %d file(s): %d damaged or absent", len(present), len(damaged))
     if damaged and is_dry:
-        index = _without(index, set(damaged))
+        index = without(index, set(damaged))
     elif damaged:
-        index = rewrite_index(path, lambda now: _without(now, set(damaged)))
+        index = rewrite_index(path, lambda now: without(now, set(damaged)))
     return index, list(damaged.values())
 
 
-def _set_aside(asset: Asset, root: Path, key: SceneKey) -> None:
+def set_aside(asset: Asset, root: Path, key: SceneKey) -> None:
     """Move a damaged file to quarantine; links and archives are the user's own and stay."""
     try:
         source = InputFile.of(asset, root).path
@@ -74,7 +74,9 @@ def _set_aside(asset: Asset, root: Path, key: SceneKey) -> None:
     log.warning("%s was moved to %s", source, target)
 
 
-def _without(index: Index, damaged: set[tuple[SceneKey, str]]) -> Index:
+def without(index: Index, damaged: set[tuple[SceneKey, str]]) -> Index:
+    """Return an index that no longer calls files present, given by scene and role."""
+
     def cleaned(scene: Scene, group: AssetGroup | None) -> AssetGroup | None:
         if group is None:
             return None

@@ -300,7 +300,13 @@ def _api_names() -> frozenset[str]:
     return frozenset(names - {"Error", "BytesIO", "Dataset"})  # those of other libraries, too
 
 
-MAY_LOAD = {"preprocess.labels.backends", "config.schema", "config.steps", "cli.commands", "patches.database"}
+MAY_LOAD = {
+    "preprocess.labels.backends",
+    "config.schema",
+    "config.steps",
+    "cli.commands",
+    "patches.geoparquet",
+}
 """Modules that load what a user or a table names."""
 
 

@@ -30,11 +30,11 @@ _EXTRA: list[tuple[str, Any, Any]] = [
         "from_db",
         str,
         option(
-            "Make new shards in --out-dir from the patches of existing ones that satisfy a condition, the WHERE clause "
-            "of a DuckDB query on patches.parquet: \"cloud_fraction < 0.1 AND month = '2025-07'\". Balance, shard size "
-            "and seed apply; nothing else is computed again.",
+            "Make new shards in --out-dir from the patches of existing ones that satisfy a condition on the columns of "
+            "patches.parquet, as SQL has it after WHERE: \"cloud_fraction < 0.1 AND month = '2025-07'\". Balance, size "
+            "of shards and seed apply; nothing else is computed again.",
             "--from-db",
-            metavar="QUERY",
+            metavar="CONDITION",
         ),
     ),
     (

@@ -1,21 +1,22 @@
-"""The patch database: one row a candidate, kept or not, as GeoParquet.
-
-The format is that of https://geoparquet.org (1.0): WKB polygons in longitude and latitude (OGC:CRS84).
-"""
+"""The patch database: one row a candidate, kept or not, as GeoParquet with their footprints."""
 
 from __future__ import annotations
 
-import importlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from s2pipe.errors import ConfigError, DependencyError, Fault, UsageError
 from s2pipe.ground.split import SPLITS
 from s2pipe.patches.candidates.windows import REASONS, PatchTable, footprints, patch_ids
-from s2pipe.runtime.files import atomic_path
+from s2pipe.patches.condition import checked_condition, condition_error
+from s2pipe.patches.geoparquet import (
+    COVERING_FIELDS,
+    GEOMETRY,
+    ROWS_PER_GROUP,
+    optional_module,
+    write_geoparquet,
+)
 from s2pipe.sentinel2.safe.footprint import cut_at_antimeridian
 
 if TYPE_CHECKING:
@@ -27,22 +28,15 @@ if TYPE_CHECKING:
     from s2pipe.patches.shards.layout import Groups, ShardPlan
 
 DATABASE_NAME = "patches.parquet"
-_ROWS_PER_GROUP = 65_536
-
-
-def optional_module(module: str) -> Any:
-    """Import an optional library.
-
-    Raises
-    ------
-    DependencyError
-        It is missing.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        msg = f"{module} cannot be imported: {error}\nThe patch database needs it: `pip install 's2pipe[shards]'`."
-        raise DependencyError(msg) from error
+_ROW_NUMBER = "s2pipe row"
+"""Column beside those of the database; conditions cannot name it."""
+_LOCKED_SETTINGS = (
+    "enable_external_access = false",
+    "autoinstall_known_extensions = false",
+    "autoload_known_extensions = false",
+    "lock_configuration = true",
+)
+"""What DuckDB runs conditions with: it reaches no file, network or extension, whatever it is asked."""
 
 
 @dataclass(frozen=True)
@@ -110,27 +104,19 @@ def write_database(
     shards : (sequence of str, Places)
         Paths of the shards, and where the patches lie in them.
     """
-    pa, parquet = optional_module("pyarrow"), optional_module("pyarrow.parquet")
-    first, wkb_bounds = None, _Bounds()
-    with atomic_path(path) as temporary:
-        writer = None
-        for part in _parts(table):
-            columns = _columns(pa, table, samples, cells, part)
-            columns |= _place_columns(pa, shards[0], shards[1], part)
-            columns["geometry"] = _geometry(pa, table, samples, size, part, wkb_bounds)
-            batch = pa.table(columns)
-            if writer is None:
-                first = batch.schema
-                writer = parquet.ParquetWriter(temporary, first, compression="zstd")
-            writer.write_table(batch)
-        assert writer is not None
-        writer.add_key_value_metadata({"geo": json.dumps(wkb_bounds.metadata())})
-        writer.close()
+    pa = optional_module("pyarrow")
+
+    def rows(part: slice) -> tuple[dict[str, Any], np.ndarray]:
+        columns = _columns(pa, table, samples, cells, part) | place_columns(pa, shards[0], shards[1], part)
+        return columns, _polygons(table, samples, size, part)
+
+    write_geoparquet(path, (rows(part) for part in row_groups(len(table))))
 
 
-def _parts(table: PatchTable) -> Iterator[slice]:
-    for start in range(0, max(1, len(table)), _ROWS_PER_GROUP):
-        yield slice(start, min(start + _ROWS_PER_GROUP, len(table)))
+def row_groups(rows: int) -> Iterator[slice]:
+    """Slice rows into row groups; no rows are one empty group."""
+    for start in range(0, max(1, rows), ROWS_PER_GROUP):
+        yield slice(start, min(start + ROWS_PER_GROUP, rows))
 
 
 def _columns(
@@ -165,7 +151,9 @@ def _columns(
     return columns
 
 
-def _place_columns(pa: Any, paths: Sequence[str], places: Places, part: slice) -> dict[str, Any]:
+def place_columns(pa: Any, paths: Sequence[str], places: Places, part: slice) -> dict[str, Any]:
+    """Columns that say where some patches lie in shards."""
+
     def numbers(values: np.ndarray) -> Any:
         return pa.array(values[part], mask=values[part] < 0)
 
@@ -178,31 +166,8 @@ def _place_columns(pa: Any, paths: Sequence[str], places: Places, part: slice) -
     }
 
 
-class _Bounds:
-    """Bounding box and kinds of the geometries written so far."""
-
-    def __init__(self) -> None:
-        self.types = {"Polygon"}
-        self._low = np.full(2, np.inf)
-        self._high = np.full(2, -np.inf)
-
-    def add(self, xy: np.ndarray) -> None:
-        if xy.size:
-            self._low = np.minimum(self._low, xy.min(axis=(0, 1)))
-            self._high = np.maximum(self._high, xy.max(axis=(0, 1)))
-
-    def metadata(self) -> dict[str, Any]:
-        """Value of the file's ``geo`` key."""
-        column: dict[str, Any] = {"encoding": "WKB", "geometry_types": sorted(self.types)}
-        if np.isfinite(self._low).all():
-            column["bbox"] = [*self._low.tolist(), *self._high.tolist()]
-        return {"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": column}}
-
-
-def _geometry(
-    pa: Any, table: PatchTable, samples: Sequence[Sample], size: int, part: slice, bounds: _Bounds
-) -> Any:
-    """WKB of the footprints of some patches."""
+def _polygons(table: PatchTable, samples: Sequence[Sample], size: int, part: slice) -> np.ndarray:
+    """Footprints of some patches, cut where they cross the antimeridian."""
     import shapely
 
     xy = np.empty((part.stop - part.start, 5, 2))
@@ -215,14 +180,10 @@ def _geometry(
         xy[chosen] = ring(ground)
     crossing = np.flatnonzero((xy[:, :, 0].min(axis=1) < 180.0) & (xy[:, :, 0].max(axis=1) > 180.0))
     polygons: Any = shapely.polygons(xy)
-    if len(crossing):
-        bounds.types.add("MultiPolygon")
-        bounds.add(np.array([[[-180.0, xy[:, :, 1].min()], [180.0, xy[:, :, 1].max()]]]))
-        for place in crossing.tolist():
-            polygons[place] = shapely.MultiPolygon(cut_at_antimeridian(polygons[place]))
-    else:
-        bounds.add(xy)
-    return pa.array(shapely.to_wkb(polygons, byte_order=1), pa.binary())
+    for place in crossing.tolist():
+        polygons[place] = shapely.MultiPolygon(cut_at_antimeridian(polygons[place]))
+    result: np.ndarray = polygons
+    return result
 
 
 def ring(ground: Rectangles) -> np.ndarray:
@@ -237,28 +198,35 @@ def ring(ground: Rectangles) -> np.ndarray:
     return np.stack([lon - 360.0 * turn, lat], axis=-1)
 
 
-def query_rows(path: Path, query: str) -> np.ndarray:
-    """Return the rows (int64) that a DuckDB ``WHERE`` clause selects among the patches that are in shards.
+def query_rows(rows: Any, query: str) -> np.ndarray:
+    """Return the rows (int64) that a condition selects among the patches that are in shards.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        The database.
+    query : str
+        Condition on its columns, as a ``WHERE`` clause of DuckDB has it; empty for all.
 
     Raises
     ------
-    ConfigError
-        The database does not exist.
     UsageError
-        DuckDB refuses the clause; its message says why.
+        It is no condition, or DuckDB refuses it; the message says why, and which columns there are.
     """
-    if not path.is_file():
-        raise ConfigError(str(path), [Fault("", "no such patch database; run `s2pipe patches` first")])
-    duckdb = optional_module("duckdb")
-    clause = query.strip() or "true"
+    duckdb, pa = optional_module("duckdb"), optional_module("pyarrow")
+    condition = query.strip() or "true"
+    columns = [name for name in rows.column_names if name not in (GEOMETRY, _ROW_NUMBER)]
+    checked = checked_condition(condition, columns, COVERING_FIELDS)
+    looked_at = rows.select(columns).append_column(_ROW_NUMBER, pa.array(np.arange(len(rows))))
     with duckdb.connect() as connection:
+        for setting in _LOCKED_SETTINGS:
+            connection.execute(f"SET {setting}")
+        connection.register("patches", looked_at)
         try:
             found = connection.execute(
-                "SELECT file_row_number FROM read_parquet(?, file_row_number=true) "  # noqa: S608 - the user's condition
-                f"WHERE shard IS NOT NULL AND ({clause}\n) ORDER BY 1",
-                [str(path)],
+                f'SELECT "{_ROW_NUMBER}" FROM patches '  # noqa: S608 - checked to be a condition on columns
+                f"WHERE shard IS NOT NULL AND ({checked}) ORDER BY 1"
             ).fetchnumpy()
         except duckdb.Error as error:
-            msg = f"--from-db {query!r}: {error}; expected a WHERE clause over the columns of {path}"
-            raise UsageError(msg) from error
-    return np.asarray(found["file_row_number"], np.int64)
+            raise condition_error(condition, str(error).strip(), columns) from error
+    return np.asarray(found[_ROW_NUMBER], np.int64)

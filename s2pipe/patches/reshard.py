@@ -3,57 +3,46 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from s2pipe.config.fields import to_plain
-from s2pipe.errors import ConfigError, Fault, ManifestError
-from s2pipe.ground.split import SPLITS, load_plan, save_plan
+from s2pipe.errors import ConfigError, Fault, UsageError
+from s2pipe.ground.split import load_plan, save_plan
 from s2pipe.patches.candidates.assign import SPLIT_NAME
 from s2pipe.patches.candidates.balance import balance
-from s2pipe.patches.candidates.windows import REASONS, PatchTable, reason_code
-from s2pipe.patches.database import DATABASE_NAME, Places, optional_module, query_rows
-from s2pipe.patches.run import PatchResult, checked_config, sole_run
+from s2pipe.patches.candidates.windows import REASONS
+from s2pipe.patches.database import DATABASE_NAME, Places, place_columns, query_rows, row_groups
+from s2pipe.patches.geoparquet import GEOMETRY, optional_module, write_geoparquet
+from s2pipe.patches.run import RUN_ONLY_KEYS, PatchResult, checked_config, sole_run
 from s2pipe.patches.shards.layout import Groups, Order, ShardPlan, plan_shards
-from s2pipe.patches.shards.publish import Publication, published_files, read_shards_json
+from s2pipe.patches.shards.publish import Publication, published_files
 from s2pipe.patches.shards.tarball import archive_size
-from s2pipe.patches.shards.writer import SHARD_VERSION, ShardRecord, finish_shard, known_record, record_of
+from s2pipe.patches.shards.writer import (
+    SHARD_VERSION,
+    ShardRecord,
+    finish_shard,
+    known_record,
+    new_part,
+    record_of,
+)
+from s2pipe.patches.source import Source, check_files, load_source, polygons_of, read_item
 from s2pipe.patches.summary import summary_document
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.draws import mix, text_seed
-from s2pipe.runtime.files import atomic_path
 from s2pipe.runtime.hashing import document_fingerprint
+from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from s2pipe.dataset.proof import FileRecord
     from s2pipe.patches.cfg import PatchConfig
 
 
-@dataclass(frozen=True)
-class _Source:
-    """An existing set of shards."""
-
-    directory: Path
-    """Directory of its ``shards.json``."""
-    document: dict[str, Any]
-    """Content of that."""
-    rows: Any
-    """The patch database, a pyarrow table."""
-    table: PatchTable
-    """The same as patches; the scene is a number for tile and sensing start."""
-    scenes: list[tuple[str, str]]
-    """Tile and sensing start by that number."""
-    places: Places
-    """Where the patches lie in the shards."""
-
-
 def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
-    """Make new shards from those beside a patch database: ``s2pipe patches --from-db QUERY``.
+    """Make new shards from those beside a patch database: ``s2pipe patches --from-db CONDITION``.
 
     Parameters
     ----------
@@ -62,8 +51,8 @@ def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
     database : Path
         ``patches.parquet`` beside its shards.
     query : str
-        DuckDB ``WHERE`` clause over its columns. Only patches that are in shards are looked at; a time stack is
-        taken when all its dates are.
+        Condition on its columns, as a ``WHERE`` clause of DuckDB has it. Only patches that are in shards are looked
+        at; a time stack is taken when all its dates are.
 
     Returns
     -------
@@ -73,130 +62,60 @@ def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
     Raises
     ------
     S2PipeError
-        The query is refused, the database or a shard is missing, or the output directory is the source's.
+        The query is no condition or selects nothing, the database or a shard is missing or damaged, or the output
+        directory is the source's.
     """
     config = checked_config(config)
     if database.parent.resolve() == config.out_dir.resolve():
         message = f"is the directory of {database}; give another one (--out-dir DIR)"
         msg = "PatchConfig"
         raise ConfigError(msg, [Fault("patches.out_dir", message)])
-    _check_beside(database)
-    chosen = query_rows(database, query)
-    source = _load(database)
-    was = source.document["config"]["shards"]["dtype"]
+    source = load_source(database)
+    _check_dtype(config, source)
+    chosen = query_rows(source.rows, query)
+    if not len(chosen):
+        raise _refuse_nothing(query, source, because="is true of none")
+    run = _Copy(config, source, query)
+    groups = run.choose(chosen)
+    if not len(groups):
+        raise _refuse_nothing(query, source, because="with balance and whole time stacks, keeps none")
+    with sole_run(config.out_dir):
+        return run.work(groups)
+
+
+def _check_dtype(config: PatchConfig, source: Source) -> None:
+    shards = source.document["config"].get("shards")
+    was = shards.get("dtype") if isinstance(shards, dict) else None
     if was != config.shards.dtype:
         message = f"samples are copied as they are, in {was}, got {config.shards.dtype}"
         msg = "PatchConfig"
         raise ConfigError(msg, [Fault("patches.shards.dtype", message)])
-    with sole_run(config.out_dir):
-        return _Copy(config, source, chosen).work()
 
 
-def _check_beside(database: Path) -> None:
-    """Check the database, and the split beside it, against what ``shards.json`` records of them."""
-    if database.is_file():  # else the query says that it is not there
-        names = (database.name, SPLIT_NAME)
-        files = published_files(read_shards_json(database.parent))
-        _check_files(database.parent, [file for file in files if file.path in names])
-
-
-def _check_files(directory: Path, files: Sequence[FileRecord]) -> None:
-    """Check files by size and SHA-256, before anything is copied out of them.
-
-    Raises
-    ------
-    ManifestError
-        Files are missing or damaged; all of them are listed, and how to get them again.
-    """
-    with ThreadPoolExecutor(core_count(), "s2pipe-check") as pool:
-        differences = list(pool.map(lambda file: file.difference(directory), files))
-    faults = [
-        Fault(
-            file.path,
-            f"{difference}; restore it, or `s2pipe verify {directory} --repair` and run again what made it",
-        )
-        for file, difference in zip(files, differences, strict=True)
-        if difference is not None
-    ]
-    if faults:
-        raise ManifestError(str(directory), faults)
-
-
-def _load(database: Path) -> _Source:
-    parquet = optional_module("pyarrow.parquet")
-    directory = database.parent
-    document = read_shards_json(directory)
-    rows = parquet.read_table(database, columns=None)
-    table, scenes = _table_of(rows)
-    paths = {record["path"]: number for number, record in enumerate(document["shards"])}
-    shard = np.array([paths.get(path, -1) for path in _codes_names(rows, "shard")[1]], np.int32)
-    code = _codes_names(rows, "shard")[0]
-    places = Places(
-        np.where(code >= 0, shard[code], -1).astype(np.int32)
-        if len(shard)
-        else np.full(len(table), -1, np.int32),
-        *(_numbers(rows, name) for name in ("index_in_shard", "t", "offset", "nbytes")),
+def _refuse_nothing(query: str, source: Source, *, because: str) -> UsageError:
+    places = source.places.shard
+    return UsageError(
+        f"--from-db {query!r}: {because} of the {np.count_nonzero(places >= 0)} patch(es) in the shards of "
+        f"{source.directory}; expected one at least, and nothing was written: choose a condition or limits that keep "
+        "some"
     )
-    return _Source(directory, document, rows, table, scenes, places)
-
-
-def _numbers(rows: Any, name: str) -> np.ndarray:
-    """A column of integers, -1 for null."""
-    result: np.ndarray = rows[name].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
-    return result
-
-
-def _codes_names(rows: Any, name: str) -> tuple[np.ndarray, list[str]]:
-    """A column of texts as codes, -1 for null, and names."""
-    encoded = rows[name].combine_chunks().dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes, encoded.dictionary.to_pylist()
-
-
-def _table_of(rows: Any) -> tuple[PatchTable, list[tuple[str, str]]]:
-    tile, tiles = _codes_names(rows, "tile_id")
-    time, times = _codes_names(rows, "sensing_start_utc")
-    cell, _ = _codes_names(rows, "cell_id")
-    split, splits = _codes_names(rows, "split")
-    reason, reasons = _codes_names(rows, "reject_reason")
-    keys, scene = np.unique(tile * len(times) + time, return_inverse=True)
-    split_codes = np.array([*(SPLITS.index(name) for name in splits), -1], np.int8)
-    reason_codes = np.array([*(reason_code(name) for name in reasons), 0], np.int8)
-    labels = tuple(int(name[6:]) for name in rows.column_names if name.startswith("class_"))
-    counts = [rows[f"class_{label}"].to_numpy() for label in labels]
-    table = PatchTable(
-        scene=scene.astype(np.int32),
-        row=rows["row"].to_numpy(),
-        col=rows["col"].to_numpy(),
-        cell=cell,
-        split=split_codes[split],
-        ground=split_codes[split],
-        reason=reason_codes[reason].copy(),
-        valid=rows["valid_fraction"].to_numpy(),
-        ignore=rows["ignore_fraction"].to_numpy(),
-        cloud=rows["cloud_fraction"].to_numpy(),
-        counts=np.stack(counts, axis=1) if counts else np.zeros((len(rows), 0), np.int32),
-        labels=labels,
-    )
-    return table, [(tiles[k // len(times)], times[k % len(times)]) for k in keys.tolist()]
 
 
 class _Copy:
     """One run of copying."""
 
-    def __init__(self, config: PatchConfig, source: _Source, chosen: np.ndarray) -> None:
+    def __init__(self, config: PatchConfig, source: Source, query: str) -> None:
         self.config = config
         self.source = source
-        self._chosen = chosen
+        self._query = query
 
-    def work(self) -> PatchResult:
-        """Choose, pack and copy."""
+    def work(self, groups: Groups) -> PatchResult:
+        """Pack and copy what was chosen."""
         config, source, table = self.config, self.source, self.source.table
-        groups = self._choose()
         plans = plan_shards(table, groups, self._order(groups), config, self._largest(groups))
         used = np.unique(source.places.shard[groups.first]).tolist()
         files = published_files(source.document)
-        _check_files(source.directory, [files[number] for number in used])
+        check_files(source.directory, [files[number] for number in used])
         publication = Publication(config.out_dir, keep_known=not config.overwrite)
         with ThreadPoolExecutor(core_count(config.num_workers), "s2pipe-copy") as pool:
             copied = list(pool.map(lambda plan: self._copy(plan, groups, publication.known), plans))
@@ -218,17 +137,24 @@ class _Copy:
             "sources",
         )
         facts = {name: source.document[name] for name in (*kept, "patch_size", "stride", "group")}
-        about = {"fingerprint": None, "config": to_plain(config), "split": plan.rule_fingerprint}
-        publication.finish(records, facts, summary, about)
+        publication.finish(records, facts, summary, self._about(plan.rule_fingerprint))
         result = PatchResult(config.out_dir, config.out_dir / SPLIT_NAME, len(table), int(table.kept.sum()))
         result.shards, result.shards_written = records, sum(is_new for *_, is_new in copied)
         return result
 
-    def _choose(self) -> Groups:
+    def _about(self, split: str) -> dict[str, Any]:
+        """What the outputs depend on, and where they are from."""
+        config = to_plain(self.config)
+        from_db = {"query": self._query, "source_fingerprint": self.source.fingerprint}
+        effective = {key: value for key, value in config.items() if key not in RUN_ONLY_KEYS}
+        fingerprint = document_fingerprint([effective, split, from_db])
+        return {"fingerprint": fingerprint, "config": config, "split": split, "from_db": from_db}
+
+    def choose(self, chosen: np.ndarray) -> Groups:
         """Drop what the query leaves out, balance the rest, and put the dates of a time stack together."""
         table, places, config = self.source.table, self.source.places, self.config
         selected = np.zeros(len(table), bool)
-        selected[self._chosen] = True
+        selected[chosen] = True
         sample = places.shard.astype(np.int64) << 32 | places.index
         partly = np.isin(sample, np.unique(sample[(places.shard >= 0) & ~selected]))
         table.drop((~selected | partly) & (table.reason == 0), "query")
@@ -280,17 +206,15 @@ class _Copy:
         found = known_record(out_dir, known, record)
         if found is not None:
             return found, offsets, False
-        path = out_dir / plan.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
+        part = new_part(out_dir, plan.path)
         streams: dict[int, Any] = {}
         try:
             with part.open("wb") as target:
                 for number, start, nbytes in parts:
+                    shard = InsidePath(source.directory, shards[number]["path"]).path
                     if number not in streams:
-                        streams[number] = (source.directory / shards[number]["path"]).open("rb")
-                    streams[number].seek(start)
-                    target.write(streams[number].read(nbytes))
+                        streams[number] = shard.open("rb")
+                    target.write(read_item(streams[number], start, nbytes, shard))
                 target.truncate(size)
         finally:
             for stream in streams.values():
@@ -299,22 +223,18 @@ class _Copy:
 
     def _write_database(self, plans: Sequence[ShardPlan], places: Places) -> None:
         """The source's database with other places and reasons."""
-        pa, parquet = optional_module("pyarrow"), optional_module("pyarrow.parquet")
-        rows, table = self.source.rows, self.source.table
+        pa = optional_module("pyarrow")
+        rows, table, paths = self.source.rows, self.source.table, [plan.path for plan in plans]
+        reasons = pa.array([*REASONS], pa.string())
 
-        def numbers(values: np.ndarray) -> Any:
-            return pa.array(values, mask=values < 0)
+        def columns(part: slice) -> tuple[dict[str, Any], np.ndarray]:
+            chosen = rows.slice(part.start, part.stop - part.start)
+            values = {name: chosen[name] for name in chosen.column_names if name != GEOMETRY}
+            values["kept"] = pa.array(table.kept[part])
+            values["reject_reason"] = reasons.take(pa.array(table.reason[part]))
+            values |= place_columns(pa, paths, places, part)
+            return values, polygons_of(chosen, self.source.directory / DATABASE_NAME)
 
-        columns = {
-            "kept": pa.array(table.kept),
-            "reject_reason": pa.array([*REASONS], pa.string()).take(pa.array(table.reason)),
-            "shard": pa.array([plan.path for plan in plans], pa.string()).take(numbers(places.shard)),
-            "index_in_shard": numbers(places.index),
-            "t": numbers(places.t),
-            "offset": numbers(places.offset),
-            "nbytes": numbers(places.nbytes),
-        }
-        for name, values in columns.items():
-            rows = rows.set_column(rows.column_names.index(name), name, values)
-        with atomic_path(self.config.out_dir / DATABASE_NAME) as temporary:
-            parquet.write_table(rows, temporary, compression="zstd", row_group_size=65_536)
+        write_geoparquet(
+            self.config.out_dir / DATABASE_NAME, (columns(part) for part in row_groups(len(table)))
+        )

@@ -27,7 +27,8 @@ from s2pipe.patches.candidates.balance import balance
 from s2pipe.patches.candidates.quality import ScoreSettings, apply_filters, score_all, score_settings
 from s2pipe.patches.candidates.twins import drop_duplicates
 from s2pipe.patches.cfg import PatchConfig, rule_faults
-from s2pipe.patches.database import DATABASE_NAME, Places, optional_module, write_database
+from s2pipe.patches.database import DATABASE_NAME, Places, write_database
+from s2pipe.patches.geoparquet import optional_module
 from s2pipe.patches.shards.documents import Dataset, shared_facts
 from s2pipe.patches.shards.layout import (
     Groups,
@@ -256,6 +257,7 @@ class _Run:
             "fingerprint": fingerprint,
             "config": to_plain(self.config),
             "split": self.plan.rule_fingerprint,
+            "from_db": None,
         }
 
     def _unchanged(self) -> PatchResult:
@@ -314,12 +316,12 @@ class _Run:
         return plans, dataset
 
 
-_RUN_ONLY_KEYS = ("index_json", "out_dir", "num_workers", "overwrite")
+RUN_ONLY_KEYS = ("index_json", "out_dir", "num_workers", "overwrite")
 
 
 def run_fingerprint(config: PatchConfig, plan: SplitPlan, facts: dict[str, Any]) -> str:
     """Identify everything that the outputs depend on."""
-    effective = {key: value for key, value in to_plain(config).items() if key not in _RUN_ONLY_KEYS}
+    effective = {key: value for key, value in to_plain(config).items() if key not in RUN_ONLY_KEYS}
     return document_fingerprint([effective, plan.rule_fingerprint, facts])
 
 

@@ -114,6 +114,7 @@ class Publication:
         about: Mapping[str, Any],
     ) -> None:
         """Write summary and ``shards.json``, and remove shards of earlier runs that are no longer part of it."""
+        summary = {**summary, "from_db": about["from_db"]}
         validate_document(summary, "step3_summary", SUMMARY_NAME)
         write_json_atomic(self._out_dir / SUMMARY_NAME, summary)
         self._remove_superseded({record.path for record in records})

@@ -13,6 +13,7 @@ from s2pipe.dataset.proof import FileRecord, records_of, seal_fault, write_seale
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, PathEscapeError, S2PipeError
 from s2pipe.runtime.clock import utc_now
+from s2pipe.runtime.disk import is_full
 from s2pipe.runtime.locks import locked
 from s2pipe.runtime.paths import InsidePath
 
@@ -76,11 +77,14 @@ def updated_afterwards(update: Callable[[], None]) -> Iterator[None]:
     """Update the index after the block, however that ends; the block's own error is never hidden by another."""
     try:
         yield
-    except BaseException:
+    except BaseException as first:
         try:
             update()
         except (S2PipeError, OSError) as error:
-            log.error("the index of samples was not updated: %s", error)
+            level = (
+                logging.DEBUG if is_full(first) and is_full(error) else logging.ERROR
+            )  # a full disk is said once
+            log.log(level, "the index of samples was not updated: %s", error)
         raise
     update()
 

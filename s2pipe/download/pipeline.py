@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +36,7 @@ from s2pipe.download.search.select import Choice, Pair, choose
 from s2pipe.download.service.transport import Transport
 from s2pipe.download.tables import check_tables
 from s2pipe.errors import DiskFullError, S2PipeError
+from s2pipe.runtime.disk import is_full
 from s2pipe.runtime.progress import ByteProgress, duration_text, size_text
 from s2pipe.runtime.run_ids import new_run_id
 
@@ -184,7 +185,8 @@ class _Run:
             try:
                 self.record.write()
             except S2PipeError as second:
-                log.error("%s", second)
+                # A full disk is said once.
+                log.log(logging.DEBUG if is_full(error) and is_full(second) else logging.ERROR, "%s", second)
             raise
         self.record.write()
 
@@ -319,9 +321,16 @@ class _Run:
         try:
             transfer.run(good, download.concurrency)
             log.info("%s", progress.text())
+        except DiskFullError:
+            with suppress(DiskFullError):  # said once, of the file that did not fit
+                self.recorder.flush()
+            raise
+        except BaseException:
+            self.recorder.flush()
+            raise
         finally:
             progress.close()
-            self.recorder.flush()
+        self.recorder.flush()
 
     def _failed(self) -> list[FailedScene]:
         return [

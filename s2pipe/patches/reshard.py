@@ -31,6 +31,7 @@ from s2pipe.patches.source import Source, check_files, load_source, polygons_of,
 from s2pipe.patches.summary import summary_document
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.draws import mix, text_seed
+from s2pipe.runtime.files import named_errors
 from s2pipe.runtime.hashing import document_fingerprint
 from s2pipe.runtime.paths import InsidePath
 
@@ -209,7 +210,7 @@ class _Copy:
         part = new_part(out_dir, plan.path)
         streams: dict[int, Any] = {}
         try:
-            with part.open("wb") as target:
+            with named_errors(part), part.open("wb") as target:
                 for number, start, nbytes in parts:
                     shard = InsidePath(source.directory, shards[number]["path"]).path
                     if number not in streams:

@@ -46,6 +46,7 @@ from s2pipe.patches.summary import summary_document
 from s2pipe.raster.block_cache import block_cache
 from s2pipe.raster.capabilities import require_gdal
 from s2pipe.runtime.cores import core_count
+from s2pipe.runtime.disk import full_disk_ends
 from s2pipe.runtime.hashing import document_fingerprint
 from s2pipe.runtime.locks import locked
 from s2pipe.runtime.progress import Progress
@@ -154,7 +155,7 @@ def _is_manifest(path: Path) -> bool:
 @contextmanager
 def sole_run(out_dir: Path) -> Iterator[None]:
     """One run at a time in a directory."""
-    with locked(out_dir / ".lock", wait=False):
+    with full_disk_ends(out_dir), locked(out_dir / ".lock", wait=False):
         yield
 
 

@@ -17,7 +17,7 @@ from s2pipe.dataset.outcome import FailedScene
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.dataset.step2_index import check_index, update_index, updated_afterwards
-from s2pipe.errors import ConfigError, Fault, OutputError, S2PipeError
+from s2pipe.errors import ConfigError, DiskFullError, Fault, OutputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
 from s2pipe.preprocess.angles.raster import write_angles
 from s2pipe.preprocess.cfg import PreprocessConfig
@@ -50,6 +50,7 @@ from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_file import save_stats, stats_to_apply
 from s2pipe.raster.capabilities import jpeg2000_driver
 from s2pipe.runtime.cores import core_count
+from s2pipe.runtime.disk import full_disk_ends
 from s2pipe.runtime.files import check_writable
 from s2pipe.runtime.progress import Progress
 from s2pipe.runtime.run_ids import new_run_id
@@ -136,6 +137,8 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     S2PipeError
         Anything that is wrong before the first pixel: configuration, missing inputs, statistics that do not
         match, outputs that cannot be written. Nothing was written then.
+    DiskFullError
+        The disk is full; what is finished is kept.
     """
     config = check(config)
     jpeg2000_driver()
@@ -150,10 +153,11 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
         plan = replace(plan, scenes=tuple(replace(scene, split=split) for scene in plan.scenes))
     _check_outputs(config)
     threading.Thread(target=_warm_up, args=(config,), daemon=True).start()
-    run = _Run(config, plan)
-    if config.normalize.mode == "compute_only":
-        return run.compute_stats()
-    return run.write_samples(stats)
+    with full_disk_ends(config.out_dir):
+        run = _Run(config, plan)
+        if config.normalize.mode == "compute_only":
+            return run.compute_stats()
+        return run.write_samples(stats)
 
 
 def _check_outputs(config: PreprocessConfig) -> None:
@@ -242,7 +246,10 @@ class _Run:
                 start = time.monotonic()
                 try:
                     log.debug("%s", describe(scene))
-                    is_new = _twice_if_damaged(work, scene)
+                    with full_disk_ends(self.config.out_dir / scene.directory):
+                        is_new = _twice_if_damaged(work, scene)
+                except DiskFullError:  # no other scene would fit either
+                    raise
                 except S2PipeError as error:
                     self._fail(scene.key, str(error), traceback.format_exc(), time.monotonic() - start)
                 # The boundary of a scene: recorded with its traceback, and the others go on.

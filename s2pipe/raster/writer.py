@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.errors import RasterError
+from s2pipe.errors import RasterError, S2PipeError
 from s2pipe.raster._gdal import gdal_module, open_dataset, quiet_errors, type_code
 from s2pipe.raster.formats import GEOTIFF
 from s2pipe.raster.grid import Grid, Window
+from s2pipe.runtime.disk import disk_full, lack_of_room
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,6 +150,8 @@ class TiffWriter:
         ------
         RasterError
             The window cannot be written.
+        DiskFullError
+            The disk is full.
         ValueError
             The window starts inside a tile, or the data does not fit it.
         """
@@ -170,9 +173,9 @@ class TiffWriter:
                 for number in range(1, len(self._spec.band_names) + 1):
                     self._dataset.GetRasterBand(number).FlushCache()
             except RuntimeError as error:
-                raise RasterError(self._failed(str(error))) from error
+                raise self._failed(str(error)) from error
         if status not in (None, 0):
-            raise RasterError(self._failed(gdal_module().GetLastErrorMsg()))
+            raise self._failed(gdal_module().GetLastErrorMsg())
 
     def close(self) -> None:
         """Finish the file.
@@ -191,9 +194,9 @@ class TiffWriter:
                 dataset.FlushCache()
                 del dataset
             except RuntimeError as error:
-                raise RasterError(self._failed(str(error))) from error
+                raise self._failed(str(error)) from error
             if gdal.GetLastErrorType() >= gdal.CE_Failure:
-                raise RasterError(self._failed(gdal.GetLastErrorMsg()))
+                raise self._failed(gdal.GetLastErrorMsg())
 
     def __enter__(self) -> TiffWriter:
         return self
@@ -206,8 +209,14 @@ class TiffWriter:
         else:
             self._dataset = None  # the caller drops the unfinished file
 
-    def _failed(self, reason: str) -> str:
-        return f"{self._path}: writing failed ({reason}); check free disk space, then run again"
+    def _failed(self, reason: str) -> S2PipeError:
+        return _write_error(self._path, f"writing failed ({reason})")
+
+
+def _write_error(path: Path, what: str) -> S2PipeError:
+    """Say why a raster cannot be written; GDAL's own messages do not tell a full disk from other faults."""
+    full = lack_of_room(path)
+    return RasterError(f"{path}: {what}; run again") if full is None else disk_full(path, full)
 
 
 def copy_as_cog(source: Path, target: Path, storage: TiffStorage, threads: int = 1) -> None:
@@ -237,5 +246,4 @@ def copy_as_cog(source: Path, target: Path, storage: TiffStorage, threads: int =
             copy.FlushCache()
             del copy
         except RuntimeError as error:
-            msg = f"{target}: cannot be written as COG ({error}); check free disk space"
-            raise RasterError(msg) from error
+            raise _write_error(target, f"cannot be written as COG ({error})") from error

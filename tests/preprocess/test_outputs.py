@@ -365,5 +365,5 @@ def test_a_full_disk_exits_with_2_and_names_the_file(dataset: Dataset, tmp_path:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert f"{record}: No space left on device; check the path" in done.stderr
+    assert f"{record}: the disk is full (No space left on device)" in done.stderr
     assert len(_samples(tmp_path)) == 1  # what was finished before is listed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import os
 import re
@@ -15,12 +14,10 @@ from typing import Any, Protocol
 from s2pipe.dataset.assets import Checksum
 from s2pipe.download.service.retry import Backoff, Stopped, TryAgain
 from s2pipe.download.service.transport import announced_length
-from s2pipe.errors import ChecksumError, DiskFullError, S2PipeError, ServiceError
+from s2pipe.errors import ChecksumError, S2PipeError, ServiceError
+from s2pipe.runtime.disk import disk_full, is_full
 from s2pipe.runtime.hashing import hash_bytes, hash_file, new_hash
 
-_NO_SPACE = (
-    frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG}) if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
-)
 _PROGRESS_BYTES = 1 << 16
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
 _JP2 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
@@ -328,11 +325,8 @@ def _quarantined(part: _Part, task: FetchTask, fault: str) -> ChecksumError:
 
 def disk_error(path: Path, error: OSError) -> S2PipeError:
     """Return what an error of the file system means for the run."""
-    if error.errno in _NO_SPACE:
-        return DiskFullError(
-            f"{path}: the disk is full ({error.strerror}); everything fetched so far is kept: make room and run "
-            "again to go on"
-        )
+    if is_full(error):
+        return disk_full(path, error)
     return S2PipeError(
         f"{path}: cannot be written: {error.strerror or error}; check permissions and the disk"
     )

@@ -22,6 +22,7 @@ from s2pipe.patches.shards.layout import SHARD_PATH, Groups, ShardPlan
 from s2pipe.patches.shards.tarball import ItemBuffer, archive_size, item_size
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
+from s2pipe.runtime.files import named_errors
 from s2pipe.runtime.hashing import bytes_fingerprint, hash_file
 from s2pipe.runtime.paths import InsidePath
 
@@ -176,7 +177,7 @@ class ShardWriter:
 
     def _write_chunk(self, part: Path, contents: Contents, places: np.ndarray) -> None:
         dataset = self._dataset
-        with part.open("r+b", buffering=0) as stream:
+        with named_errors(part), part.open("r+b", buffering=0) as stream:
             buffer: ItemBuffer | None = None
             for place in places.tolist():
                 group = int(contents.plan.groups[place])

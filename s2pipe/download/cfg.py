@@ -88,6 +88,9 @@ class SelectionConfig:
     """L2A cloud probability."""
     l2a_snow_probability_20m: bool = False
     """L2A snow probability."""
+    l2a_detector_footprint: bool = False
+    """Detector footprints of the bands of l2a_bands, as the L2A product holds them; for view angles where those of
+    L1C are not fetched."""
 
     def roles_l1c(self) -> tuple[str, ...]:
         """Roles wanted of an L1C product."""
@@ -118,6 +121,9 @@ class SelectionConfig:
         }
         wanted = [role for role, is_wanted in single.items() if is_wanted]
         wanted += [Channel.parse(f"l2a.{raster}").raster_role for raster in self.l2a_bands]
+        if self.l2a_detector_footprint:
+            bands = dict.fromkeys(Channel.parse(f"l2a.{raster}").band for raster in self.l2a_bands)
+            wanted += [roles.l2a_detector_footprint(band) for band in bands]
         return tuple(wanted) if self.l2a else ()
 
 

@@ -51,6 +51,8 @@ class AngleAssetConfig:
     """How the detector of a pixel is found: footprint takes the footprint masks, and acts as nearest where the
     manifest has none; nearest places the seams between the nodes of the grids; nanmean averages over detectors, which
     is wrong at seams and only for comparison."""
+    require_footprints: bool = False
+    """A missing footprint mask counts as a missing input: the run stops, or skip_incomplete leaves the scene out."""
     grid: Literal["target", "native", "vrt"] = "target"
     """Pixels of the target grid, the 5 km nodes, or the nodes with a warped VRT onto the target grid."""
     dtype: Literal["float32", "int16"] = "float32"

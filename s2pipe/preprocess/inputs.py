@@ -15,9 +15,9 @@ class AngleInput:
     """What the angles of one scene are made from."""
 
     metadata: InputFile
-    """Tile metadata of the L1C product."""
+    """Tile metadata of the L1C product, or of the L2A product where there is none."""
     footprints: Mapping[str, InputFile]
-    """Detector footprint masks by band, for the bands whose masks the scene has."""
+    """Detector footprint masks by band, of either product, for the bands whose masks the scene has."""
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,21 @@ class SceneFiles:
 
 
 @dataclass(frozen=True)
+class Need:
+    """A file that a scene is asked for."""
+
+    roles: tuple[str, ...]
+    """Roles that serve, the best first: the first of them that is on disk is used."""
+    is_required: bool = True
+    """Whether a scene without it cannot be processed."""
+
+
+@dataclass(frozen=True)
 class Needs:
     """What every scene of a run is asked for; made once a run."""
 
-    required: tuple[str, ...]
-    """Roles that every scene must have; labels and angles are not needed to compute statistics."""
-    optional: tuple[str, ...]
-    """Roles that are used when the scene has them: detector footprint masks."""
+    files: tuple[Need, ...]
+    """Files of the manifest; labels and angles are not needed to compute statistics."""
     backend: LabelBackend | None
     """Backend of the labels; None without labels, which statistics do not need."""
 
@@ -56,12 +64,15 @@ class Needs:
         if config.labels.enabled and config.normalize.mode != "compute_only":
             backend = load_backend(config.labels)
             needed += backend.roles
-        optional: list[str] = []
+        files = [Need((role,)) for role in dict.fromkeys(needed)]
         if with_angles(config):
-            needed.append(roles.L1C_TILE_METADATA)
+            files.append(Need(ANGLE_METADATA))
             if config.angles.include_view and config.angles.detector_aggregate == "footprint":
-                optional = [roles.l1c_detector_footprint(band) for band in config.view_bands]
-        return cls(tuple(dict.fromkeys(needed)), tuple(optional), backend)
+                files += [
+                    Need(footprint_roles(band), config.angles.require_footprints)
+                    for band in config.view_bands
+                ]
+        return cls(tuple(files), backend)
 
     def files_of(self, scene: Scene, index: Index) -> SceneFiles:
         """Find a scene's files, and what it lacks: roles that the manifest has not, files that the disk has not.
@@ -73,21 +84,35 @@ class Needs:
         """
         found: dict[str, InputFile] = {}
         gaps = []
-        for role in (*self.required, *self.optional):
-            asset = scene.asset(role)
-            file = None if asset is None else index.file(asset)
-            if file is not None and file.is_available():
-                found[role] = file
-            elif role in self.required:
-                gaps.append(
+        for need in self.files:
+            lacking = []
+            for role in need.roles:
+                asset = scene.asset(role)
+                file = None if asset is None else index.file(asset)
+                if file is not None and file.is_available():
+                    found[role] = file
+                    break
+                lacking.append(
                     f"role {role} is not in the manifest"
                     if file is None
                     else f"role {role}: {file.label} is not on disk"
                 )
+            else:
+                if need.is_required:
+                    gaps.append(", and ".join(lacking))
         paths = () if self.backend is None else self.backend.files(scene.key)
         gaps += [f"labels.path: {path} is not on disk" for path in paths if not path.is_file()]
         labels = tuple(InputFile("labels.path", path, name=path.as_posix()) for path in paths)
         return SceneFiles(found, labels, tuple(gaps))
+
+
+ANGLE_METADATA = (roles.L1C_TILE_METADATA, roles.L2A_TILE_METADATA)
+"""Tile metadata with the grids of angles, the best first: both levels have the same grids."""
+
+
+def footprint_roles(band: str) -> tuple[str, str]:
+    """Roles of a band's detector footprint mask, the best first."""
+    return roles.l1c_detector_footprint(band), roles.l2a_detector_footprint(band)
 
 
 def with_angles(config: PreprocessConfig) -> bool:

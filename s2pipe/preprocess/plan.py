@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2pipe.dataset.input_file import InputState
+from s2pipe.dataset.input_file import InputFile, InputState
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.scene_list import match_scenes, read_scene_list
 from s2pipe.dataset.step1_index import Index, Scene
@@ -26,11 +26,17 @@ from s2pipe.ground.mask import GroundMask
 from s2pipe.ground.split import SplitPlan
 from s2pipe.preprocess.inputs import AngleInput, BandInput, BandStack
 from s2pipe.preprocess.labels.backends import LabelBackend, LabelInput, backend_checksum
-from s2pipe.preprocess.needs import Needs, SceneFiles, grid_role, with_angles
+from s2pipe.preprocess.needs import (
+    ANGLE_METADATA,
+    Needs,
+    SceneFiles,
+    footprint_roles,
+    grid_role,
+    with_angles,
+)
 from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.raster.formats import ANY_FORMAT, JPEG2000, LABELS
 from s2pipe.raster.reader import inspect_raster
-from s2pipe.sentinel2 import roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -235,9 +241,13 @@ def _label_raster(path: str, config: PreprocessConfig) -> RasterInfo:
 
 
 def _angle_input(files: SceneFiles, config: PreprocessConfig) -> AngleInput:
-    masks = {band: files.by_role.get(roles.l1c_detector_footprint(band)) for band in config.view_bands}
-    found = {band: mask for band, mask in masks.items() if mask is not None}
-    return AngleInput(files.by_role[roles.L1C_TILE_METADATA], found)
+    def first(wanted: Iterable[str]) -> InputFile | None:
+        return next((files.by_role[role] for role in wanted if role in files.by_role), None)
+
+    metadata = first(ANGLE_METADATA)
+    assert metadata is not None  # scenes with gaps are left out before
+    masks = {band: first(footprint_roles(band)) for band in config.view_bands}
+    return AngleInput(metadata, {band: mask for band, mask in masks.items() if mask is not None})
 
 
 def _placed(raster: RasterInfo) -> RasterInfo:

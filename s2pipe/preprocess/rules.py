@@ -58,6 +58,14 @@ def _angle_faults(angles: AngleAssetConfig) -> list[Fault]:
         faults.append(
             Fault("angles.view_bands", "expected at least one band, or null for the configured bands")
         )
+    if angles.require_footprints and not (angles.include_view and angles.detector_aggregate == "footprint"):
+        faults.append(
+            Fault(
+                "angles.require_footprints",
+                "expected false without include_view or with a detector_aggregate other than footprint: masks are "
+                "not used then",
+            )
+        )
     if angles.grid != "target" and angles.dtype != "float32":
         faults.append(
             Fault(

@@ -28,6 +28,11 @@ def l1c_detector_footprint(band: str) -> str:
     return f"l1c.detector_footprint.{band}"
 
 
+def l2a_detector_footprint(band: str) -> str:
+    """Role of the copy of a band's detector footprint mask that an L2A product holds."""
+    return f"l2a.detector_footprint.{band}"
+
+
 def l1c_quality(band: str) -> str:
     """Role of a band's quality mask."""
     return f"l1c.quality.{band}"
@@ -74,5 +79,6 @@ ALL_ROLES: tuple[str, ...] = (
     L2A_MANIFEST,
     L2A_CLOUD_PROBABILITY,
     L2A_SNOW_PROBABILITY,
+    *(l2a_detector_footprint(band) for band in BAND_NAMES),
 )
 """Every role that a Step-1 manifest may hold."""

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -69,6 +69,8 @@ def build_products(out_dir: Path, spec: ProductSpec) -> ProductPaths:
             chosen = [(root, layer) for root, layer in work if layer.resolution_m == resolution]
             if chosen or resolution == 20:
                 counts += _render(scene, resolution, chosen, Path(scratch))
+        if spec.l2a:
+            plans["L2A"] += _copied_masks(plans["L1C"], Path(scratch), spec)
         for level in levels:
             root = Path(scratch) / level
             _write_text(root, spec.names(level), scene, plans[level], counts)
@@ -124,6 +126,19 @@ def _l2a_layers(names: ProductNames) -> list[Layer]:
     layers.append(_mask(cloud, 20, Strip.cloud_probability, ("MSK_CLDPRB", None)))
     layers.append(_mask(snow, 20, Strip.snow_probability, ("MSK_SNWPRB", None)))
     return layers
+
+
+def _copied_masks(layers: list[Layer], scratch: Path, spec: ProductSpec) -> list[Layer]:
+    """Copy the detector footprints of the L1C product into the L2A product, which holds them as well."""
+    names, copied = spec.names("L2A"), []
+    for layer in layers:
+        if layer.mask and layer.mask[0] == "MSK_DETFOO":
+            path = f"{names.granule}/QI_DATA/{layer.path.rpartition('/')[2]}"
+            target = scratch / "L2A" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(scratch / "L1C" / layer.path, target)
+            copied.append(replace(layer, path=path))
+    return copied
 
 
 def _mask(path: str, resolution_m: int, fill: Fill, mask: tuple[str, int | None], planes: int = 1) -> Layer:

@@ -24,6 +24,7 @@ from s2pipe.download.cfg import (
     PipelineConfig,
     QueryConfig,
     RunControlConfig,
+    SelectionConfig,
     parse_utc,
     resolve_endpoints,
     rule_faults,
@@ -40,6 +41,13 @@ GOOD = {
 def built(**changes: Any) -> PipelineConfig:
     document = {key: {**value, **changes.pop(key, {})} for key, value in GOOD.items()}
     return build_config({**document, **changes}, STEPS["download"], "c.json")
+
+
+def test_footprints_of_l2a_are_those_of_its_bands() -> None:
+    chosen = SelectionConfig(l2a_bands=("B04_10m", "B04_20m", "B8A_20m"), l2a_detector_footprint=True)
+    footprints = [role for role in chosen.roles_l2a() if "footprint" in role]
+    assert footprints == ["l2a.detector_footprint.B04", "l2a.detector_footprint.B8A"]
+    assert not [role for role in SelectionConfig(l2a_bands=("B04_10m",)).roles_l2a() if "footprint" in role]
 
 
 def test_the_seeds_names_are_kept() -> None:

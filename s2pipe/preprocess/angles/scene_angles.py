@@ -160,6 +160,7 @@ class SceneAngles:
             "encode": self.config.encode,
             "grid": self.config.grid,
             "view_mode": self.config.view_mode if self.bands else None,
+            "footprint_by_band": {band: mask.role for band in self.bands if (mask := self._mask(band))},
             "detector_source_by_band": {band: self._detector_source(band) for band in self.bands},
             "bands_without_view_angles": self.blind_bands,
             "node_seams_by_band": {band: fit.to_document() for band, fit in self.seam_fits.items()},

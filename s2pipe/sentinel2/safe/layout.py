@@ -20,7 +20,7 @@ _BAND = "|".join(BAND_NAMES)
 # Early L2A products repeat the level before the tile: L2A_T32TNM_20170526T102031_B02_10m.jp2
 _PREFIX = r"(?:L2A_)?T\d{2}[A-Z]{3}_\d{8}T\d{6}_"
 _L1C_IMAGE = re.compile(rf"T\d{{2}}[A-Z]{{3}}_\d{{8}}T\d{{6}}_({_BAND})\.jp2", re.ASCII)
-_L1C_MASK = re.compile(rf"MSK_(DETFOO|QUALIT|CLASSI)_({_BAND}|B00)\.(jp2|gml)", re.ASCII)
+_BAND_MASK = re.compile(rf"MSK_(DETFOO|QUALIT|CLASSI)_({_BAND}|B00)\.(jp2|gml)", re.ASCII)
 _L2A_IMAGE = re.compile(rf"{_PREFIX}({_BAND}|AOT|WVP|SCL)_(10|20|60)m\.jp2", re.ASCII)
 # Sen2Cor before 2.5 wrote the probabilities as ..._CLD_20m.jp2 and ..._SNW_20m.jp2.
 _L2A_PROBABILITY = re.compile(rf"(?:MSK_(CLD|SNW)PRB|{_PREFIX}(CLD|SNW))_20m\.jp2", re.ASCII)
@@ -40,8 +40,7 @@ def role_of(product_path: str, level: Level) -> str | None:
         Path inside the product with forward slashes, e.g.
         ``GRANULE/L1C_T33UWQ_A.../IMG_DATA/T33UWQ_20251210T100319_B02.jp2``.
     level : {"L1C", "L2A"}
-        The product's level. Detector footprints and quality masks have roles in L1C products only: those
-        in an L2A product are copies.
+        The product's level. Quality masks have roles in L1C products only: those in an L2A product are copies.
 
     Returns
     -------
@@ -71,7 +70,7 @@ def _l1c_role(directory: str, name: str) -> str | None:
     if directory == "IMG_DATA":
         match = _L1C_IMAGE.fullmatch(name)
         return roles.l1c_band(match[1]) if match else None
-    match = _L1C_MASK.fullmatch(name) if directory == "QI_DATA" else None
+    match = _BAND_MASK.fullmatch(name) if directory == "QI_DATA" else None
     if match is None:
         return None
     kind, band, suffix = match.groups()
@@ -86,6 +85,9 @@ def _l1c_role(directory: str, name: str) -> str | None:
 
 def _l2a_role(directory: str, name: str) -> str | None:
     if directory == "QI_DATA":
+        mask = _BAND_MASK.fullmatch(name)
+        if mask is not None and mask[1] == "DETFOO" and mask[2] != "B00":
+            return roles.l2a_detector_footprint(mask[2])
         match = _L2A_PROBABILITY.fullmatch(name)
         if match is None:
             return None

@@ -11,6 +11,7 @@ import numpy as np
 from osgeo import gdal
 
 from s2pipe.dataset.input_file import InputFile
+from s2pipe.dataset.step1_index import load_index, save_index
 from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.angles.planes import TilePlanes
 from s2pipe.preprocess.angles.raster import AngleResult, write_angles
@@ -142,6 +143,23 @@ def make_scene(base: Path, **changes: Any) -> Scene:
     make_products(base / "products", spec)
     index_products([base / "products"], base / "data")
     return Scene(base / "data", spec)
+
+
+def without(scene: Scene, *roles: str) -> Path:
+    """Index of a scene that lacks roles: whole ones, or all that begin so."""
+    index = load_index(scene.root / "meta/step1/index.json")
+    scenes = []
+    for item in index.scenes:
+        groups = {
+            level: None
+            if group is None
+            else replace(group, items=tuple(a for a in group.items if not a.role.startswith(roles)))
+            for level, group in (("files_l1c", item.files_l1c), ("files_l2a", item.files_l2a))
+        }
+        scenes.append(replace(item, **groups))
+    path = scene.root / f"meta/step1/without-{'-'.join(roles)}.json"
+    save_index(replace(index, scenes=tuple(scenes)), path)
+    return path
 
 
 def sample_of(out_dir: Path) -> tuple[Path, dict[str, Any]]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from s2pipe.dataset.step1_index import load_index, save_index
 from s2pipe.errors import ConfigError, MetadataError, MissingInputError
+from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.cfg import AngleAssetConfig, NormalizeConfig
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.raster.grid import Grid
@@ -19,7 +19,9 @@ from s2pipe.raster.transform import crs_wkt
 from tests.preprocess.angles.angles_support import (
     ON,
     Scene,
+    run_angles,
     sample_of,
+    without,
     write,
 )
 
@@ -59,26 +61,76 @@ def test_files_of_another_configuration_go_away(rasters: Scene, tmp_path: Path) 
 
 
 def test_tile_metadata_is_needed_but_not_for_statistics(rasters: Scene, tmp_path: Path) -> None:
-    index = load_index(rasters.root / "meta/step1/index.json")
-    scenes = tuple(
-        replace(
-            scene,
-            files_l1c=replace(
-                scene.files_l1c,
-                items=tuple(item for item in scene.files_l1c.items if item.role != "l1c.tile_metadata"),
-            ),
-        )
-        for scene in index.scenes
-        if scene.files_l1c is not None
-    )
-    path = rasters.root / "meta/step1/without.json"
-    save_index(replace(index, scenes=scenes), path)
+    path = without(rasters, "l1c.tile_metadata", "l2a.tile_metadata")
     config = rasters.config(tmp_path / "out", ON, index_json=path)
-    with pytest.raises(MissingInputError, match=r"role l1c\.tile_metadata is not in the manifest"):
+    lacking = (
+        r"role l1c\.tile_metadata is not in the manifest, and role l2a\.tile_metadata is not in the manifest"
+    )
+    with pytest.raises(MissingInputError, match=lacking):
         run_preprocess(config)
     assert not (tmp_path / "out").exists()
     count = NormalizeConfig(mode="compute_only", stats_path=tmp_path / "stats.json")
     assert run_preprocess(replace(config, normalize=count)).done
+
+
+def test_metadata_and_masks_of_l2a_stand_in_for_those_of_l1c(rasters: Scene, tmp_path: Path) -> None:
+    """The same rasters, and a record of where they come from; those of L1C are preferred."""
+    own, meta = run_angles(rasters, tmp_path / "l1c", ON)
+    assert meta["angles"]["metadata"] == "l1c.tile_metadata"
+    assert set(meta["angles"]["footprint_by_band"].values()) == {
+        f"l1c.detector_footprint.{band}" for band in ("B02", "B8A", "B11")
+    }
+    path = without(rasters, "l1c.tile_metadata", "l1c.detector_footprint.B8A", "l1c.detector_footprint.B11")
+    other, meta = run_angles(rasters, tmp_path / "l2a", ON, index_json=path)
+    assert meta["angles"]["metadata"] == "l2a.tile_metadata"
+    assert meta["angles"]["footprint_by_band"] == {
+        "B02": "l1c.detector_footprint.B02",
+        "B8A": "l2a.detector_footprint.B8A",
+        "B11": "l2a.detector_footprint.B11",
+    }
+    assert {
+        item["role"] for item in meta["inputs"] if "footprint" in item["role"] or "tile" in item["role"]
+    } == {
+        "l2a.tile_metadata",
+        *meta["angles"]["footprint_by_band"].values(),
+    }
+    assert (own / "angles.tif").read_bytes() == (other / "angles.tif").read_bytes()
+
+
+def test_a_dataset_of_l2a_alone_has_angles(rasters: Scene, tmp_path: Path) -> None:
+    """Products of level 2A alone, indexed and processed."""
+    (product,) = (rasters.root.parent / "products").glob("*MSIL2A*")
+    index_products([product], tmp_path / "data")
+    config = rasters.config(
+        tmp_path / "out",
+        replace(ON, require_footprints=True),
+        index_json=tmp_path / "data/meta/step1/index.json",
+        target_grid_ref="scl_20m",
+        l1c_bands=None,
+        bands=("l2a.B02_20m", "l2a.B8A_20m", "l2a.B11_20m"),
+    )
+    assert run_preprocess(config).done
+    where, meta = sample_of(tmp_path / "out")
+    assert meta["angles"]["metadata"] == "l2a.tile_metadata"
+    assert set(meta["angles"]["detector_source_by_band"].values()) == {"footprint_mask"}
+    same, _ = run_angles(rasters, tmp_path / "both", ON, target_grid_ref="scl_20m")
+    assert (where / "angles.tif").read_bytes() == (same / "angles.tif").read_bytes()
+
+
+def test_required_footprints_are_missing_inputs(rasters: Scene, tmp_path: Path) -> None:
+    path = without(rasters, "l1c.detector_footprint.B11", "l2a.detector_footprint.B11")
+    angles = replace(ON, require_footprints=True)
+    config = rasters.config(tmp_path / "out", angles, index_json=path)
+    with pytest.raises(
+        MissingInputError, match=r"role l1c\.detector_footprint\.B11 is not in the manifest, and"
+    ) as caught:
+        run_preprocess(config)
+    assert "B02" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    # Either product's mask will do, and without the rule none is needed.
+    run_angles(rasters, tmp_path / "l2a", angles, index_json=without(rasters, "l1c.detector_footprint."))
+    _, meta = run_angles(rasters, tmp_path / "seams", ON, index_json=path)
+    assert meta["angles"]["detector_source_by_band"]["B11"] == "node_seam"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +143,8 @@ def test_tile_metadata_is_needed_but_not_for_statistics(rasters: Scene, tmp_path
         ({"output_name": "Stack.tif"}, "angles.output_name"),
         ({"include_sun": False, "include_view": False}, "angles.include_sun"),
         ({"view_bands": ()}, "angles.view_bands"),
+        ({"require_footprints": True, "include_view": False}, "angles.require_footprints"),
+        ({"require_footprints": True, "detector_aggregate": "nearest"}, "angles.require_footprints"),
         ({"grid": "vrt", "encode": "deg"}, "angles.encode"),
         ({"grid": "native", "dtype": "int16"}, "angles.dtype"),
         ({"dtype": "float16"}, "angles.dtype"),

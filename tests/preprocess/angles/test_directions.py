@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.dataset.step1_index import load_index, save_index
 from s2pipe.preprocess.angles.footprints import OutlineReader
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.reader import inspect_raster
@@ -26,6 +25,7 @@ from tests.preprocess.angles.angles_support import (
     run_angles,
     seams_of,
     true_view,
+    without,
     write,
 )
 
@@ -34,22 +34,7 @@ if TYPE_CHECKING:
 
 
 def test_without_masks_seams_come_from_the_nodes(rasters: Scene, tmp_path: Path) -> None:
-    index = load_index(rasters.root / "meta/step1/index.json")
-    scenes = tuple(
-        replace(
-            scene,
-            files_l1c=replace(
-                scene.files_l1c,
-                items=tuple(
-                    item for item in scene.files_l1c.items if "B8A" not in item.role or "band" in item.role
-                ),
-            ),
-        )
-        for scene in index.scenes
-        if scene.files_l1c is not None
-    )
-    path = rasters.root / "meta/step1/less.json"
-    save_index(replace(index, scenes=scenes), path)
+    path = without(rasters, "l1c.detector_footprint.B8A", "l2a.detector_footprint.B8A")
     _, meta = run_angles(rasters, tmp_path / "out", ON, index_json=path)
     assert meta["angles"]["detector_source_by_band"] == {
         "B02": "footprint_mask",

@@ -4,11 +4,13 @@
 #   VENV=...           where the environment goes (.venv)
 #   PYTEST_ARGS=...    more arguments for pytest: make test PYTEST_ARGS='-k radiometry -x'
 #   CONSTRAINTS=none   the newest versions instead of those in requirements/constraints.txt
+#   FUZZ_SECONDS=...   how long make fuzz runs (60)
 
 VENV ?= .venv
 VENV_SYSTEM ?= .venv-system
 VENV_CLIENTS ?= .venv-clients
 DEMO_OUTPUT ?= demo-output
+FUZZ_SECONDS ?= 60
 export CONSTRAINTS
 
 # pytest's exit code 5 means that it found no test, which is a failure that deserves a word.
@@ -16,7 +18,7 @@ run_pytest = -m pytest -q $(PYTEST_ARGS) || { code=$$?; \
 	[ $$code -ne 5 ] || echo "pytest found no test to run, which counts as a failure" >&2; exit $$code; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system setup-clients demo test test-quick test-system-gdal test-clients bench lint format types check wheel constraints clean
+.PHONY: help setup setup-system setup-clients demo test test-quick test-system-gdal test-clients fuzz fuzz-atheris bench lint format types check wheel constraints clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -47,6 +49,14 @@ test-system-gdal: setup-system ## Run the tests against the system's GDAL
 
 test-clients: setup-clients ## Let two independent clients search the local test service and fetch from it
 	@$(VENV_CLIENTS)/bin/python -m pytest -q tests/clients $(PYTEST_ARGS)
+
+fuzz: setup ## Feed damaged and hostile files to every reader (FUZZ_SECONDS=60, FUZZ_TARGET=...)
+	@$(VENV)/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_TARGET),--target $(FUZZ_TARGET))
+
+# Atheris follows the branches that an input takes. It has wheels for some Pythons on Linux only.
+fuzz-atheris: setup ## The same with Atheris, for one target (FUZZ_TARGET=product_xml)
+	@$(VENV)/bin/python -m pip -q install 'atheris>=2.3'
+	@$(VENV)/bin/python -m tests.fuzz.atheris_runner $(or $(FUZZ_TARGET),product_xml) -max_total_time=$(FUZZ_SECONDS)
 
 bench: setup ## Run the benchmarks
 	@$(VENV)/bin/python -m pytest benchmarks --benchmark-only $(PYTEST_ARGS)

@@ -6,7 +6,6 @@ Only this module imports PyTorch; ``import s2pipe`` does not.
 from __future__ import annotations
 
 import io
-import json
 import random
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from s2pipe.errors import DependencyError, MissingInputError
+from s2pipe.errors import DependencyError, Fault, ManifestError, MissingInputError
 
 try:
     import torch
@@ -27,11 +26,14 @@ except ImportError as error:
     )
     raise DependencyError(msg) from error
 
+from s2pipe.config.documents import parse_json, read_json
+from s2pipe.config.schema import validate_document
 from s2pipe.dataset.samples import Sample, load_samples
 from s2pipe.patches.candidates.windows import grid_windows
 from s2pipe.patches.cfg import PatchConfig
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
+from s2pipe.runtime.paths import InsidePath
 
 Transform = Callable[[dict[str, Any]], Any]
 
@@ -73,7 +75,7 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
         windows: tuple[int, int] = (256, 256),
     ) -> None:
         self._path = Path(path)
-        document = json.loads(self._path.read_bytes())
+        document = _read_index(self._path)
         self._shuffle, self._transform, self._share = shuffle, transform, share
         self._epoch = 0
         size, stride = windows
@@ -81,7 +83,7 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
         self._units: Sequence[Any]
         if "shards" in document:
             records = [record for record in document["shards"] if record["split"] == split]
-            self._units = [self._path.parent / record["path"] for record in records]
+            self._units = [InsidePath(self._path.parent, record["path"]).path for record in records]
             self._counts = [record["count"] for record in records]
         else:
             self._units = load_samples(self._path)
@@ -120,6 +122,20 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
         return order
 
 
+def _read_index(path: Path) -> dict[str, Any]:
+    """Read ``shards.json``, or the index of Step 2, which its own loader checks."""
+    try:
+        document = read_json(path)
+    except (OSError, ValueError) as error:
+        raise ManifestError(str(path), [Fault("", f"cannot be read as JSON: {error}")]) from error
+    if not isinstance(document, dict):
+        fault = Fault("", "expected shards.json, or the index of Step 2")
+        raise ManifestError(str(path), [fault])
+    if "shards" in document:
+        validate_document(document, "step3_shards", str(path))
+    return document
+
+
 def _tensor(values: np.ndarray) -> torch.Tensor:
     # Loss functions want signed labels, and PyTorch has no uint16.
     return torch.from_numpy(values.astype(np.int64) if values.dtype.kind == "u" else values)
@@ -139,7 +155,7 @@ def _samples(path: Path) -> Iterator[dict[str, Any]]:
             data = stream.read()
             item["key"] = key
             if suffix == "json":
-                item["json"] = json.loads(data)
+                item["json"] = parse_json(data)
             else:
                 item[suffix.removesuffix(".npy")] = _tensor(np.load(io.BytesIO(data), allow_pickle=False))
     if item:

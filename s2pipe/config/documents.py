@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.runtime.limits import (
@@ -24,6 +24,8 @@ from s2pipe.runtime.limits import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+NanRule = Literal["refuse", "null", "keep"]
+"""What is done with NaN and infinity in JSON."""
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN_KEYS = 5
@@ -66,8 +68,8 @@ def read_document(path: Path) -> Any:
         raise ConfigError(source, [Fault("", f"does not parse: {error}")]) from error
 
 
-def read_json(path: Path, *, nan_is_null: bool = False) -> Any:
-    """Read an index or another JSON file of a dataset; ``nan_is_null`` as for :func:`parse_json`.
+def read_json(path: Path, *, nan: NanRule = "refuse") -> Any:
+    """Read an index or another JSON file of a dataset; ``nan`` as for :func:`parse_json`.
 
     Raises
     ------
@@ -76,18 +78,19 @@ def read_json(path: Path, *, nan_is_null: bool = False) -> Any:
     ValueError
         It is too large, or no JSON as :func:`parse_json` has it.
     """
-    return parse_json(read_limited(path, MAX_INDEX_BYTES), nan_is_null=nan_is_null)
+    return parse_json(read_limited(path, MAX_INDEX_BYTES), nan=nan)
 
 
-def parse_json(data: str | bytes, *, nan_is_null: bool = False) -> Any:
+def parse_json(data: str | bytes, *, nan: NanRule = "refuse") -> Any:
     """Parse JSON strictly.
 
     Parameters
     ----------
     data : str or bytes
         The document. Bytes are UTF-8, or UTF-16 or UTF-32, with or without a byte order mark.
-    nan_is_null : bool
-        Read NaN and infinity, which some writers leave for unknown numbers, as null instead of refusing them.
+    nan : {"refuse", "null", "keep"}
+        What to do with NaN and infinity, which some writers leave for unknown numbers: the schema names the place of
+        those that are kept.
 
     Raises
     ------
@@ -101,10 +104,11 @@ def parse_json(data: str | bytes, *, nan_is_null: bool = False) -> Any:
         msg = f"it holds more than {MAX_JSON_VALUES} values"
         raise ValueError(msg)
 
-    def constant(name: str) -> None:
-        if not nan_is_null:
+    def constant(name: str) -> float | None:
+        if nan == "refuse":
             msg = f"{name} is not a JSON value"
             raise ValueError(msg)
+        return float(name) if nan == "keep" else None
 
     try:
         document = json.loads(text, object_pairs_hook=_unique, parse_constant=constant)

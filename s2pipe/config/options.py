@@ -145,7 +145,7 @@ def _parser(annotation: Any) -> Callable[[str], Any]:
         if any(get_origin(kind) is dict or dataclasses.is_dataclass(kind) for kind in kinds):
             try:
                 return parse_json(text)
-            except (ValueError, RecursionError):
+            except ValueError:
                 return text
         for kind in (int, float):
             if kind in kinds:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from s2pipe.config.documents import read_json
 from s2pipe.dataset.samples import Sample, load_sample
 from s2pipe.errors import DependencyError, Fault, ManifestError
 from s2pipe.raster.grid import Window
@@ -89,7 +89,7 @@ def _sample(path: Path) -> Sample:
 
 def _paths(path: Path) -> dict[str, str]:
     try:
-        paths = json.loads(path.read_bytes())["paths"]
+        paths = read_json(path)["paths"]
         return {kind: str(name) for kind, name in paths.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ManifestError(str(path), [Fault("", f"is no meta.json of Step 2: {error}")]) from error

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.config.documents import parse_json
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.files import json_bytes, write_bytes_atomic
 from s2pipe.runtime.hashing import hash_bytes, hash_file
@@ -125,8 +126,8 @@ def is_unchanged(document: Mapping[str, Any]) -> bool:
 def seal_fault(data: bytes) -> str | None:
     """Say why bytes are not the sealed document that was written; None when they are, or carry no seal."""
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(data)
+    except ValueError as error:
         return f"is not JSON: {error}"
     if not isinstance(document, dict) or SEAL not in document:
         return None

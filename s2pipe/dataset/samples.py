@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from s2pipe.config.documents import read_json
 from s2pipe.config.schema import STEP2_INDEX, validate_document
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, MissingInputError
@@ -131,6 +131,16 @@ def load_sample(meta_path: Path, root: Path, entry: Mapping[str, Any]) -> Sample
     """Load one sample from its ``meta.json`` and its entry in the index (or the ``paths`` of the former)."""
     meta = _read(meta_path, "no such file; run `s2pipe preprocess` again")
     validate_document(meta, "sample_meta", str(meta_path))
+    try:
+        return _sample(meta, root, entry)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        fault = Fault(
+            "", f"does not fit the index ({type(error).__name__}: {error}); run `s2pipe preprocess` again"
+        )
+        raise ManifestError(str(meta_path), [fault]) from error
+
+
+def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any]) -> Sample:
     assets, grid = meta["assets"], meta["grid"]
     y_path, angles_path = entry.get("y_path"), entry.get("angles_path")
     return Sample(
@@ -183,7 +193,7 @@ def shared_value(samples: Sequence[Sample], what: str, values: Sequence[Any]) ->
 
 def _read(path: Path, missing: str) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return read_json(path)
     except FileNotFoundError:
         message = missing
     except (OSError, ValueError) as error:

@@ -6,12 +6,12 @@ dataset's root, so that a dataset can be moved or mounted elsewhere.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from s2pipe.config.documents import read_json
 from s2pipe.config.schema import STEP1_INDEX, validate_document
 from s2pipe.dataset.assets import PRODUCT_KEYS, Asset, AssetGroup, Checksum, Product, extra_keys
 from s2pipe.dataset.input_file import InputFile
@@ -297,15 +297,13 @@ def read_manifest(path: Path) -> Any:
         The file is missing, or no JSON.
     """
     try:
-        return json.loads(path.read_bytes(), parse_constant=lambda _: None)
+        return read_json(path, nan="null")
     except FileNotFoundError:
         message = "no such file; run `s2pipe download` or `s2pipe index` first, or correct index_json"
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
     except ValueError as error:
         message = f"is not JSON: {error}; restore the file, or index the products again"
-    except RecursionError:
-        message = "is nested too deeply for a manifest; restore the file, or index the products again"
     raise ManifestError(str(path), [Fault("", message)])
 
 

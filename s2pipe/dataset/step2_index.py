@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.config.documents import parse_json, read_json
 from s2pipe.config.schema import STEP2_INDEX, validate_document
 from s2pipe.dataset.proof import FileRecord, records_of, seal_fault, write_sealed
 from s2pipe.dataset.scene_key import SceneKey
@@ -101,8 +101,8 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        document = read_json(path)
+    except (OSError, ValueError) as error:
         raise ManifestError(
             str(path), [Fault("", f"cannot be read as JSON: {error}; move it away")]
         ) from error
@@ -116,7 +116,7 @@ def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:
     try:
         meta_path = InsidePath(out_dir, f"{directory.as_posix()}/meta.json")
         data = meta_path.path.read_bytes()
-        meta = json.loads(data)
+        meta = parse_json(data)
         paths = meta["paths"]
         records = records_of(meta["files"])
         if seal_fault(data) is not None or records is None:

@@ -7,7 +7,6 @@ belongs to neither.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from s2pipe.config.documents import read_json
 from s2pipe.config.schema import STEP3_SPLIT, validate_document
 from s2pipe.errors import ConfigError, Fault, ManifestError, S2PipeError
 from s2pipe.ground.cells import Boxes, CellGrid, Rectangles, bulge_m
@@ -271,7 +271,7 @@ def load_plan(path: Path) -> SplitPlan:
         It is no split, or what it says of a cell or tile is not what its own rule gives.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = read_json(path)
     except FileNotFoundError:
         raise ConfigError(
             str(path), [Fault("", "no such split; write it with `s2pipe patches --plan`")]
@@ -280,7 +280,11 @@ def load_plan(path: Path) -> SplitPlan:
         raise ManifestError(str(path), [Fault("", f"cannot be read as JSON: {error}")]) from error
     validate_document(document, "step3_split", str(path))
     plan = plan_of(document)
-    faults = _edited(plan)
+    if not any(plan.fractions):
+        raise ManifestError(
+            str(path), [Fault("train", "expected a share of the ground in one split, got 0 in all")]
+        )
+    faults = _unknown_cells(plan) or _edited(plan)
     if faults:
         raise ManifestError(str(path), faults)
     return plan
@@ -292,6 +296,16 @@ def plan_of(document: Mapping[str, Any]) -> SplitPlan:
     names = ("by", "seed", "cell_m", "buffer_m", "same_ground", "val_from", "test_from", "cells")
     train, val, test = (float(document[name]) for name in SPLITS)
     return SplitPlan(fractions=(train, val, test), tiles=tiles, **{name: document[name] for name in names})
+
+
+def _unknown_cells(plan: SplitPlan) -> list[Fault]:
+    faults = []
+    for cell in plan.cells:
+        try:
+            plan.grid.number(cell)
+        except S2PipeError as error:
+            faults.append(Fault(f"cells.{cell}", str(error)))
+    return faults
 
 
 def _edited(plan: SplitPlan) -> list[Fault]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.checks import check_config
+from s2pipe.config.documents import read_json
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import STEP1_INDEX
 from s2pipe.dataset.samples import Sample, load_samples
@@ -146,7 +146,7 @@ def plan_patches(config: PatchConfig) -> PatchResult:
 
 def _is_manifest(path: Path) -> bool:
     try:
-        document = json.loads(path.read_bytes())
+        document = read_json(path)
     except (OSError, ValueError):
         return False  # the loader of the Step-2 index says what is wrong
     return isinstance(document, dict) and document.get("schema") == STEP1_INDEX

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.config.documents import read_json
 from s2pipe.dataset.proof import record_files
 from s2pipe.errors import LockedError
 from s2pipe.preprocess.record import write_meta
@@ -87,7 +87,7 @@ def _earlier_items(final: Path, directory: Path) -> set[str]:
     """Files and directories, by name, that an earlier sample consists of."""
     names = {"y.tif", "angles.tif", "stack"}  # even where a killed run left no list of them
     try:
-        files = json.loads((final / _META).read_text(encoding="utf-8"))["files"]
+        files = read_json(final / _META)["files"]
         paths = [file if isinstance(file, str) else file["path"] for file in files]
         inside = [PurePosixPath(path).relative_to(directory.as_posix()) for path in paths]
     except (OSError, ValueError, LookupError, TypeError):

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from s2pipe import __version__
+from s2pipe.config.documents import parse_json
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import SAMPLE_META, STEP2_RUN, validate_document
 from s2pipe.dataset.proof import records_of, seal_fault, write_sealed
@@ -249,8 +250,8 @@ def complete_meta(out_dir: Path, directory: Path, fingerprint: str) -> dict[str,
     """Return a sample's ``meta.json`` if it and all its files are complete and of this fingerprint, else None."""
     try:
         data = (out_dir / directory / "meta.json").read_bytes()
-        meta = json.loads(data)
-    except (OSError, ValueError, RecursionError):
+        meta = parse_json(data)
+    except (OSError, ValueError):
         return None
     if not isinstance(meta, dict) or meta.get("fingerprint") != fingerprint or seal_fault(data) is not None:
         return None

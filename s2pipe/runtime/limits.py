@@ -31,6 +31,8 @@ MAX_CONFIG_BYTES = 16 << 20
 """Largest configuration, and largest JSON text in an option."""
 MAX_INDEX_BYTES = 512 << 20
 """Largest index, ``shards.json``, ``split.json`` or ``meta.json``: that of a Step-1 index of 20,000 scenes."""
+MAX_HISTOGRAM_BYTES = 256 << 20
+"""Size of a ``histogram.npz``, unpacked: 13 bands in steps of 1e-6 reflectance take less."""
 MAX_ANSWER_BYTES = 64 << 20
 """Largest JSON answer of the service, unpacked."""
 MAX_DOCUMENT_DEPTH = 64

@@ -148,4 +148,4 @@ def test_json_with_too_many_values_is_not_parsed() -> None:
 
 
 def test_unknown_numbers_of_other_writers_become_null() -> None:
-    assert parse_json('{"a": [NaN, -Infinity]}', nan_is_null=True) == {"a": [None, None]}
+    assert parse_json('{"a": [NaN, -Infinity]}', nan="null") == {"a": [None, None]}

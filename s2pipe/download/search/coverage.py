@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from s2pipe.config.documents import read_json
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.ground.projection import lonlat_to_utm, tile_epsg
 from s2pipe.sentinel2.bands import TILE_SIDE_M
@@ -55,13 +55,13 @@ def _from_wkt(text: str) -> list[Geometry]:
     import shapely
 
     with np.errstate(all="ignore"):  # numbers too large for a float are refused with their value
-        geometry = shapely.from_wkt(text, on_invalid="fix")  # closes rings
-        if geometry is None:
-            try:
+        try:
+            geometry = shapely.from_wkt(text, on_invalid="fix")  # closes rings
+            if geometry is None:
                 shapely.from_wkt(text)
-            except shapely.errors.ShapelyError as error:
-                msg = f"is not valid WKT: {error}"
-                raise ValueError(msg) from None
+        except shapely.errors.ShapelyError as error:
+            msg = f"is not valid WKT: {str(error) or 'it does not parse'}"
+            raise ValueError(msg) from None
     return list(shapely.get_parts(geometry))
 
 
@@ -70,12 +70,12 @@ def _from_file(path: Path) -> list[Geometry]:
         msg = "expected WKT (POLYGON, MULTIPOLYGON or POINT), or a .geojson or .json file"
         raise ValueError(msg)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
         areas = [area for geometry in _geometries(document) for area in polygons(geometry)]
     except OSError as error:
         msg = f"cannot be read: {error.strerror}"
         raise ValueError(msg) from None
-    except (ValueError, RecursionError):
+    except ValueError:
         msg = "is not GeoJSON"
         raise ValueError(msg) from None
     if not areas:
@@ -88,15 +88,19 @@ def _geometries(document: Any) -> Iterator[Any]:
     if not isinstance(document, dict):
         return
     if document.get("type") == "FeatureCollection":
-        for feature in document.get("features") or []:
+        for feature in _listed(document.get("features")):
             yield from _geometries(feature)
     elif document.get("type") == "Feature":
         yield from _geometries(document.get("geometry"))
     elif document.get("type") == "GeometryCollection":
-        for geometry in document.get("geometries") or []:
+        for geometry in _listed(document.get("geometries")):
             yield from _geometries(geometry)
     else:
         yield document
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def polygons(geometry: Any) -> list[Geometry]:
@@ -107,7 +111,8 @@ def polygons(geometry: Any) -> list[Geometry]:
     if not isinstance(geometry, dict) or geometry.get("type") not in _KINDS:
         return []
     try:
-        parts = list(shapely.get_parts(shapely.force_2d(shape(geometry))))
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            parts = list(shapely.get_parts(shapely.force_2d(shape(geometry))))
     except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError):
         return []
     vertices = shapely.get_coordinates(parts)

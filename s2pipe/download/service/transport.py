@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import http.cookiejar
-import json
 import logging
 import threading
 import zlib
@@ -24,9 +23,11 @@ import requests
 import urllib3
 
 from s2pipe import __version__
+from s2pipe.config.documents import parse_json
 from s2pipe.download.service.retry import Backoff, Gate, TryAgain, repeat
 from s2pipe.download.service.tokens import TokenKeeper
 from s2pipe.errors import AuthError, ServiceError, UntrustedServerError
+from s2pipe.runtime.limits import MAX_ANSWER_BYTES
 
 if TYPE_CHECKING:
     from s2pipe.download.auth import Auth
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("s2pipe.download")
 
-MAX_JSON_BYTES = 64 << 20
-"""Largest JSON body; a page of 1000 products has about 10 MB."""
 TOKEN_PATH = "/auth/realms/CDSE/protocol/openid-connect/token"  # noqa: S105 - a path
 _ACCEPT_JSON = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 _MAX_REDIRECTS = 5
@@ -126,7 +125,7 @@ class Transport:
 
         def once() -> Any:
             with self._request(url, what, _ACCEPT_JSON, with_token) as body:
-                return _json(_read_all(body, MAX_JSON_BYTES, what), what)
+                return _json(_read_all(body, MAX_ANSWER_BYTES, what), what)
 
         return repeat(once, self.backoff(), what)
 
@@ -361,8 +360,8 @@ def announced_length(headers: Mapping[str, str]) -> int | None:
 
 def _json(data: bytes, what: str) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return parse_json(data)
+    except ValueError:
         msg = f"{what}: the answer is not JSON ({_printable(data[:60])})"
         raise TryAgain(msg) from None
 
@@ -371,8 +370,8 @@ def _service_message(response: requests.Response) -> tuple[str, str]:
     """Code and message of an error, cut to what fits in a line."""
     try:
         data = _read_all(Body(response.status_code, response.headers, response.raw), 1 << 16, "error")
-        document = json.loads(data)
-    except (TryAgain, ServiceError, ValueError, RecursionError):
+        document = parse_json(data)
+    except (TryAgain, ServiceError, ValueError):
         return "", ""
     if not isinstance(document, dict):
         return "", ""

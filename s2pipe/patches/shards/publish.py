@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.config.documents import parse_json
 from s2pipe.config.schema import STEP3_SHARDS, validate_document
 from s2pipe.dataset.proof import FileRecord, record_files, records_of, seal_fault, write_sealed
 from s2pipe.errors import Fault, ManifestError, PathEscapeError
@@ -45,8 +45,8 @@ def read_shards_json(out_dir: Path) -> dict[str, Any]:
     path = out_dir / SHARDS_NAME
     try:
         data = path.read_bytes()
-        document = json.loads(data)
-    except (OSError, ValueError, RecursionError) as error:
+        document = parse_json(data)
+    except (OSError, ValueError) as error:
         fault = Fault("", f"cannot be read as JSON ({error}); run `s2pipe patches` again")
         raise ManifestError(str(path), [fault]) from error
     validate_document(document, "step3_shards", str(path))

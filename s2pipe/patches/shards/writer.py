@@ -6,7 +6,6 @@ written, so that a run that was interrupted goes on with the next shard.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections import OrderedDict, deque
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from s2pipe.config.documents import parse_json
 from s2pipe.dataset.proof import SEAL, seal_fault, write_sealed
 from s2pipe.errors import RasterError
 from s2pipe.patches.shards.layout import SHARD_PATH, Groups, ShardPlan
@@ -330,8 +330,8 @@ def known_shards(out_dir: Path) -> dict[str, ShardRecord]:
     for path in (out_dir / "shards.json", *sorted((out_dir / PROGRESS).glob("*.json"))):
         try:
             data = path.read_bytes()
-            document = json.loads(data)
-        except (OSError, ValueError, RecursionError):
+            document = parse_json(data)
+        except (OSError, ValueError):
             continue
         if seal_fault(data) is not None:
             continue

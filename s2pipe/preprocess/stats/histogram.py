@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from s2pipe.config.documents import parse_json
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, S2PipeError, StatsMismatchError
 from s2pipe.preprocess.cfg import PreprocessConfig, bin_count
 from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.runtime.hashing import bytes_fingerprint
+from s2pipe.runtime.limits import MAX_HISTOGRAM_BYTES
 from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ HISTOGRAM_FORMAT = "s2pipe.normalize.histogram.v1"
 _SEAL_BYTES = len(bytes_fingerprint(b""))
 _UNREADABLE = (
     *(S2PipeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
-    *(RuntimeError, struct.error, zipfile.BadZipFile, zlib.error),
+    *(RuntimeError, MemoryError, struct.error, zipfile.BadZipFile, zlib.error),
 )
 """What NumPy and the records raise for a file that is no histogram, or a damaged one."""
 
@@ -282,6 +284,10 @@ def load_histogram(path: Path) -> BandHistograms:
         if is_sealed_histogram(data) and not is_intact_histogram(data):
             msg = "its content does not match the SHA-256 at its end"
             raise ValueError(msg)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MAX_HISTOGRAM_BYTES:
+                msg = f"it unpacks to more than {MAX_HISTOGRAM_BYTES} bytes"
+                raise ValueError(msg)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return _from_arrays(arrays)
     except FileNotFoundError:
@@ -294,7 +300,7 @@ def load_histogram(path: Path) -> BandHistograms:
 
 
 def _from_arrays(arrays: Mapping[str, np.ndarray]) -> BandHistograms:
-    about = json.loads(str(arrays["about"]))
+    about = parse_json(str(arrays["about"]))
     if about["format"] != HISTOGRAM_FORMAT:
         msg = f"format {about['format']!r} is not {HISTOGRAM_FORMAT!r}"
         raise ValueError(msg)
@@ -302,11 +308,19 @@ def _from_arrays(arrays: Mapping[str, np.ndarray]) -> BandHistograms:
     if missing:
         msg = f"settings lack {', '.join(sorted(missing))}"
         raise ValueError(msg)
+    counts, underflow, overflow = (arrays[name] for name in ("counts", "underflow", "overflow"))
+    for ends in (underflow, overflow):
+        if {counts.dtype, ends.dtype} != {np.dtype(np.int64)} or ends.shape != counts.shape[:1]:
+            msg = f"expected counts as int64, one of each end a band, got {counts.dtype}, {ends.dtype} {ends.shape}"
+            raise ValueError(msg)
+        if (counts < 0).any() or (ends < 0).any():
+            msg = "counts are negative"
+            raise ValueError(msg)
     return BandHistograms(
         HistogramSettings.from_document(about["settings"]),
-        arrays["counts"],
-        arrays["underflow"],
-        arrays["overflow"],
+        counts,
+        underflow,
+        overflow,
         tuple(map(ContributingScene.from_document, about["scenes"])),
         about["inputs_fingerprint"],
     )

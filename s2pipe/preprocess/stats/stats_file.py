@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.config.documents import read_json
 from s2pipe.config.schema import NORMALIZE_STATS, document_faults
 from s2pipe.dataset.proof import SEAL, FileRecord, is_unchanged, write_sealed
 from s2pipe.errors import ConfigError, Fault, ManifestError, StatsMismatchError
@@ -185,12 +185,12 @@ def load_foreign_stats(path: Path, config: PreprocessConfig) -> NormalizationSta
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return read_json(path, nan="keep")
     except FileNotFoundError:
         raise ConfigError(
             str(path), [Fault("", "no such statistics; run pass 1 (normalize.mode: compute_only) first")]
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ManifestError(str(path), [Fault("", f"cannot be read as JSON: {error}")]) from error
 
 

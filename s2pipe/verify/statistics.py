@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from s2pipe.config.documents import parse_json
 from s2pipe.config.schema import NORMALIZE_STATS
 from s2pipe.dataset.proof import FileRecord
 from s2pipe.verify.items import Item, Problem, read_or_none, recorded, sealed
@@ -46,8 +46,8 @@ class StatisticsPart:
 
     def _histogram(self) -> FileRecord | None:
         try:
-            return FileRecord.from_document(json.loads(self._data)["histogram"])
-        except (ValueError, LookupError, TypeError, RecursionError):
+            return FileRecord.from_document(parse_json(self._data)["histogram"])
+        except (ValueError, LookupError, TypeError):
             return None
 
     def problems(self) -> list[Problem]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import json
 import zlib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from s2pipe.config.documents import parse_json, read_json
 from s2pipe.config.schema import STEP1_INDEX
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.proof import records_of
@@ -40,8 +40,8 @@ def step1_indexes(root: Path) -> list[Path]:
 
 def _schema_of(path: Path) -> object:
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        document = read_json(path)
+    except (OSError, ValueError):
         return None
     return document.get("schema") if isinstance(document, dict) else None
 
@@ -158,8 +158,8 @@ def _run_items(manifest: Path) -> list[Item]:
     data = read_or_none(manifest) or b""
     items = [sealed(manifest, data, None)]
     try:
-        records = records_of(json.loads(data).get("files")) or []
-    except (ValueError, RecursionError, AttributeError):
+        records = records_of(parse_json(data).get("files")) or []
+    except (ValueError, AttributeError):
         records = []
     return items + [recorded(record, manifest.parent, None) for record in records]
 

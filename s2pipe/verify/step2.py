@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.config.documents import parse_json
 from s2pipe.dataset.proof import FileRecord, is_sealed, records_of, seal_fault
 from s2pipe.dataset.step2_index import update_index
 from s2pipe.preprocess.finish import UNFINISHED, sample_lock
@@ -55,11 +55,11 @@ class Step2Part:
     def _read_index(self) -> dict[Path, list[FileRecord]]:
         """Records of the index by the directory of the sample; none where it cannot be read."""
         try:
-            document = json.loads(read_or_none(self._index_path) or b"{}")
+            document = parse_json(read_or_none(self._index_path) or b"{}")
             entries = {
                 entry["meta_path"]: records_of(entry.get("files")) or [] for entry in document["samples"]
             }
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             return {}
         return {Path(path).parent: files for path, files in entries.items() if is_safe_relative(path)}
 
@@ -68,8 +68,8 @@ class Step2Part:
         if data is None:
             return _Meta(None, None, [])
         try:
-            document = json.loads(data)
-        except (ValueError, RecursionError):
+            document = parse_json(data)
+        except ValueError:
             document = None
         fault = seal_fault(data)
         if fault is None and not is_sealed(document):

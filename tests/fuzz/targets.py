@@ -39,7 +39,6 @@ from s2pipe.errors import (
 from s2pipe.ground.split import load_plan
 from s2pipe.indexing.run import index_products
 from s2pipe.patches.cfg import PatchConfig
-from s2pipe.patches.database import query_rows
 from s2pipe.patches.reshard import reshard
 from s2pipe.patches.shards.publish import read_shards_json
 from s2pipe.patches.shards.writer import known_shards
@@ -215,7 +214,6 @@ def _shards(data: bytes) -> None:
 def _database(data: bytes) -> None:
     path = seeds.copied_shards() / "patches.parquet"
     path.write_bytes(data)
-    query_rows(path, "kept")
     reshard(PatchConfig(path, seeds.scratch() / "input" / "resharded", patch_size=32), path, "true")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from s2pipe.errors import MAX_FAULTS
 from s2pipe.runtime import limits
 from tests.paths import ROOT
 
@@ -14,6 +15,7 @@ def test_the_table_of_limits_is_the_truth() -> None:
     named = {
         name: value for name, value in vars(limits).items() if name.startswith("M") and isinstance(value, int)
     }
+    named["MAX_FAULTS"] = MAX_FAULTS
     shown = {
         name: f"{value >> 20} MiB" if name.endswith("_BYTES") else f"{value:,}"
         for name, value in named.items()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s2pipe.config.schema import load_schema
@@ -238,7 +238,7 @@ def test_an_index_survives_saving_and_loading(tmp_path_factory: pytest.TempPathF
     assert update_index(index_path(root), index) == (index, False)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(scenes, scenes)
 def test_merging_twice_is_merging_once(old: str, new: str) -> None:
     root = Path("/no/such/dataset")

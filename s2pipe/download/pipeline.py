@@ -160,7 +160,8 @@ class _Run:
             self.index, self.damaged = recheck(self.index, self.recorder.path, self.root, is_dry=is_dry)
         choice = self._choose()
         with self._recorded():
-            plans = self._plan(choice.pairs)
+            planner = Planner(self.config, self.transport, self.root, self.index)
+            plans = self._plan(planner, choice.pairs)
             self.record.jobs = [SceneJob(plan) for plan in plans]
             self._announce(plans)
             if is_dry:
@@ -169,7 +170,7 @@ class _Run:
                 self.recorder.add_planned(without_other_products(scenes, self.recorder.path))
                 self.record.status = "planned"
             else:
-                self._fetch()
+                self._fetch(planner)
                 self.record.status = "failed" if self._failed() else "done"
         return self._result()
 
@@ -240,8 +241,7 @@ class _Run:
             cloud = (query.cloud_min, query.cloud_max)
         return catalogue.search(Search(level, start, end, tile, self.areas, cloud))
 
-    def _plan(self, pairs: tuple[Pair, ...]) -> list[SceneDownload]:
-        planner = Planner(self.config, self.transport, self.root, self.index)
+    def _plan(self, planner: Planner, pairs: tuple[Pair, ...]) -> list[SceneDownload]:
         if any(planner.needs_login(pair) for pair in pairs):
             self.transport.log_in()  # here, and not in a worker: a user may be asked, and may prefer to leave
         log.info("%d scene(s) found; reading the list of their files", len(pairs))
@@ -301,7 +301,7 @@ class _Run:
             )
             raise DiskFullError(msg)
 
-    def _fetch(self) -> None:
+    def _fetch(self, planner: Planner) -> None:
         self._refuse_too_large()
         if self.record.totals["files_to_fetch"]:
             self.transport.log_in()
@@ -317,7 +317,9 @@ class _Run:
             overwrite=download.overwrite,
             count=progress.add,
         )
-        transfer = Transfer(options, progress, self.root, self.transport.stop, self.recorder.add)
+        transfer = Transfer(
+            options, progress, self.root, self.transport.stop, self.recorder.add, planner.renewed
+        )
         try:
             transfer.run(good, download.concurrency)
             log.info("%s", progress.text())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,6 +211,45 @@ def test_a_wrong_checksum_is_fetched_once_more_then_put_aside_and_reported(
     assert again.exit_code == 0
     assert len(service.requests("download/")) == seen + 1
     assert assert_right(load_index(result.manifest_path)) == 7
+
+
+@pytest.mark.parametrize("change", ["checksum", "size", "path", "role"])
+def test_a_kept_manifest_that_is_not_what_is_served_is_fetched_again(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig], change: str
+) -> None:
+    first = run_download(configure(), auth)
+    root = first.manifest_path.parents[2]
+    kept = root / "meta/step1/products" / f"{L1C.removesuffix('.SAFE')}.manifest.safe"
+    right = kept.read_bytes()
+    asset = load_index(first.manifest_path).scenes[0].asset("l1c.band.B02")
+    before, after = {
+        "checksum": (asset.checksum.value, "0" * len(asset.checksum.value)),
+        "size": (f'size="{asset.size}"', f'size="{asset.size + 1}"'),
+        "path": (asset.product_path, asset.product_path.replace("T33UWQ_2", "T33UWQ_1")),
+        "role": (asset.product_path, asset.product_path.replace("_B02", "X_B02")),
+    }[change]
+    wrong = re.sub(re.escape(before.encode()), after.encode(), right, flags=re.IGNORECASE)
+    assert wrong != right
+    kept.write_bytes(wrong)
+    shutil.rmtree(root / "raw")
+    first.manifest_path.unlink()
+    seen = len(service.requests("Nodes(manifest.safe)"))
+    again = run_download(configure(), auth)
+    assert again.exit_code == 0
+    assert kept.read_bytes() == right
+    assert len(service.requests("Nodes(manifest.safe)")) == seen + 1
+    assert assert_right(load_index(again.manifest_path)) == 7
+    assert (root / PLACE / "manifest.safe").read_bytes() == right
+    assert list((root / "meta/step1/quarantine").rglob("*.jp2")) == []
+
+
+def test_a_fresh_manifest_is_not_fetched_again(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
+    service.faults.add(Fault("corrupt", B02, None, at=2000))
+    for manifests in (2, 3, 4):  # those of L1C and L2A, then that of L1C once a run
+        assert run_download(configure(), auth).exit_code == 1
+        assert len(service.requests("Nodes(manifest.safe)")) == manifests
 
 
 def test_one_failed_scene_leaves_the_others_complete(

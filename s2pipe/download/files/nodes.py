@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from s2pipe.dataset.assets import Checksum
 from s2pipe.errors import ServiceError, UntrustedServerError
+from s2pipe.runtime.hashing import hash_bytes
 from s2pipe.runtime.paths import is_safe_relative
 from s2pipe.sentinel2.safe import MANIFEST, read_safe_manifest
 
@@ -63,6 +64,12 @@ def manifest_files(data: bytes, source: str) -> list[RemoteFile]:
             checksum = Checksum(entry.checksum_algorithm, entry.checksum_value)
         files.append(RemoteFile(entry.product_path, entry.size, checksum))
     return files
+
+
+def listed_files(data: bytes, source: str) -> list[RemoteFile]:
+    """Return the files of a product by its ``manifest.safe``, and that itself, which it does not list."""
+    own = RemoteFile(MANIFEST, len(data), Checksum("SHA3-256", hash_bytes(data, "SHA3-256")))
+    return [*(file for file in manifest_files(data, source) if file.path != MANIFEST), own]
 
 
 def walk(get_json: Callable[[str, str], Any], host: str, product_id: str, product: str) -> list[RemoteFile]:
@@ -134,4 +141,4 @@ def _check_names(names: list[str], what: str) -> None:
             raise UntrustedServerError(msg)
 
 
-__all__ = ["MANIFEST", "RemoteFile", "manifest_files", "node_url", "walk"]
+__all__ = ["MANIFEST", "RemoteFile", "listed_files", "manifest_files", "node_url", "walk"]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2pipe.dataset.assets import Asset, AssetGroup, Checksum, Product
+from s2pipe.dataset.assets import Asset, AssetGroup, Product
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.step1_index import Index, Scene
 from s2pipe.download.files.fetch import FetchTask, disk_error
@@ -17,7 +17,7 @@ from s2pipe.download.files.nodes import (
     MAX_FILE_BYTES,
     MAX_MANIFEST_BYTES,
     RemoteFile,
-    manifest_files,
+    listed_files,
     node_url,
     walk,
 )
@@ -33,7 +33,6 @@ from s2pipe.errors import (
     UntrustedServerError,
 )
 from s2pipe.runtime.files import write_bytes_atomic
-from s2pipe.runtime.hashing import hash_bytes
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import role_of
 
@@ -116,6 +115,8 @@ class Planner:
         self._host = transport.endpoints.download
         self._root = root
         self._index = index
+        self._fetched: set[str] = set()
+        """Products whose manifest.safe this run has fetched."""
 
     def needs_login(self, pair: Pair) -> bool:
         """Tell whether planning a scene asks the download host, and so needs a token."""
@@ -145,6 +146,55 @@ class Planner:
         except S2PipeError as error:
             return SceneDownload(pair, bare, error=str(error))
 
+    def renewed(self, plan: SceneDownload, role: str) -> SceneDownload | None:
+        """Fetch the kept manifest.safe of a product again, since a file is not what it states.
+
+        Parameters
+        ----------
+        plan : SceneDownload
+            The scene.
+        role : str
+            Role of the file.
+
+        Returns
+        -------
+        SceneDownload or None
+            The plan with what the new manifest states of the files that are not here yet; None when the manifest was
+            fetched by this run, or cannot be fetched.
+        """
+        hit = plan.pair.l1c if role.startswith("l1c.") else plan.pair.l2a
+        mode = self._config.nodes_index.mode
+        if hit is None or mode == "walk" or hit.name.stem in self._fetched:
+            return None
+        log.warning(
+            "%s: is not what the kept manifest.safe states; fetching that again", plan.tasks[role].what
+        )
+        try:
+            found = self._fetched_manifest(hit)
+        except UntrustedServerError:
+            raise
+        except (ServiceError, MetadataError, ProductError) as error:
+            log.warning("%s", error)
+            return None
+        stated = {role_of(file.path, hit.name.level): file for file in found.files or ()}
+        tasks, scene = dict(plan.tasks), plan.scene
+
+        def as_stated(asset: Asset) -> Asset:
+            file = stated.get(asset.role)
+            if file is None or asset.role not in tasks:
+                return asset
+            new = _asset(asset.role, file, hit.key.files_dir(hit.name.level))
+            tasks[new.role] = self._task(hit, new)
+            return new
+
+        group = scene.files_l1c if hit.name.level == "L1C" else scene.files_l2a
+        assert group is not None  # the role is one of its files
+        group = replace(group, items=tuple(map(as_stated, group.items)))
+        scene = (
+            replace(scene, files_l1c=group) if hit.name.level == "L1C" else replace(scene, files_l2a=group)
+        )
+        return replace(plan, scene=scene, tasks=tasks)
+
     def _plan(self, pair: Pair, bare: Scene) -> SceneDownload:
         tasks: dict[str, FetchTask] = {}
         ready: dict[str, Path] = {}
@@ -158,7 +208,14 @@ class Planner:
             if found.files is None:
                 estimated += hit.size
                 continue
-            group = self._group(hit, wanted, found, warnings)
+            try:
+                group = self._group(hit, wanted, found, warnings)
+            except ProductError as error:
+                if not self._is_kept(hit, found):
+                    raise
+                log.warning("%s; fetching its manifest.safe again", error)
+                found = self._fetched_manifest(hit)
+                group = self._group(hit, wanted, found, warnings)
             for asset in group.items:
                 if asset.present:
                     continue
@@ -181,16 +238,7 @@ class Planner:
             if role in assets:
                 msg = f"{hit.name}: two files have the role {role}; the product is damaged"
                 raise ProductError(msg)
-            asset = Asset(
-                role=role,
-                path=f"{root_dir}/{file.path.rpartition('/')[2]}",
-                planned=True,
-                present=False,
-                size=file.size,
-                checksum=file.checksum,
-                product_path=file.path,
-            )
-            assets[role] = self._as_it_is(hit, asset)
+            assets[role] = self._as_it_is(hit, _asset(role, file, root_dir))
         missing = [role for role in wanted if role not in assets]
         fatal = [role for role in missing if role not in roles.MASKS]
         if fatal:
@@ -288,15 +336,21 @@ class Planner:
             return None
         path = self._manifest_path(hit)
         try:
-            return _Files(_listed(hit, path.read_bytes()), path)
+            return _Files(listed_files(path.read_bytes(), f"{hit.name}: {MANIFEST}"), path)
         except (OSError, S2PipeError):
             return None
+
+    def _is_kept(self, hit: Hit, found: _Files) -> bool:
+        """Tell whether a list of files is of a manifest.safe that an earlier run kept, and a fresh one can be had."""
+        is_fresh = found.manifest is None or hit.name.stem in self._fetched
+        return not (is_fresh or self._config.download.dry_run)
 
     def _fetched_manifest(self, hit: Hit) -> _Files:
         what = f"{hit.name}: {MANIFEST}"
         url = node_url(self._host, hit.product_id, hit.name.safe_name, MANIFEST)
         data = self._transport.get_bytes(url, what, MAX_MANIFEST_BYTES)
-        files = _listed(hit, data)
+        files = listed_files(data, f"{hit.name}: {MANIFEST}")
+        self._fetched.add(hit.name.stem)
         if not self._config.nodes_index.cache:
             return _Files(files, None)
         path = self._manifest_path(hit)
@@ -307,11 +361,17 @@ class Planner:
         return _Files(files, path)
 
 
-def _listed(hit: Hit, data: bytes) -> list[RemoteFile]:
-    """The manifest's files and itself, which it does not list."""
-    files = manifest_files(data, f"{hit.name}: {MANIFEST}")
-    own = RemoteFile(MANIFEST, len(data), Checksum("SHA3-256", hash_bytes(data, "SHA3-256")))
-    return [*(file for file in files if file.path != MANIFEST), own]
+def _asset(role: str, file: RemoteFile, root_dir: str) -> Asset:
+    """Return the index entry of a file that is to be fetched."""
+    return Asset(
+        role=role,
+        path=f"{root_dir}/{file.path.rpartition('/')[2]}",
+        planned=True,
+        present=False,
+        size=file.size,
+        checksum=file.checksum,
+        product_path=file.path,
+    )
 
 
 def _agree(known: Asset, asset: Asset) -> bool:

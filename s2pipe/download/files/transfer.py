@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from s2pipe.dataset.input_file import InputFile
-from s2pipe.download.files.fetch import Arrived, FetchOptions, disk_error, fetch
+from s2pipe.download.files.fetch import Arrived, FetchOptions, FetchTask, disk_error, fetch
 from s2pipe.download.files.plan import SceneDownload
 from s2pipe.download.service.retry import Stopped
-from s2pipe.errors import AuthError, DiskFullError, LockedError, S2PipeError
+from s2pipe.errors import AuthError, ChecksumError, DiskFullError, LockedError, S2PipeError, ServiceError
 from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.runtime.locks import locked
 from s2pipe.sentinel2 import roles
@@ -109,6 +109,9 @@ class Transfer:
         Ends all workers when set.
     record : callable
         Told of a scene when it grew, and whether it is finished.
+    renew : callable
+        Plans a scene anew from a fresh manifest.safe, when a role's file is not what the kept one states; None when
+        there is no fresher one.
     """
 
     def __init__(
@@ -118,12 +121,14 @@ class Transfer:
         root: Path,
         stop: threading.Event,
         record: Callable[[SceneJob], None],
+        renew: Callable[[SceneDownload, str], SceneDownload | None] = lambda _plan, _role: None,
     ) -> None:
         self._options = options
         self._progress = progress
         self._root = root
         self._stop = stop
         self._record = record
+        self._renew = renew
         self._fatal: BaseException | None = None
         self._lock = threading.Lock()
 
@@ -160,7 +165,7 @@ class Transfer:
             if self._stop.is_set():
                 return
             with work.held():
-                work.arrived(role, self._put(job.plan, role))
+                work.arrived(role, self._put_as_served(work, role))
             self._progress.file_done()
             self._record(job)
         except Stopped:
@@ -177,6 +182,22 @@ class Transfer:
         finally:
             if work.left():
                 self._finish(work)
+
+    def _put_as_served(self, work: _Work, role: str) -> Arrived | None:
+        """Fetch a file; if it is not what a kept manifest.safe states, once more as a fresh one does."""
+        task = work.job.plan.tasks[role]
+        try:
+            return self._put(work.job.plan, role)
+        except (ChecksumError, ServiceError) as error:
+            if isinstance(error, ServiceError) and error.status != 404:
+                raise
+            if not work.renewed(task, role, self._renew):
+                raise
+        for manifest in work.job.plan.ready.keys() & work.job.here.keys():
+            self._put(work.job.plan, manifest)  # the kept one was copied before
+        arrived = self._put(work.job.plan, role)
+        task.quarantine.unlink(missing_ok=True)  # it was right, and what was expected of it wrong
+        return arrived
 
     def _put(self, plan: SceneDownload, role: str) -> Arrived | None:
         task = plan.tasks[role]
@@ -221,6 +242,7 @@ class _Work:
         self._path = root / "meta/step1/locks" / f"{key.compact}.lock"
         self._stop = stop
         self._mutex = threading.Lock()
+        self._renewal = threading.Lock()
         self._stack = ExitStack()
         self._is_held = False
         self._left = len(job.plan.tasks)
@@ -243,6 +265,17 @@ class _Work:
     def arrived(self, role: str, what: Arrived | None) -> None:
         with self._mutex:
             self.job.here[role] = what
+
+    def renewed(
+        self, task: FetchTask, role: str, renew: Callable[[SceneDownload, str], SceneDownload | None]
+    ) -> bool:
+        """Plan anew after a task failed, unless another file of the product did that; tell whether it is another."""
+        with self._renewal:
+            if self.job.plan.tasks[role] == task:
+                plan = renew(self.job.plan, role)
+                if plan is not None:
+                    self.job.plan = plan
+            return self.job.plan.tasks[role] != task
 
     def left(self) -> bool:
         """Count one file less, and tell whether it was the last."""

@@ -1,7 +1,7 @@
 """Numba kernels for Sentinel-2 windows; needs Numba and NumPy, nothing else.
 
-Arrays are float32, C-contiguous, ``(band, y, x)``; the caller owns every output. Importing compiles nothing
-and does not import Numba: a kernel is compiled by its first call, or by `warm_up`.
+Arrays are C-contiguous, ``(band, y, x)``; DN are float32 or uint16; the caller owns every output. Importing
+compiles nothing and does not import Numba: a kernel is compiled by its first call, or by `warm_up`.
 """
 
 from ._compile import kernel_names, warm_up

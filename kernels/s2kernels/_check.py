@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
+DN = (np.float32, np.uint16)
+"""What DN are held in: float32 as resampling makes them, uint16 as products store them."""
 AXES = {1: "(value,)", 2: "(y, x)", 3: "(band, y, x)"}
 
 
@@ -58,20 +60,20 @@ def same_shape(name: str, value: NDArray[Any], other_name: str, shape: tuple[int
 
 
 def mask_like(name: str, value: NDArray[Any], shape_byx: tuple[int, ...]) -> None:
-    """Raise unless `value` is one mask channel, or one a band."""
+    """Raise unless `value` is one mask channel, or one per band."""
     if value.shape[1:] != shape_byx[1:] or value.shape[0] not in (1, shape_byx[0]):
         msg = (
             f"{name}: expected shape {(1, *shape_byx[1:])} (one mask: AND over the bands) or {shape_byx} "
-            f"(one a band), got {value.shape}"
+            f"(one per band), got {value.shape}"
         )
         raise ValueError(msg)
 
 
 def per_band(name: str, values: Any, bands: int, *, positive: bool = False) -> NDArray[np.float32]:
-    """Return one finite float32 a band, else raise."""
+    """Return one finite float32 per band, else raise."""
     numbers = np.asarray(values, dtype=np.float32)
     if numbers.shape != (bands,):
-        msg = f"{name}: expected {bands} numbers, one a band, got shape {numbers.shape}"
+        msg = f"{name}: expected {bands} numbers, one per band, got shape {numbers.shape}"
         raise ValueError(msg)
     if not np.isfinite(numbers).all():
         msg = f"{name}: expected finite numbers, got {numbers.tolist()}"

@@ -2,24 +2,91 @@
 
 from __future__ import annotations
 
+import functools
 import threading
+import zlib
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
-# Stands in for numba.prange until a kernel is compiled, so that importing s2kernels does not import Numba
-# (0.3 s); `Kernel._compile` puts the real one into the globals of the function it compiles.
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+
+@functools.cache
+def numba_module() -> Any:
+    """Import Numba: the only place that does, when the first kernel is compiled or the first table of counts is made.
+
+    Importing s2kernels does not import Numba, which takes 0.3 s.
+    """
+    import numba
+
+    return numba
+
+
+# Stands in for numba.prange until a kernel is compiled; `_namespace` puts the real one into its globals.
 prange = range
+
+_DEVICES: set[Any] = set()
+
+
+def device(function: _Function) -> _Function:
+    """Mark a function that kernels call: compiled into each of them, in place of the call."""
+    _DEVICES.add(function)
+    return function
+
+
+def _namespace(function: FunctionType) -> dict[str, Any]:
+    """Globals of a function, with Numba's prange and compiled device functions in their places."""
+    found: dict[str, Any] = {**function.__globals__, "prange": numba_module().prange}
+    found.update({name: _compiled_device(found[name]) for name in _devices_of(function)})
+    return found
+
+
+@functools.cache
+def _compiled_device(function: FunctionType) -> Any:
+    source = FunctionType(
+        function.__code__,
+        _namespace(function),
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    # Inlined by Numba itself: LLVM's inlining keeps the reference counts of array arguments, which made the angle
+    # kernel 4 times slower.
+    return numba_module().njit(inline="always", nogil=True, error_model="numpy")(source)
+
+
+def _devices_of(function: FunctionType) -> list[str]:
+    names = (name for name in function.__code__.co_names if name in function.__globals__)
+    return [name for name in names if _is_device(function.__globals__[name])]
+
+
+def _is_device(value: Any) -> bool:
+    return isinstance(value, FunctionType) and value in _DEVICES
+
+
+def _digest(function: FunctionType) -> int:
+    """Checksum of the device functions below a kernel.
+
+    Numba's cache notices changes of the kernel's own file only, so this becomes part of the name of the cache file.
+    """
+    digest = 0
+    for name in _devices_of(function):
+        inner = function.__globals__[name]
+        code = inner.__code__
+        digest = zlib.crc32(code.co_code + repr((code.co_consts, code.co_names)).encode(), digest)
+        digest = zlib.crc32(str(_digest(inner)).encode(), digest)
+    return digest
+
 
 # Pixels of one band that a thread does before the next band. Kernels see a window as (band, pixel) and cut it
 # into strips, not into rows: a mask shared by the bands stays in the cache, every stream is long enough for
-# the hardware to prefetch, and neither narrow nor flat windows are slow. 64 KB a stream stay in the
-# second-level cache; 1024 or 4096 pixels restart the prefetcher too often (about 1.3 times
-# slower).
+# the hardware to prefetch, and neither narrow nor flat windows are slow. 64 KB per stream stay in the
+# second-level cache; 1024 or 4096 pixels restart the prefetcher too often (about 1.3 times slower).
 STRIP = 16384
 
 # Two Python threads inside parallel kernels at once are fine on the omp and tbb threading layers, but abort
@@ -65,15 +132,14 @@ class Kernel:
             return self._run
 
     def _compile(self) -> Callable[..., None]:
-        import numba
+        numba = numba_module()
         from numba.core import sigutils, types
 
         function = self._function
         assert isinstance(function, FunctionType)
-        source = FunctionType(
-            function.__code__, {**function.__globals__, "prange": numba.prange}, function.__name__
-        )
-        source.__qualname__ = self._name  # names the cache file, so that each signature has its own
+        source = FunctionType(function.__code__, _namespace(function), function.__name__)
+        # Names the cache file, so that each signature has its own.
+        source.__qualname__ = f"{self._name}-{_digest(function):08x}"
         source.__module__ = function.__module__
 
         arguments, result = sigutils.normalize_signature(self._signature)
@@ -86,8 +152,7 @@ class Kernel:
         ]
         signature = result(*typed)
         # error_model="numpy": no test for division by zero in the loop, which would keep it from being
-        # vectorised. fastmath stays off: it may turn x/q into x*(1/q), which
-        # differs in the last bit.
+        # vectorised. fastmath stays off: it may turn x/q into x*(1/q), which differs in the last bit.
         options = {"parallel": self._parallel, "nogil": True, "error_model": "numpy"}
         found: Callable[..., None]
         try:
@@ -115,6 +180,20 @@ def kernel(
     def register(function: Callable[..., None]) -> Kernel:
         _REGISTRY[name] = Kernel(function, name, signature, inputs, parallel)
         return _REGISTRY[name]
+
+    return register
+
+
+def dn_kernel(
+    name: str, signature: str, *, inputs: int
+) -> Callable[[Callable[..., None]], dict[str, Kernel]]:
+    """Register a loop for float32 and uint16 DN (``{dn}`` in the signature); returns kernels by dtype character."""
+
+    def register(function: Callable[..., None]) -> dict[str, Kernel]:
+        return {
+            "f": kernel(name, signature.format(dn="f4"), inputs=inputs)(function),
+            "H": kernel(f"{name}:uint16", signature.format(dn="u2"), inputs=inputs)(function),
+        }
 
     return register
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import _check
-from ._compile import kernel, prange
+from ._angle_pixels import write_degrees, write_sines
+from ._compile import device, kernel, prange
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ._types import Float64, Numbers
-
-_ROUNDER = 1.5 * 2.0**52  # x + r - r rounds x to a whole number (half to even), and vectorises; rint does not
 
 
 class DirectionField(NamedTuple):
@@ -118,16 +117,13 @@ class AngleEncoding(NamedTuple):
         return -32768.0 if self.dtype == "int16" else math.nan
 
     def numbers(self) -> NDArray[np.float64]:
-        """Per angle: factor, offset, factor back, base, and what is stored for 360 and for 0 degrees."""
+        """Factor, offset, factor back and base of zenith and of azimuth; what 360 and 0 degrees become; `missing`."""
         factor, whole = 1.0 / self.scale, self.dtype == "int16"
         back = 1.0 if whole else self.scale
-        rows = []
-        for offset in (0.0, self.azimuth_offset):
-            base = 0.0 if whole else offset
-            rows.append(
-                (factor, offset, back, base, *((v - offset) * factor * back + base for v in (360.0, 0.0)))
-            )
-        return np.array(rows)
+        bases = [0.0 if whole else offset for offset in (0.0, self.azimuth_offset)]
+        turns = [(angle - self.azimuth_offset) * factor * back + bases[1] for angle in (360.0, 0.0)]
+        zenith, azimuth = (factor, 0.0, back, bases[0]), (factor, self.azimuth_offset, back, bases[1])
+        return np.array([*zenith, *azimuth, *turns, self.missing])
 
 
 def interpolate_directions(
@@ -166,18 +162,16 @@ def interpolate_directions(
         msg = f"out: expected shape ({encoding.channels}, y, x), got {out.shape}"
         raise ValueError(msg)
     vectors, slots = field.checked()
-    everywhere = detectors is None
     if detectors is None:
-        ids = np.zeros((len(slots), 1, 1), np.uint8)
+        ids = np.zeros((len(slots), 1, 1), np.uint8)  # one for all pixels
     else:
         ids = _check.array("detectors", detectors, np.uint8, 3)
         _check.same_shape("detectors", ids, "field and out", (len(slots), *out.shape[1:]))
     if not (ids.size and out.size):
         return
     lattice, geometry = place.checked(out.shape[1:])
-    flags = np.array([encoding.degrees, everywhere])
     run = _VARIANTS[encoding.dtype]
-    run(vectors, slots, lattice, geometry, ids, encoding.numbers(), flags, encoding.missing, out)
+    run(vectors, slots, lattice, geometry, ids, encoding.numbers(), out)
 
 
 def _interpolate_directions(
@@ -186,168 +180,149 @@ def _interpolate_directions(
     lattice: Float64,
     geometry: Numbers,
     ids: Numbers,
-    numbers: Numbers,
-    flags: Numbers,
-    missing: float,
+    numbers: Float64,
     out: Numbers,
 ) -> None:
     # Along a row, a pixel's place between the nodes is linear from one point of the lattice to the next, so
     # that its cell and its detectors change only now and then: the row is cut there, the corners of a piece
     # are summed over the bands once, and the loop over pixels is arithmetic that vectorises. Gathering four
-    # nodes a band for every pixel instead was 20 times slower with six bands. float64: near nadir, float32
+    # nodes per band for every pixel instead was 20 times slower with six bands. float64: near nadir, float32
     # vectors would turn the azimuth by 1e-4 degrees.
-    bands = ids.shape[0]
-    height, width = out.shape[1:]
-    rows, cols = vectors.shape[1:3]
+    width = out.shape[2]
     step_y, step_x, first_row, first_col = geometry[0], geometry[1], geometry[2], geometry[3]
-    degrees, everywhere = flags[0], flags[1]
-    zen_factor, zen_offset, zen_back, zen_base = numbers[0, :4]
-    azi_factor, azi_offset, azi_back, azi_base, full_turn, no_turn = numbers[1]
-    channels = out.shape[0]
-    for y in prange(height):
+    for y in prange(out.shape[1]):
         corners = np.empty((4, 3))
         i = min((y + first_row) // step_y, lattice.shape[1] - 2)
         down = (y + first_row) / step_y - i
         end = 0
         while end < width:
-            begin = end
-            j = min((begin + first_col) // step_x, lattice.shape[2] - 2)
+            t = end
+            j = min((t + first_col) // step_x, lattice.shape[2] - 2)
             start = j * step_x - first_col  # window column of the lattice point on the left
             end = width if j == lattice.shape[2] - 2 else min(width, start + step_x)
-            col = lattice[0, i, j] + down * (lattice[0, i + 1, j] - lattice[0, i, j])
-            row = lattice[1, i, j] + down * (lattice[1, i + 1, j] - lattice[1, i, j])
-            right_col = lattice[0, i, j + 1] + down * (lattice[0, i + 1, j + 1] - lattice[0, i, j + 1])
-            right_row = lattice[1, i, j + 1] + down * (lattice[1, i + 1, j + 1] - lattice[1, i, j + 1])
-            col_step = (right_col - col) / step_x
-            row_step = (right_row - row) / step_x
-            t = begin
+            col, col_step = _along(lattice[0], i, j, down, step_x)
+            row, row_step = _along(lattice[1], i, j, down, step_x)
+            line = (col, col_step, row, row_step, start)
             while t < end:
-                c = col + col_step * (t - start)
-                r = row + row_step * (t - start)
-                if not (-1e-9 <= c <= cols - 1 + 1e-9 and -1e-9 <= r <= rows - 1 + 1e-9):
-                    for channel in range(channels):
-                        out[channel, y, t] = missing
-                    t += 1
-                    continue
-                cell_col = min(max(int(c), 0), cols - 2)
-                cell_row = min(max(int(r), 0), rows - 2)
-                # Neighbouring cells agree on their common side: a pixel too many changes nothing.
-                stop = end
-                if col_step > 0:
-                    stop = min(stop, start + math.ceil(min((cell_col + 1 - col) / col_step, 1e9)))
-                elif col_step < 0:
-                    stop = min(stop, start + math.ceil(min((cell_col - col) / col_step, 1e9)))
-                if row_step > 0:
-                    stop = min(stop, start + math.ceil(min((cell_row + 1 - row) / row_step, 1e9)))
-                elif row_step < 0:
-                    stop = min(stop, start + math.ceil(min((cell_row - row) / row_step, 1e9)))
-                stop = max(stop, t + 1)
-                if not everywhere:
-                    for band in range(bands):
-                        line = ids[band, y]
-                        detector = line[t]
-                        same = t + 1
-                        while same < stop and line[same] == detector:
-                            same += 1
-                        stop = same
-                seen = 0
-                corners[:] = 0.0
-                for band in range(bands):
-                    slot = slots[band, 0] if everywhere else slots[band, ids[band, y, t]]
-                    if slot >= 0:
-                        seen += 1
-                        for k in range(3):
-                            corners[0, k] += vectors[slot, cell_row, cell_col, k]
-                            corners[1, k] += vectors[slot, cell_row, cell_col + 1, k]
-                            corners[2, k] += vectors[slot, cell_row + 1, cell_col, k]
-                            corners[3, k] += vectors[slot, cell_row + 1, cell_col + 1, k]
-                if seen == 0:
-                    for channel in range(channels):
-                        target = out[channel, y]
-                        for x in range(t, stop):
-                            target[x] = missing
-                    t = stop
-                    continue
-                east, north, up = corners[0]
-                east_c, north_c, up_c = corners[1] - corners[0]
-                east_r, north_r, up_r = corners[2] - corners[0]
-                east_cr, north_cr, up_cr = corners[3] - corners[2] - corners[1] + corners[0]
-                c_start = col - cell_col
-                r_start = row - cell_row
-                if not degrees:
-                    zen_sin, zen_cos, azi_sin, azi_cos = out[0, y], out[1, y], out[2, y], out[3, y]
-                    for x in range(t, stop):
-                        fc = c_start + col_step * (x - start)
-                        fr = r_start + row_step * (x - start)
-                        e = east + east_c * fc + (east_r + east_cr * fc) * fr
-                        n = north + north_c * fc + (north_r + north_cr * fc) * fr
-                        u = up + up_c * fc + (up_r + up_cr * fc) * fr
-                        flat2 = e * e + n * n
-                        flat = math.sqrt(flat2)
-                        inverse = 1.0 / math.sqrt(flat2 + u * u)
-                        turn = 1.0 / flat if flat > 0 else 0.0
-                        a = flat * inverse * zen_factor + _ROUNDER - _ROUNDER
-                        b = u * inverse * zen_factor + _ROUNDER - _ROUNDER
-                        p = e * turn * azi_factor + _ROUNDER - _ROUNDER
-                        q = (n * turn if flat != 0 else 1.0) * azi_factor + _ROUNDER - _ROUNDER
-                        good = inverse == inverse
-                        zen_sin[x] = a * zen_back if good else missing
-                        zen_cos[x] = b * zen_back if good else missing
-                        azi_sin[x] = p * azi_back if good else missing
-                        azi_cos[x] = q * azi_back if good else missing
-                else:
-                    zenith, azimuth = out[0, y], out[1, y]
-                    for x in range(t, stop):
-                        fc = c_start + col_step * (x - start)
-                        fr = r_start + row_step * (x - start)
-                        e = east + east_c * fc + (east_r + east_cr * fc) * fr
-                        n = north + north_c * fc + (north_r + north_cr * fc) * fr
-                        u = up + up_c * fc + (up_r + up_cr * fc) * fr
-                        flat = math.sqrt(e * e + n * n)
-                        # Arcus tangent by hand, twice: calls of atan2 keep the loop from being vectorised, 6
-                        # times slower. Reduced to |s| <= tan(22.5 degrees), where the polynomial (fitted at
-                        # Chebyshev points) is off by 3e-13.
-                        low = min(flat, u)
-                        high = max(flat, u)
-                        ratio = low / high if high > 0 else 0.0
-                        big = ratio > 0.41421356237309503
-                        s = (ratio - 1.0) / (ratio + 1.0) if big else ratio
-                        w = s * s
-                        poly = 0.06977007251959402 - 0.037701774302345746 * w
-                        poly = 0.11103534961961065 + w * (-0.08993217715106384 + w * poly)
-                        poly = 0.19999993188943355 + w * (-0.14285391261828229 + w * poly)
-                        poly = 0.9999999999992705 + w * (-0.3333333327838488 + w * poly)
-                        angle = s * poly + (0.7853981633974483 if big else 0.0)
-                        angle = 1.5707963267948966 - angle if flat > u else angle
-                        a = (angle * 57.29577951308232 - zen_offset) * zen_factor + _ROUNDER - _ROUNDER
-                        good = flat + u == flat + u
-                        zenith[x] = a * zen_back + zen_base if good else missing
-                        low = min(abs(e), abs(n))
-                        high = max(abs(e), abs(n))
-                        ratio = low / high if high > 0 else 0.0
-                        big = ratio > 0.41421356237309503
-                        s = (ratio - 1.0) / (ratio + 1.0) if big else ratio
-                        w = s * s
-                        poly = 0.06977007251959402 - 0.037701774302345746 * w
-                        poly = 0.11103534961961065 + w * (-0.08993217715106384 + w * poly)
-                        poly = 0.19999993188943355 + w * (-0.14285391261828229 + w * poly)
-                        poly = 0.9999999999992705 + w * (-0.3333333327838488 + w * poly)
-                        angle = s * poly + (0.7853981633974483 if big else 0.0)
-                        angle = 1.5707963267948966 - angle if abs(e) > abs(n) else angle
-                        angle = 3.141592653589793 - angle if n < 0 else angle
-                        angle = 6.283185307179586 - angle if e < 0 else angle
-                        p = (angle * 57.29577951308232 - azi_offset) * azi_factor + _ROUNDER - _ROUNDER
-                        p = p * azi_back + azi_base
-                        p = no_turn if p >= full_turn else p
-                        azimuth[x] = p if good else missing
-                t = stop
+                t = _write_piece(vectors, slots, ids, line, numbers, corners, out, y, t, end)
+
+
+@device
+def _along(grid: Any, i: Any, j: Any, down: Any, step: Any) -> Any:
+    """Node coordinate at the lattice point on the left, between two rows of the lattice, and its step per pixel."""
+    left = grid[i, j] + down * (grid[i + 1, j] - grid[i, j])
+    right = grid[i, j + 1] + down * (grid[i + 1, j + 1] - grid[i, j + 1])
+    return left, (right - left) / step
+
+
+@device
+def _write_piece(
+    vectors: Any,
+    slots: Any,
+    ids: Any,
+    line: Any,
+    numbers: Any,
+    corners: Any,
+    out: Any,
+    y: Any,
+    t: Any,
+    end: Any,
+) -> Any:
+    """Write pixels from t on that share a cell and detectors; return the first that does not."""
+    rows, cols = vectors.shape[1:3]
+    col, col_step, row, row_step, start = line
+    c = col + col_step * (t - start)
+    r = row + row_step * (t - start)
+    if not (-1e-9 <= c <= cols - 1 + 1e-9 and -1e-9 <= r <= rows - 1 + 1e-9):
+        _fill(out, y, t, t + 1, numbers[10])
+        return t + 1
+    cell_col = min(max(int(c), 0), cols - 2)
+    cell_row = min(max(int(r), 0), rows - 2)
+    # Neighbouring cells agree on their common side: a pixel too many changes nothing.
+    stop = _end_of_cell(col, col_step, cell_col, start, end)
+    stop = _end_of_cell(row, row_step, cell_row, start, stop)
+    stop = _end_of_detectors(ids, out, y, t, max(stop, t + 1))
+    if _sum_corners(vectors, slots, ids, out, y, t, cell_row, cell_col, corners) == 0:
+        _fill(out, y, t, stop, numbers[10])
+        return stop
+    inside = (col - cell_col, col_step, row - cell_row, row_step, start)
+    if out.shape[0] == 4:
+        write_sines(corners, inside, numbers, out, y, t, stop)
+    else:
+        write_degrees(corners, inside, numbers, out, y, t, stop)
+    return stop
+
+
+@device
+def _fill(out: Any, y: Any, t: Any, stop: Any, missing: Any) -> None:
+    for channel in range(out.shape[0]):
+        target = out[channel, y]
+        for x in range(t, stop):
+            target[x] = missing
+
+
+@device
+def _end_of_cell(position: Any, step: Any, cell: Any, start: Any, stop: Any) -> Any:
+    """First pixel at or behind the far side of a cell along one axis, at most `stop`."""
+    if step > 0:
+        return min(stop, start + math.ceil(min((cell + 1 - position) / step, 1e9)))
+    if step < 0:
+        return min(stop, start + math.ceil(min((cell - position) / step, 1e9)))
+    return stop
+
+
+@device
+def _one_for_all(ids: Any, out: Any) -> Any:
+    return ids.shape[1] != out.shape[1] or ids.shape[2] != out.shape[2]
+
+
+@device
+def _end_of_detectors(ids: Any, out: Any, y: Any, t: Any, stop: Any) -> Any:
+    """First pixel after t where the detector of any band is another, at most `stop`."""
+    if not _one_for_all(ids, out):
+        for band in range(ids.shape[0]):
+            line = ids[band, y]
+            detector = line[t]
+            same = t + 1
+            while same < stop and line[same] == detector:
+                same += 1
+            stop = same
+    return stop
+
+
+@device
+def _sum_corners(
+    vectors: Any,
+    slots: Any,
+    ids: Any,
+    out: Any,
+    y: Any,
+    t: Any,
+    cell_row: Any,
+    cell_col: Any,
+    corners: Any,
+) -> Any:
+    """Sum the vectors at a cell's corners over the bands that have a detector there; return how many have."""
+    seen = 0
+    corners[:] = 0.0
+    everywhere = _one_for_all(ids, out)
+    for band in range(ids.shape[0]):
+        slot = slots[band, ids[band, 0, 0] if everywhere else ids[band, y, t]]
+        if slot >= 0:
+            seen += 1
+            for k in range(3):
+                corners[0, k] += vectors[slot, cell_row, cell_col, k]
+                corners[1, k] += vectors[slot, cell_row, cell_col + 1, k]
+                corners[2, k] += vectors[slot, cell_row + 1, cell_col, k]
+                corners[3, k] += vectors[slot, cell_row + 1, cell_col + 1, k]
+    return seen
 
 
 _VARIANTS = {
     dtype: kernel(
         name,
-        f"void(f8[:,:,:,::1], i2[:,::1], f8[:,:,::1], i8[::1], u1[:,:,::1], f8[:,::1], b1[::1], f8, {code}[:,:,::1])",
-        inputs=7,
+        f"void(f8[:,:,:,::1], i2[:,::1], f8[:,:,::1], i8[::1], u1[:,:,::1], f8[::1], {code}[:,:,::1])",
+        inputs=6,
     )(_interpolate_directions)
     for dtype, name, code in (
         ("float32", "interpolate_directions", "f4"),

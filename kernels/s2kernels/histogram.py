@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import _check
-from ._compile import flat, kernel, prange
+from ._compile import device, dn_kernel, flat, kernel, numba_module, prange
+from ._pixels import has_data
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,8 +128,6 @@ class HistogramAccumulator:
     """
 
     def __init__(self, spec: HistogramSpec, radiometry: Radiometry) -> None:
-        import numba
-
         bands = len(np.atleast_1d(np.asarray(radiometry.offset)))
         radiometry.checked(bands)
         self.spec = spec
@@ -137,7 +136,7 @@ class HistogramAccumulator:
         self._lower = np.array([float(lower) for lower, _ in placed])
         self._step = np.array([float(step) for _, step in placed])
         self._dn_per_bin = _whole_dn_per_bin(spec, placed)
-        slots, bins = numba.get_num_threads(), spec.n_bins * (self._dn_per_bin or 1)
+        slots, bins = numba_module().get_num_threads(), spec.n_bins * (self._dn_per_bin or 1)
         # uint32, because half the bytes stay in the second-level cache: 2.9 ms where int64 takes 4.1 (see
         # _CHUNK).
         self._private = np.zeros((slots, bands, bins + _EXTRA), np.uint32)
@@ -147,12 +146,12 @@ class HistogramAccumulator:
         # Folding in one thread while another counts would lose counts.
         self._lock = threading.Lock()
 
-    def add(self, dn: Float32, first_band: int = 0) -> None:
+    def add(self, dn: Pixels, first_band: int = 0) -> None:
         """Count the valid pixels of a window.
 
         Parameters
         ----------
-        dn : float32 array (band, y, x)
+        dn : float32 or uint16 array (band, y, x)
             Stored numbers, nodata 0 or NaN.
         first_band : int
             Which band of the accumulator the first band of `dn` is.
@@ -162,7 +161,7 @@ class HistogramAccumulator:
         TypeError, ValueError
             If the array has another dtype, shape or layout, or more bands than the accumulator.
         """
-        dn = _check.array("dn", dn, np.float32, 3)
+        dn = _check.array("dn", dn, _check.DN, 3)
         bands = self._total.shape[0]
         if not 0 <= first_band <= bands - dn.shape[0]:
             msg = (
@@ -175,9 +174,11 @@ class HistogramAccumulator:
         with self._lock:
             self._make_room(dn.shape[1] * dn.shape[2])
             if self._dn_per_bin:
-                _count_whole_dn(flat(dn), first_band, self._lower, self._scratch, self._private)
+                count = _count_whole_dn[dn.dtype.char]
+                count(flat(dn), first_band, self._lower, self._scratch, self._private)
             else:
-                _count_dn(flat(dn), first_band, self._lower, self._step, self._scratch, self._private)
+                count = _count_dn[dn.dtype.char]
+                count(flat(dn), first_band, self._lower, self._step, self._scratch, self._private)
 
     def result(self) -> Histogram:
         """Counts of everything added so far."""
@@ -200,12 +201,12 @@ class HistogramAccumulator:
         self._unfolded = 0
 
 
-def reflectance_histogram(dn: Float32, radiometry: Radiometry, spec: HistogramSpec) -> Histogram:
+def reflectance_histogram(dn: Pixels, radiometry: Radiometry, spec: HistogramSpec) -> Histogram:
     """Histogram of the reflectance of one window, straight from its DN; see `HistogramAccumulator`.
 
     Parameters
     ----------
-    dn : float32 array (band, y, x)
+    dn : float32 or uint16 array (band, y, x)
         Stored numbers, nodata 0 or NaN.
     radiometry : Radiometry
         Offset and quantification of each band.
@@ -222,7 +223,7 @@ def reflectance_histogram(dn: Float32, radiometry: Radiometry, spec: HistogramSp
     TypeError, ValueError
         If the array has another dtype, shape or layout, or the radiometry does not fit the bands.
     """
-    dn = _check.array("dn", dn, np.float32, 3)
+    dn = _check.array("dn", dn, _check.DN, 3)
     radiometry.checked(dn.shape[0])
     accumulator = HistogramAccumulator(spec, radiometry)
     accumulator.add(dn)
@@ -254,12 +255,10 @@ def histogram(values: Float32, valid: Float32, spec: HistogramSpec) -> Histogram
     TypeError, ValueError
         If an array has another dtype, shape or layout.
     """
-    import numba
-
     values = _check.array("values", values, np.float32, 3)
     valid = _check.array("valid", valid, np.float32, 3)
     _check.mask_like("valid", valid, values.shape)
-    slots = numba.get_num_threads()
+    slots = numba_module().get_num_threads()
     private = np.zeros((slots, values.shape[0], spec.n_bins + _EXTRA), np.int64)
     if values.size:
         scratch = np.zeros((slots, _CHUNK), np.int32)
@@ -267,11 +266,28 @@ def histogram(values: Float32, valid: Float32, spec: HistogramSpec) -> Histogram
     return _histogram(private.sum(axis=0), 1)
 
 
-@kernel("reflectance_histogram", "void(f4[:,::1], int64, f8[::1], uint16[:,::1], uint32[:,:,::1])", inputs=3)
+@device
+def _cell_of_dn(value: Any, before: Any, overflow: Any, invalid: Any) -> Any:
+    """Cell of a DN where edges are whole DN; exact in float32."""
+    cell = min(max(np.floor(value) - before, np.float32(0)), overflow)
+    return np.int32(cell if has_data(value) else invalid)
+
+
+@device
+def _cell_of(value: Any, lower: Any, width: Any, bins: Any) -> Any:
+    """Cell of a value: 0 below the range, bins + 1 above."""
+    # A true division: times 1/width would put values on an edge into the bin below it.
+    place = (np.float64(value) - lower) / width
+    return np.int32(0) if place < 0 else np.int32(min(place, bins)) + np.int32(1)
+
+
+@dn_kernel(
+    "reflectance_histogram", "void({dn}[:,::1], int64, f8[::1], uint16[:,::1], uint32[:,:,::1])", inputs=3
+)
 def _count_whole_dn(dn: Pixels, first_band: int, lower: Any, scratch: Numbers, private: Numbers) -> None:
     # Bins one DN wide with whole edges: floor(dn) - lower is exact in float32 and vectorises 16 wide, 0.04 ns
-    # a pixel where the float64 division of _count_dn takes 0.16. Counting then costs 0.26 ns a pixel and
-    # core, one store a cycle, and is the limit. Cells of a table: underflow, bins, overflow, invalid.
+    # per pixel where the float64 division of _count_dn takes 0.16. Counting then costs 0.26 ns per pixel and
+    # core, one store per cycle, and is the limit. Cells of a table: underflow, bins, overflow, invalid.
     # Rejected: unrolling the increments by hand (0.5 ns), binning two chunks ahead (20 % slower). A constant image
     # counts as fast as a mixed one, so a second table for every other pixel would gain nothing.
     bands, pixels = dn.shape
@@ -291,24 +307,19 @@ def _count_whole_dn(dn: Pixels, first_band: int, lower: Any, scratch: Numbers, p
             for begin in range(0, full, _CHUNK):
                 chunk = row[begin : begin + _CHUNK]
                 for x in range(_CHUNK):
-                    value = chunk[x]
-                    cell = min(max(np.floor(value) - before, np.float32(0)), overflow)
-                    cells[x] = np.int32(cell if (value != 0) & (value == value) else invalid)
+                    cells[x] = _cell_of_dn(np.float32(chunk[x]), before, overflow, invalid)
                 for x in range(_CHUNK):
                     counts[cells[x]] += 1
             for x in range(full, row.size):
-                value = row[x]
-                cell = min(max(np.floor(value) - before, np.float32(0)), overflow)
-                counts[np.int32(cell if (value != 0) & (value == value) else invalid)] += 1
+                counts[_cell_of_dn(np.float32(row[x]), before, overflow, invalid)] += 1
 
 
-@kernel(
+@dn_kernel(
     "reflectance_histogram:fractional-edges",
-    "void(f4[:,::1], int64, f8[::1], f8[::1], int32[:,::1], uint32[:,:,::1])",
+    "void({dn}[:,::1], int64, f8[::1], f8[::1], int32[:,::1], uint32[:,:,::1])",
     inputs=4,
 )
 def _count_dn(dn: Pixels, first_band: int, lower: Any, step: Any, scratch: Numbers, private: Numbers) -> None:
-    # A true division: times 1/step would put values on an edge into the bin below it.
     bands, pixels = dn.shape
     slots = private.shape[0]
     bins = np.float64(private.shape[2] - 3)
@@ -326,10 +337,8 @@ def _count_dn(dn: Pixels, first_band: int, lower: Any, step: Any, scratch: Numbe
                 chunk = row[begin : min(begin + _CHUNK, row.size)]
                 cells = scratch[slot, : chunk.size]
                 for x in range(chunk.size):
-                    value = chunk[x]
-                    place = (np.float64(value) - low) / wide
-                    cell = np.int32(0) if place < 0 else np.int32(min(place, bins)) + np.int32(1)
-                    cells[x] = cell if (value != 0) & (value == value) else invalid
+                    cell = _cell_of(chunk[x], low, wide, bins)
+                    cells[x] = cell if has_data(chunk[x]) else invalid
                 for x in range(chunk.size):
                     counts[np.uint32(cells[x])] += 1
 
@@ -356,10 +365,8 @@ def _count_values(
                 valid_chunk = mask[begin : min(begin + _CHUNK, row.size)]
                 cells = scratch[slot, : chunk.size]
                 for x in range(chunk.size):
-                    value = chunk[x]
-                    place = (np.float64(value) - lower) / width
-                    cell = np.int32(0) if place < 0 else np.int32(min(place, bins)) + np.int32(1)
-                    cells[x] = cell if (valid_chunk[x] != 0) & (value == value) else invalid
+                    cell = _cell_of(chunk[x], lower, width, bins)
+                    cells[x] = cell if (valid_chunk[x] != 0) & (chunk[x] == chunk[x]) else invalid
                 for x in range(chunk.size):
                     counts[np.uint32(cells[x])] += 1
 

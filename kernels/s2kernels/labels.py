@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _check
-from ._compile import kernel, prange
+from ._compile import kernel, numba_module, prange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,9 +88,7 @@ def map_labels(labels: NDArray[Any], lut: NDArray[Any], out: NDArray[Any], count
     if labels.size > _MAX_PIXELS:
         msg = f"labels: expected at most {_MAX_PIXELS} pixels in one call, got {labels.size}; split it"
         raise ValueError(msg)
-    import numba
-
-    private = np.zeros((numba.get_num_threads(), _LANES, lut.size), np.uint32)
+    private = np.zeros((numba_module().get_num_threads(), _LANES, lut.size), np.uint32)
     _VARIANTS[labels.dtype.char, lut.dtype.char](labels.reshape(-1), lut, out.reshape(-1), private)
     np.add.at(counts, lut, private.sum(axis=(0, 1), dtype=np.int64))
 

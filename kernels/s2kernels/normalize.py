@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from . import _check
-from ._compile import STRIP, flat, kernel, prange
+from ._compile import STRIP, device, dn_kernel, flat, kernel, prange
+from ._pixels import has_data, write_band_mask
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Normalization(NamedTuple):
-    """Numbers that standardize values, one a band, in the unit of the values."""
+    """Numbers that standardize values; one per band, in the unit of the values."""
 
     low: ArrayLike
     """Values below are raised to this."""
@@ -74,9 +75,16 @@ def standardize(values: Float32, valid: Float32, normalization: Normalization, o
         _standardize(flat(values), flat(valid), numbers, flat(out))
 
 
+@device
+def _standardized(value: Any, low: Any, high: Any, mean: Any, std: Any) -> Any:
+    value = max(value, low)
+    value = min(value, high)
+    return (value - mean) / std
+
+
 @kernel("standardize", "void(f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1])", inputs=3)
 def _standardize(values: Float32, valid: Float32, numbers: Numbers, out: Numbers) -> None:
-    # Bands inside, so that a strip of a single mask is fetched from memory once, not once a band.
+    # Bands inside, so that a strip of a single mask is fetched from memory once, not once per band.
     bands, pixels = values.shape
     masks = valid.shape[0]
     for strip in prange((pixels + STRIP - 1) // STRIP):
@@ -86,19 +94,14 @@ def _standardize(values: Float32, valid: Float32, numbers: Numbers, out: Numbers
             row = values[band, begin:end]
             mask = valid[min(band, masks - 1), begin:end]
             target = out[band, begin:end]
-            low = numbers[0, band]
-            high = numbers[1, band]
-            mean = numbers[2, band]
-            std = numbers[3, band]
+            low, high, mean, std = numbers[0, band], numbers[1, band], numbers[2, band], numbers[3, band]
             for x in range(row.size):
-                value = row[x]
-                value = max(value, low)
-                value = min(value, high)
-                target[x] = (value - mean) / std if mask[x] != 0 else np.float32(0)
+                value = _standardized(row[x], low, high, mean, std)
+                target[x] = value if mask[x] != 0 else np.float32(0)
 
 
 def reflectance_standardize(
-    dn: Float32, radiometry: Radiometry, normalization: Normalization, out: Float32, valid_out: Float32
+    dn: Pixels, radiometry: Radiometry, normalization: Normalization, out: Float32, valid_out: Float32
 ) -> None:
     """Write standardized reflectance and validity in one pass over memory.
 
@@ -106,7 +109,7 @@ def reflectance_standardize(
 
     Parameters
     ----------
-    dn : float32 array (band, y, x)
+    dn : float32 or uint16 array (band, y, x)
         Stored numbers, nodata 0 or NaN.
     radiometry : Radiometry
         Offset and quantification of each band; `Radiometry.identity` to standardize the DN themselves.
@@ -123,7 +126,7 @@ def reflectance_standardize(
     TypeError, ValueError
         If an array has another dtype, shape or layout, or the numbers do not fit the bands.
     """
-    dn = _check.array("dn", dn, np.float32, 3)
+    dn = _check.array("dn", dn, _check.DN, 3)
     out = _check.array("out", out, np.float32, 3, written=True)
     valid_out = _check.array("valid_out", valid_out, np.float32, 3, written=True)
     _check.same_shape("out", out, "dn", dn.shape)
@@ -131,21 +134,21 @@ def reflectance_standardize(
     offset, quantification = radiometry.checked(dn.shape[0])
     numbers = normalization.checked(dn.shape[0])
     if dn.size:
-        _reflectance_standardize(flat(dn), offset, quantification, numbers, flat(out), flat(valid_out))
+        run = _reflectance_standardize[dn.dtype.char]
+        run(flat(dn), offset, quantification, numbers, flat(out), flat(valid_out))
 
 
-@kernel(
+@dn_kernel(
     "reflectance_standardize",
-    "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[:,::1])",
+    "void({dn}[:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[:,::1])",
     inputs=4,
 )
 def _reflectance_standardize(
     dn: Pixels, offset: Float32, quantification: Float32, numbers: Numbers, out: Numbers, valid_out: Float32
 ) -> None:
-    # Two divisions a pixel still hide behind the memory. Folding them into one factor and one term a band
+    # Two divisions per pixel still hide behind the memory. Folding them into one factor and one term per band
     # would change the last bits, and apply would no longer equal standardize(reflectance(dn)).
     bands, pixels = dn.shape
-    masks = valid_out.shape[0]
     for strip in prange((pixels + STRIP - 1) // STRIP):
         begin = strip * STRIP
         end = min(begin + STRIP, pixels)
@@ -154,22 +157,9 @@ def _reflectance_standardize(
             target = out[band, begin:end]
             add = offset[band]
             divisor = quantification[band]
-            low = numbers[0, band]
-            high = numbers[1, band]
-            mean = numbers[2, band]
-            std = numbers[3, band]
+            low, high, mean, std = numbers[0, band], numbers[1, band], numbers[2, band], numbers[3, band]
             for x in range(row.size):
-                value = row[x]
-                rho = (value + add) / divisor
-                rho = max(rho, low)
-                rho = min(rho, high)
-                target[x] = (rho - mean) / std if (value != 0) & (value == value) else np.float32(0)
-            mask = valid_out[min(band, masks - 1), begin:end]
-            if band < masks:
-                for x in range(row.size):
-                    value = row[x]
-                    mask[x] = np.float32(1) if (value != 0) & (value == value) else np.float32(0)
-            else:
-                for x in range(row.size):
-                    value = row[x]
-                    mask[x] = mask[x] if (value != 0) & (value == value) else np.float32(0)
+                value = np.float32(row[x])
+                rho = _standardized((value + add) / divisor, low, high, mean, std)
+                target[x] = rho if has_data(value) else np.float32(0)
+            write_band_mask(row, valid_out, band, begin, end)

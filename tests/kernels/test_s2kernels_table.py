@@ -82,6 +82,24 @@ def test_no_bands_is_a_no_op(comparison: Comparison) -> None:
             assert (array == 77).all()
 
 
+OF_DN = [one for one in COMPARISONS if "dn" in one.inputs(ragged(), np.random.default_rng(7))]
+
+
+@pytest.mark.parametrize("comparison", OF_DN, ids=lambda comparison: comparison.name)
+@pytest.mark.parametrize("window", ["ragged", "longer than a strip", "one pixel", "no rows"])
+def test_uint16_dn_give_the_same_as_float32(comparison: Comparison, window: str) -> None:
+    inputs = comparison.inputs(WINDOWS[window](), np.random.default_rng(7))
+    outputs = comparison.outputs(inputs)
+    expected = comparison.collect(outputs, comparison.kernel(**{**inputs, **outputs}))
+    stored = {**inputs, "dn": inputs["dn"].astype(np.uint16)}
+    outputs = comparison.outputs(inputs)
+    if "dn" in outputs:  # changed in place
+        outputs["dn"] = outputs["dn"].astype(np.uint16)
+    got = comparison.collect(outputs, comparison.kernel(**{**stored, **outputs}))
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("comparison", COMPARISONS, ids=lambda comparison: comparison.name)
 def test_read_only_and_memory_mapped_inputs(comparison: Comparison, tmp_path: Path) -> None:
     inputs = comparison.inputs(ragged(), np.random.default_rng(7))

@@ -42,7 +42,7 @@ test: setup ## Run the tests
 	@$(VENV)/bin/python $(run_pytest)
 
 test-quick: setup ## Run the tests that take no more than a few seconds each
-	@$(VENV)/bin/python -m pytest -q -m "not slow" $(PYTEST_ARGS)
+	@$(VENV)/bin/python -m pytest -q -m "not slow and not faults" $(PYTEST_ARGS)
 
 test-system-gdal: setup-system ## Run the tests against the system's GDAL
 	@$(VENV_SYSTEM)/bin/python $(run_pytest)

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import functools
 import zipfile
+import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from s2pipe.dataset.assets import Checksum
 from s2pipe.errors import MissingInputError, PathEscapeError
 from s2pipe.runtime.limits import MAX_XML_BYTES
-from s2pipe.runtime.paths import InsidePath, is_safe_relative
+from s2pipe.runtime.paths import InsidePath, describe_absence, is_safe_relative
 from s2pipe.sentinel2.safe.container import ZIP_ERRORS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from s2pipe.dataset.assets import Asset
 
 MAX_READ_BYTES = MAX_XML_BYTES
 """Largest file that :meth:`InputFile.read` returns: it is for metadata, not for rasters."""
+
+
+_UNREADABLE = (OSError, KeyError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+"""What reading a file, or a member of an archive of any kind and state, may raise."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,12 @@ class InputFile:
         # Braces: GDAL then takes any file name as an archive, and the member's path as it stands.
         return str(self.path) if self.member is None else f"/vsizip/{{{self.path}}}/{self.member}"
 
+    def absence(self) -> str:
+        """Say in words why it is not available; a broken link is called one."""
+        if self.member is not None and self.path.is_file():
+            return f"{self.path} has no member {self.member}"
+        return describe_absence(self.path)
+
     def is_available(self) -> bool:
         """Tell whether the file is on disk now (a member: whether its archive holds it)."""
         if not self.path.is_file():
@@ -101,6 +115,41 @@ class InputFile:
             raise self._unreadable(reason)
         return data
 
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Open it for reading, plain or from its archive.
+
+        Raises
+        ------
+        MissingInputError
+            The file is absent or unreadable, or its archive is damaged.
+        """
+        try:
+            if self.member is None:
+                with self.path.open("rb") as stream:
+                    yield stream
+            else:
+                with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as member:
+                    yield member
+        except _UNREADABLE as error:
+            raise self._unreadable(str(error)) from error
+
+    def size_on_disk(self) -> int:
+        """Return its size in bytes (of the member, not of its archive).
+
+        Raises
+        ------
+        MissingInputError
+            The file is absent or unreadable, or its archive is damaged.
+        """
+        try:
+            if self.member is None:
+                return self.path.stat().st_size
+            with zipfile.ZipFile(self.path) as archive:
+                return archive.getinfo(self.member).file_size
+        except _UNREADABLE as error:
+            raise self._unreadable(str(error)) from error
+
     def state(self) -> InputState:
         """Look at the file as it is now."""
         status = self.path.stat()
@@ -108,6 +157,8 @@ class InputFile:
         return InputState(self.role, self.name, status.st_size, status.st_mtime_ns, checksum)
 
     def _unreadable(self, reason: str) -> MissingInputError:
+        if not self.path.exists():
+            reason = describe_absence(self.path).removeprefix(f"{self.path} ")
         hint = "restore the file, or run the step that fetches or indexes the product again"
         return MissingInputError(f"{self.role} cannot be read:", [f"{self.label}: {reason}"], hint)
 

@@ -193,6 +193,9 @@ class PreprocessConfig:
     """Cache of resampled stacks."""
     output: OutputConfig = field(default_factory=OutputConfig)
     """Storage of x.tif."""
+    verify_inputs: Literal["checksum", "size"] = "checksum"
+    """Compare every input file with the index before its pixels are used: its size, and its checksum where the index
+    has one (once: files that did not change since are not hashed again); size compares sizes alone."""
     skip_incomplete: bool = False
     """Leave out scenes with missing roles or files (recorded with the reason) instead of stopping."""
     allow_absolute_paths: bool = False

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.preprocess.cfg import SCL_GRID, PreprocessConfig
 from s2pipe.preprocess.labels.backends import LabelBackend, load_backend
+from s2pipe.runtime.paths import describe_absence
 from s2pipe.sentinel2 import roles
+from s2pipe.sentinel2.bands import Level
 from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ class SceneFiles:
     """Files of the manifest by role."""
     for_labels: tuple[InputFile, ...] = ()
     """Files beside the manifest's that labels are made from."""
+    tiles: Mapping[Level, InputFile] = field(default_factory=dict)
+    """Tile metadata by level, where the scene has them: they say where its rasters lie."""
     gaps: tuple[str, ...] = ()
     """What is needed and missing, in words; a scene with gaps cannot be processed."""
 
@@ -95,15 +99,26 @@ class Needs:
                 lacking.append(
                     f"role {role} is not in the manifest"
                     if file is None
-                    else f"role {role}: {file.label} is not on disk"
+                    else f"role {role}: {file.absence()}"
                 )
             else:
                 if need.is_required:
                     gaps.append(", and ".join(lacking))
         paths = () if self.backend is None else self.backend.files(scene.key)
-        gaps += [f"labels.path: {path} is not on disk" for path in paths if not path.is_file()]
+        gaps += [f"labels.path: {describe_absence(path)}" for path in paths if not path.is_file()]
         labels = tuple(InputFile("labels.path", path, name=path.as_posix()) for path in paths)
-        return SceneFiles(found, labels, tuple(gaps))
+        return SceneFiles(found, labels, _tiles(scene, index, tuple(found)), tuple(gaps))
+
+
+def _tiles(scene: Scene, index: Index, used: tuple[str, ...]) -> dict[Level, InputFile]:
+    levels: dict[Level, str] = {"L1C": roles.L1C_TILE_METADATA, "L2A": roles.L2A_TILE_METADATA}
+    tiles = {}
+    for level, role in levels.items():
+        asset = scene.asset(role) if any(name.startswith(f"{level.lower()}.") for name in used) else None
+        file = None if asset is None else index.file(asset)
+        if file is not None and file.is_available():
+            tiles[level] = file
+    return tiles
 
 
 ANGLE_METADATA = (roles.L1C_TILE_METADATA, roles.L2A_TILE_METADATA)

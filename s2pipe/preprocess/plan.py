@@ -15,6 +15,7 @@ from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.scene_list import match_scenes, read_scene_list
 from s2pipe.dataset.step1_index import Index, Scene
 from s2pipe.errors import (
+    ChecksumError,
     ConfigError,
     Fault,
     MetadataError,
@@ -35,11 +36,13 @@ from s2pipe.preprocess.needs import (
     with_angles,
 )
 from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
+from s2pipe.preprocess.placement import RasterInTile, check_on_ground, resolution_of
+from s2pipe.preprocess.verify_inputs import read_checked
 from s2pipe.raster.formats import ANY_FORMAT, JPEG2000, LABELS
 from s2pipe.raster.reader import inspect_raster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from s2pipe.preprocess.cfg import PreprocessConfig
     from s2pipe.raster.grid import Grid, RasterInfo
@@ -60,6 +63,10 @@ class ScenePlan:
     """Source of the labels; None without labels."""
     angles: AngleInput | None
     """Source of the angles; None without angles."""
+    files: tuple[InputFile, ...]
+    """Every file that is read, those that only prove where the others lie among them."""
+    in_tile: tuple[RasterInTile, ...]
+    """Rasters of which the metadata of their tile say where they lie."""
     inputs: tuple[InputState, ...]
     """Files that the outputs depend on, sorted by role."""
     split: SplitPlan | None = None
@@ -107,7 +114,7 @@ class Plan:
     incomplete: tuple[LeftOut, ...] = ()
     """Scenes left out because skip_incomplete is on."""
     unreadable: tuple[LeftOut, ...] = ()
-    """Scenes with a file that is there but cannot be opened: they fail, the others go on."""
+    """Scenes with a file that is there but cannot be used: they fail, the others go on."""
 
 
 def make_plan(index: Index, config: PreprocessConfig) -> Plan:
@@ -123,7 +130,8 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
     Returns
     -------
     Plan
-        Scenes to process, and those left out with the reason.
+        Scenes to process, and with their reasons those left out, and those that fail: because a raster cannot be
+        opened or placed on the ground, or metadata cannot be read or give no radiometry.
 
     Raises
     ------
@@ -131,10 +139,6 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
         A role is missing from the manifest, or a file from the disk; every gap is listed.
     PathEscapeError
         A path in the manifest leaves the dataset.
-    RasterError
-        A raster has no CRS, or is not north-up.
-    MetadataError
-        The product metadata cannot give the radiometry.
     """
     chosen, needs = _chosen_scenes(index, config), Needs.of(config)
     files = {scene.key: needs.files_of(scene, index) for scene in chosen}
@@ -157,24 +161,15 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
             [f"{item.key}: {item.reason}" for item in left_out],
             "Download or index what is missing, or change the configuration.",
         )
-    planned, unreadable, faults = [], [], []
+    planned, unreadable = [], []
     for scene in chosen:
         if gaps[scene.key]:
             continue
         try:
             planned.append(_plan_scene(scene, files[scene.key], needs.backend, config))
-        except (_UnusableRasterError, MetadataError) as error:
-            faults.append(error)
-        except RasterError as error:
+        except (RasterError, MetadataError, ChecksumError, MissingInputError) as error:
             unreadable.append(LeftOut(scene.key, str(error)))
-    if faults:
-        kind = MetadataError if all(isinstance(fault, MetadataError) for fault in faults) else RasterError
-        raise kind("\n".join(map(str, faults)))
     return Plan(tuple(planned), left_out, tuple(unreadable))
-
-
-class _UnusableRasterError(RasterError):
-    """A raster that opens but cannot be placed on the ground."""
 
 
 def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
@@ -201,8 +196,12 @@ def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
 def _plan_scene(
     scene: Scene, files: SceneFiles, backend: LabelBackend | None, config: PreprocessConfig
 ) -> ScenePlan:
+    rasters: dict[str, RasterInfo] = {}
+
     def raster(role: str) -> RasterInfo:
-        return _placed(inspect_raster(files.by_role[role].gdal_path, JPEG2000))
+        if role not in rasters:
+            rasters[role] = _placed(inspect_raster(files.by_role[role].gdal_path, JPEG2000))
+        return rasters[role]
 
     target = raster(grid_role(config)).grid
     bands = tuple(
@@ -212,16 +211,15 @@ def _plan_scene(
     if backend is not None:
         beside = [_placed(_label_raster(file.gdal_path, config)) for file in files.for_labels]
         labels = LabelInput(backend, (*map(raster, backend.roles), *beside))
-        try:
-            backend.sources(labels.rasters)  # refuses what it cannot use now, not in the middle of the run
-        except RasterError as error:
-            raise _UnusableRasterError(str(error)) from error
+        backend.sources(labels.rasters)  # refuses what it cannot use now, not in the middle of the run
     return ScenePlan(
         scene=scene,
         stack=BandStack(target, bands),
         radiometry=_radiometry(files, config),
         labels=labels,
         angles=_angle_input(files, config) if with_angles(config) else None,
+        files=(*files.by_role.values(), *files.for_labels, *files.tiles.values()),
+        in_tile=tuple(_in_tile(files, rasters)),
         inputs=tuple(sorted(_states(files, backend), key=lambda item: item.role)),
     )
 
@@ -250,20 +248,16 @@ def _angle_input(files: SceneFiles, config: PreprocessConfig) -> AngleInput:
     return AngleInput(metadata, {band: mask for band, mask in masks.items() if mask is not None})
 
 
+def _in_tile(files: SceneFiles, rasters: Mapping[str, RasterInfo]) -> Iterable[RasterInTile]:
+    for level, tile in files.tiles.items():
+        for role, raster in rasters.items():
+            resolution = resolution_of(role)
+            if role.startswith(f"{level.lower()}.") and resolution is not None:
+                yield RasterInTile(raster, resolution, tile)
+
+
 def _placed(raster: RasterInfo) -> RasterInfo:
-    """Check that a raster can be placed on the ground."""
-    if not raster.grid.crs_wkt:
-        msg = (
-            f"{raster.path}: the raster has no coordinate reference system or geotransform; expected a georeferenced "
-            "Sentinel-2 raster, fetch the file again"
-        )
-        raise _UnusableRasterError(msg)
-    if not raster.grid.is_north_up:
-        msg = (
-            f"{raster.path}: the raster is rotated or flipped (geotransform {raster.grid.geotransform}); expected a "
-            "north-up raster"
-        )
-        raise _UnusableRasterError(msg)
+    check_on_ground(raster)
     return raster
 
 
@@ -282,7 +276,7 @@ def _radiometry(files: SceneFiles, config: PreprocessConfig) -> SceneRadiometry:
     metadata = {}
     for role in dict.fromkeys(channel.metadata_role for channel in channels):
         file = files.by_role[role]
-        metadata[role] = (file.read(), file.label)
+        metadata[role] = (read_checked(file, by_checksum=config.verify_inputs == "checksum"), file.label)
     return scene_radiometry([(channel, *metadata[channel.metadata_role]) for channel in channels])
 
 

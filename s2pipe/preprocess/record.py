@@ -37,6 +37,7 @@ _RUN_ONLY_KEYS = (
     "index_json",
     "out_dir",
     "cache",
+    "verify_inputs",
     "skip_incomplete",
     "allow_absolute_paths",
     "num_workers",

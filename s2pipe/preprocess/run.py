@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ from s2pipe.preprocess.record import (
 )
 from s2pipe.preprocess.rules import rule_faults
 from s2pipe.preprocess.scene import count_scene, mask_names, write_stack
+from s2pipe.preprocess.scene_inputs import SceneInputs
 from s2pipe.preprocess.stats.histogram import (
     HISTOGRAM_NAME,
     BandHistograms,
@@ -48,6 +50,7 @@ from s2pipe.preprocess.stats.histogram import (
 )
 from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_file import save_stats, stats_to_apply
+from s2pipe.preprocess.verify_inputs import How, describe_checks
 from s2pipe.raster.capabilities import jpeg2000_driver
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.disk import full_disk_ends
@@ -75,6 +78,9 @@ class PreprocessResult:
     """Scenes left out by skip_incomplete."""
     failed: list[FailedScene] = field(default_factory=list)
     """Scenes that failed."""
+    inputs: dict[How, int] = field(default_factory=dict)
+    """Input files of the scenes done now by how they were compared with the index: by checksum now, or earlier and
+    unchanged since; by size; not at all, since the index knows neither."""
     index_path: Path | None = None
     """Step-2 index; None for pass 1."""
     stats_path: Path | None = None
@@ -97,6 +103,7 @@ class PreprocessResult:
             "up_to_date": [str(key) for key in self.up_to_date],
             "incomplete": [str(key) for key in self.incomplete],
             "failed": [{"scene": str(item.key), "error": item.error} for item in self.failed],
+            "inputs": dict(self.inputs),
             "index_path": None if self.index_path is None else str(self.index_path),
             "stats_path": None if self.stats_path is None else str(self.stats_path),
             "log_path": None if self.log_path is None else str(self.log_path),
@@ -154,7 +161,7 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     _check_outputs(config)
     threading.Thread(target=_warm_up, args=(config,), daemon=True).start()
     with full_disk_ends(config.out_dir):
-        run = _Run(config, plan)
+        run = _Run(config, plan, index.root)
         if config.normalize.mode == "compute_only":
             return run.compute_stats()
         return run.write_samples(stats)
@@ -187,9 +194,10 @@ def _warm_up(config: PreprocessConfig) -> None:
 class _Run:
     """One run: its plan, its log, its result."""
 
-    def __init__(self, config: PreprocessConfig, plan: Plan) -> None:
+    def __init__(self, config: PreprocessConfig, plan: Plan, root: Path) -> None:
         self.config = config
         self.plan = plan
+        self._inputs = SceneInputs(root, config, plan.scenes)
         self.result = PreprocessResult(config.run_id or new_run_id())
         self._log = RunLog(config.out_dir, self.result.run_id)
         self.result.log_path = self._log.path
@@ -241,7 +249,7 @@ class _Run:
             self._log.add(left_out.key, "incomplete", error=left_out.reason)
         for unreadable in self.plan.unreadable:
             self._fail(unreadable.key, unreadable.reason, unreadable.reason, 0.0)
-        with Progress("scenes", len(self.plan.scenes)) as progress:
+        with closing(self._inputs), Progress("scenes", len(self.plan.scenes)) as progress:
             for scene in self.plan.scenes:
                 start = time.monotonic()
                 try:
@@ -262,6 +270,9 @@ class _Run:
                     self._log.add(scene.key, "done" if is_new else "up_to_date", seconds)
                     log.info("%s %s in %.1f s", scene.key, "done" if is_new else "is up to date", seconds)
                 progress.step(str(scene.key))
+        self.result.inputs = self._inputs.counts
+        if self.result.inputs["checksum"]:
+            log.info("inputs as the index says: %s", describe_checks(self.result.inputs))
         self._log.close()
 
     def _fail(self, key: SceneKey, reason: str, details: str, seconds: float) -> None:
@@ -271,28 +282,47 @@ class _Run:
 
     def _count(self, scene: ScenePlan, histograms: list[BandHistograms]) -> bool:
         path = self.config.out_dir / scene.directory / HISTOGRAM_NAME
-        fingerprint = histogram_fingerprint(scene, self.config)
-        if not self.config.overwrite:
-            known = _histogram_at(path, fingerprint)
-            if known is not None:
-                histograms.append(known)
-                return False
-        histogram = count_scene(scene, self.config, fingerprint)
+        known = self._counted(scene)
+        if known is not None:
+            histograms.append(known)
+            return False
+        prove_again = self._inputs.prove(scene, lambda other: self._counted(other) is not None)
+        histogram = count_scene(scene, self.config, histogram_fingerprint(scene, self.config))
+        prove_again()
         save_histogram(path, histogram)
         histograms.append(histogram)
         return True
 
+    def _counted(self, scene: ScenePlan) -> BandHistograms | None:
+        """A scene's histogram of an earlier run, if it may be used."""
+        if self.config.overwrite:
+            return None
+        path = self.config.out_dir / scene.directory / HISTOGRAM_NAME
+        return _histogram_at(path, histogram_fingerprint(scene, self.config))
+
     def _write(self, scene: ScenePlan, stats: NormalizationStats | None, done: list[Path]) -> bool:
-        out_dir, fingerprint = self.config.out_dir, sample_fingerprint(scene, self.config, stats)
-        with sample_lock(out_dir / scene.directory):
-            known = None if self.config.overwrite else complete_meta(out_dir, scene.directory, fingerprint)
-            if known is None:
-                _write_sample(scene, self.config, stats)
+        def is_complete(other: ScenePlan) -> bool:
+            fingerprint = sample_fingerprint(other, self.config, stats)
+            found = complete_meta(self.config.out_dir, other.directory, fingerprint)
+            return found is not None and not self.config.overwrite
+
+        is_new = not is_complete(scene)
+        if is_new:  # before anything of the scene is made, its directory included
+            prove_again = self._inputs.prove(scene, is_complete)
+        with sample_lock(self.config.out_dir / scene.directory):
+            is_new = is_new and not is_complete(scene)  # another run may have been at it
+            if is_new:
+                _write_sample(scene, self.config, stats, prove_again)
         done.append(scene.directory)
-        return known is None
+        return is_new
 
 
-def _write_sample(scene: ScenePlan, config: PreprocessConfig, stats: NormalizationStats | None) -> None:
+def _write_sample(
+    scene: ScenePlan,
+    config: PreprocessConfig,
+    stats: NormalizationStats | None,
+    prove_again: Callable[[], None],
+) -> None:
     """Write all files of a sample beside their final places, then move them there, ``meta.json`` last."""
     final = config.out_dir / scene.directory
     with tempfile.TemporaryDirectory(dir=final, prefix=UNFINISHED) as name:
@@ -307,6 +337,7 @@ def _write_sample(scene: ScenePlan, config: PreprocessConfig, stats: Normalizati
         write_stack_vrt(work, final, scene.stack)
         assets["stack"] = _asset(scene, "stack.vrt", "float32", bands, 0)
         result = SampleResult(assets, coverage.by_channel, label_stats, angles)
+        prove_again()
         finish_sample(work, config.out_dir, scene.directory, sample_meta(scene, config, result, stats))
 
 

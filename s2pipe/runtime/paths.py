@@ -137,3 +137,12 @@ class InsidePath:
         path = self.owned()
         if path.is_symlink() or path.is_file():
             path.unlink(missing_ok=True)
+
+
+def describe_absence(path: Path) -> str:
+    """Say that a file is not there, and if a link leads nowhere, which one and where to."""
+    for part in (path, *path.parents):
+        if part.is_symlink() and not part.exists():
+            through = "" if part == path else f"{path} is not on disk: "
+            return f"{through}{part} is a link to {part.readlink()}, which does not exist"
+    return f"{path} is not on disk"

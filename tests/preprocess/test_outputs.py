@@ -20,7 +20,7 @@ from osgeo import gdal
 
 from s2pipe.config.schema import document_faults
 from s2pipe.dataset.step2_index import update_index, updated_afterwards
-from s2pipe.errors import ConfigError, Fault, ManifestError, MetadataError, MissingInputError, OutputError
+from s2pipe.errors import ConfigError, Fault, ManifestError, MissingInputError, OutputError
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.runtime.locks import locked
@@ -157,9 +157,10 @@ def test_a_band_without_valid_pixels_is_exit_code_1(
     document, index = own
     item = _item(document, "l1c.band.B05")
     source = gdal.Open(str(dataset.root / item["path"]))
-    options = {"format": "GTiff", "scaleParams": [[0, 1, 0, 0]]}
-    gdal.Translate(str(tmp_path / "empty.tif"), source, **options)
-    item["path"] = "empty.tif"
+    options = {"format": "JP2OpenJPEG", "scaleParams": [[0, 1, 0, 0]]}
+    gdal.Translate(str(tmp_path / "empty.jp2"), source, **options)
+    item.update(path="empty.jp2", size=None)
+    del item["checksum"]
     index.write_text(json.dumps(document))
     normalize = NormalizeConfig(mode="compute_only", stats_path=tmp_path / "stats.json")
     config = dataset.config(tmp_path / "out", normalize=normalize, max_scenes=1, **SMALL)
@@ -257,10 +258,11 @@ def test_metadata_of_another_level_are_refused(
     document, index = own
     items = document["scenes"][0]["files_l2a"]["items"]
     l2a = next(item for item in items if item["role"] == "l2a.product_metadata")
-    _item(document, "l1c.product_metadata")["path"] = l2a["path"]
+    _item(document, "l1c.product_metadata").update({key: l2a[key] for key in ("path", "size", "checksum")})
     index.write_text(json.dumps(document))
-    with pytest.raises(MetadataError, match=r"expected .*L1C.*, got .*L2A"):
-        run_preprocess(replace(dataset.config(tmp_path / "out", **SMALL), index_json=index))
+    config = dataset.config(tmp_path / "out", max_scenes=1, **SMALL)
+    (failed,) = run_preprocess(replace(config, index_json=index)).failed
+    assert re.search(r"expected .*L1C.*, got .*L2A", failed.error)
 
 
 def test_class_255_cannot_be_mapped(dataset: Dataset, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 from osgeo import gdal
 
 from s2pipe.config.schema import document_faults
-from s2pipe.errors import ConfigError, ManifestError, MissingInputError, RasterError, StatsMismatchError
+from s2pipe.errors import ConfigError, ManifestError, MissingInputError, StatsMismatchError
 from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
+from s2pipe.raster.grid import Grid
+from s2pipe.raster.jp2 import write_jp2
 from s2pipe.synthetic import ProductSpec, make_products
 from tests.conftest import SMALL_SIDE_M, Dataset, read_whole_band
 
@@ -361,14 +364,27 @@ def test_a_failed_rebuild_keeps_the_complete_sample(dataset: Dataset, tmp_path: 
     assert (tmp_path / "out" / SAMPLE / "meta.json").exists()
 
 
-def test_a_raster_without_crs_stops_the_run(dataset: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenes", [1, 2])
+def test_a_scene_with_a_raster_without_place_or_bad_metadata_fails_alone(
+    dataset: Dataset, tmp_path: Path, scenes: int
+) -> None:
     document = _copy_of_index(dataset, tmp_path)
-    item = next(item for item in _items(document, 0) if item["role"] == "l1c.band.B08")
-    gdal.GetDriverByName("GTiff").Create(str(tmp_path / "bare.tif"), 8, 8, 1, gdal.GDT_UInt16)
-    item["path"] = "bare.tif"
-    with pytest.raises(RasterError, match=r"bare\.tif: .*no coordinate reference system"):
-        run_preprocess(replace(dataset.config(tmp_path / "out"), index_json=_save(document, tmp_path)))
-    assert not (tmp_path / "out").exists()
+    write_jp2(
+        tmp_path / "bare.jp2", Grid("", (0, 1, 0, 0, 0, -1), (64, 64)), np.ones((64, 64), np.uint16), 64
+    )
+    (tmp_path / "MTD.xml").write_text("<odd/>")
+    changes = [("l1c.band.B08", "bare.jp2"), ("l1c.product_metadata", "MTD.xml")]
+    for scene, (role, path) in enumerate(changes[:scenes]):
+        item = next(item for item in _items(document, scene) if item["role"] == role)
+        item["path"], item["size"] = path, None
+        del item["checksum"]
+    result = run_preprocess(replace(dataset.config(tmp_path / "out"), index_json=_save(document, tmp_path)))
+    assert (result.exit_code, len(result.done), len(result.failed)) == (1, 2 - scenes, scenes)
+    assert re.search(r"bare\.jp2: .*no coordinate reference system", result.failed[0].error)
+    assert scenes == 1 or "MTD.xml" in result.failed[1].error
+    assert result.log_path is not None
+    lines = [json.loads(line) for line in result.log_path.read_text().splitlines()]
+    assert [line["error"] for line in lines if line["status"] == "failed"] == [f.error for f in result.failed]
 
 
 @pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "raw/../../x"])

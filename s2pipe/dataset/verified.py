@@ -1,0 +1,135 @@
+"""Which input files were found to be as an index records them, so that each is hashed once and not in every run.
+
+The memory is a file of JSON lines beside the index. Runs add lines to it in one write each, so several may do so at
+once; a line that a killed run left unfinished is passed over. A file counts as verified only in the state in which it
+was: another size, time of change of its content or of its inode, or another recorded checksum, and it is hashed again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
+
+from s2pipe.errors import PathEscapeError
+from s2pipe.runtime.paths import InsidePath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from s2pipe.dataset.input_file import InputFile
+
+VERIFIED = "meta/step1/verified.jsonl"
+"""Where the memory is, relative to the dataset's root, or to the output directory if the dataset is read-only."""
+_MAX_BYTES = 256 << 20
+_SECOND_NS = 1_000_000_000
+_FINE_TICK_NS = _SECOND_NS // 10
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """State of a file (of the archive, for a member)."""
+
+    size: int
+    """Size in bytes."""
+    mtime_ns: int
+    """Time of change of the content; programs can set it to any value."""
+    ctime_ns: int
+    """Time of change of content or attributes as the system keeps it, which no program sets (Windows: of creation)."""
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """Look at a file; links are followed."""
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+    def is_settled(self) -> bool:
+        """Tell whether a later change would show: clocks of file systems tick, some once in two seconds."""
+        newest = max(self.mtime_ns, self.ctime_ns)
+        tick = _FINE_TICK_NS if newest % _SECOND_NS else 2 * _SECOND_NS
+        return time.time_ns() - newest > tick
+
+
+class VerifiedFiles:
+    """The memory of a dataset.
+
+    Parameters
+    ----------
+    root : Path
+        Root of the dataset.
+    fallback : Path
+        Output directory, where the memory is kept if the dataset cannot be written to.
+    """
+
+    def __init__(self, root: Path, fallback: Path) -> None:
+        self._root = root
+        self._places = (InsidePath(root, VERIFIED), InsidePath(fallback, VERIFIED))
+        self._known: dict[tuple[str, str | None], tuple[Stamp, str]] = {}
+        for place in self._places:
+            self._load(place.path)
+
+    def holds(self, file: InputFile, stamp: Stamp) -> bool:
+        """Tell whether a file was found to have its recorded checksum in this state."""
+        return self._known.get(self._key(file)) == (stamp, _checksum(file))
+
+    def add(self, files: Iterable[tuple[InputFile, Stamp]]) -> None:
+        """Remember files; where nothing can be written, for this run alone."""
+        lines = []
+        for file, stamp in files:
+            if stamp.is_settled():
+                key, checksum = self._key(file), _checksum(file)
+                self._known[key] = stamp, checksum
+                lines.append(json.dumps([*key, *astuple(stamp), checksum]) + "\n")
+        if lines:
+            data = "".join(lines).encode()
+            any(_append(place, data) for place in self._places)
+
+    def _key(self, file: InputFile) -> tuple[str, str | None]:
+        path = file.path
+        inside = path.relative_to(self._root) if path.is_relative_to(self._root) else path
+        return inside.as_posix(), file.member
+
+    def _load(self, path: Path) -> None:
+        try:
+            if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+                return
+            lines = path.read_bytes().splitlines()
+        except OSError:
+            return
+        for line in lines:
+            try:
+                name, member, *stamp, checksum = json.loads(line)
+                self._known[name, member] = Stamp(*stamp), checksum
+            except (ValueError, TypeError, RecursionError):  # cut short, or damaged
+                continue
+
+
+def _checksum(file: InputFile) -> str:
+    return "" if file.checksum is None else f"{file.checksum.algorithm}:{file.checksum.value}"
+
+
+def _append(place: InsidePath, data: bytes) -> bool:
+    """Add bytes to a file in one write; False where that is impossible."""
+    # A link or a pipe that lies in its place is not written to.
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        path = place.owned()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, flags, 0o666)
+    except (OSError, PathEscapeError):
+        return False
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        if status.st_size > _MAX_BYTES:
+            os.ftruncate(descriptor, 0)
+        return os.write(descriptor, data) == len(data)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)

@@ -10,6 +10,7 @@ import threading
 import zipfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,6 @@ from tests.conftest import Dataset, read_whole_band
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 OLD_NS = 1_700_000_000_123_456_789
 

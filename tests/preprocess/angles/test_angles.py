@@ -202,7 +202,13 @@ def test_a_scene_with_damaged_metadata_fails_and_leaves_nothing(rasters: Scene, 
     data = tmp_path / "data"
     shutil.copytree(rasters.root, data)
     next((data / "raw/L1C").rglob("MTD_TL.xml")).write_text("<a/>")
-    result = run_preprocess(rasters.config(tmp_path / "out", ON, index_json=data / "meta/step1/index.json"))
+    index_json = data / "meta/step1/index.json"
+    document = json.loads(index_json.read_text())
+    for item in document["scenes"][0]["files_l1c"]["items"]:  # as if it had been damaged before it was indexed
+        if item["role"] == "l1c.tile_metadata":
+            del item["checksum"], item["size"]
+    index_json.write_text(json.dumps(document))
+    result = run_preprocess(rasters.config(tmp_path / "out", ON, index_json=index_json))
     assert result.exit_code == 1
     assert "MTD_TL.xml: a: expected the root element" in result.failed[0].error
     assert not list((tmp_path / "out/processed").rglob("*.tif"))

@@ -143,11 +143,12 @@ def test_rasters_that_hold_no_classes_are_refused(tmp_path: Path) -> None:
         labels_of(tmp_path, [path], grid_of((3, 4)), raster_config())
 
 
-def test_such_a_raster_stops_the_run_before_any_pixel(dataset: Dataset, tmp_path: Path) -> None:
+def test_such_a_raster_fails_its_scenes_before_any_pixel(dataset: Dataset, tmp_path: Path) -> None:
     path = make_raster(tmp_path / "c.tif", CLASSES.astype(np.float32))
-    with pytest.raises(RasterError, match="expected pixel type Byte or UInt16, got Float32"):
-        run_preprocess(dataset.config(tmp_path / "out", labels=raster_config(str(path))))
-    assert not (tmp_path / "out").exists()
+    result = run_preprocess(dataset.config(tmp_path / "out", labels=raster_config(str(path))))
+    assert (result.exit_code, len(result.failed), result.done) == (1, 2, [])
+    assert all("expected pixel type Byte or UInt16, got Float32" in item.error for item in result.failed)
+    assert not (tmp_path / "out/processed").exists()
 
 
 @pytest.mark.parametrize("threshold", [1, 2, 50, 100])

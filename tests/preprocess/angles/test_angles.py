@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -204,7 +205,9 @@ def test_a_scene_with_damaged_metadata_fails_and_leaves_nothing(rasters: Scene, 
     next((data / "raw/L1C").rglob("MTD_TL.xml")).write_text("<a/>")
     index_json = data / "meta/step1/index.json"
     document = json.loads(index_json.read_text())
-    for item in document["scenes"][0]["files_l1c"]["items"]:  # as if it had been damaged before it was indexed
+    for item in document["scenes"][0]["files_l1c"][
+        "items"
+    ]:  # as if it had been damaged before it was indexed
         if item["role"] == "l1c.tile_metadata":
             del item["checksum"], item["size"]
     index_json.write_text(json.dumps(document))

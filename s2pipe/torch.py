@@ -5,16 +5,14 @@ Only this module imports PyTorch; ``import s2pipe`` does not.
 
 from __future__ import annotations
 
-import io
 import random
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from s2pipe.errors import DependencyError, Fault, ManifestError, MissingInputError
+from s2pipe.errors import DependencyError, MissingInputError
 
 try:
     import torch
@@ -26,13 +24,10 @@ except ImportError as error:
     )
     raise DependencyError(msg) from error
 
-from s2pipe.config.documents import parse_json, read_json
-from s2pipe.config.schema import validate_document
-from s2pipe.dataset.samples import Sample, load_samples
+from s2pipe.dataset.samples import Sample
 from s2pipe.patches.candidates.windows import grid_windows
 from s2pipe.patches.cfg import PatchConfig
-from s2pipe.raster.grid import Window
-from s2pipe.raster.reader import StackReader
+from s2pipe.patches.readers import set_document, shard_items, window_items, window_samples
 from s2pipe.runtime.paths import InsidePath
 
 Transform = Callable[[dict[str, Any]], Any]
@@ -59,6 +54,12 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
     windows : (int, int)
         For an index of Step 2: patch size and stride in pixels.
 
+    Raises
+    ------
+    ManifestError
+        The file is neither, a shard lies elsewhere, or angles of the samples are on a grid of their own
+        (``angles.grid: native``), where the same window would show other ground.
+
     Notes
     -----
     The shards of a process are divided among the workers of its ``DataLoader``.
@@ -75,7 +76,7 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
         windows: tuple[int, int] = (256, 256),
     ) -> None:
         self._path = Path(path)
-        document = _read_index(self._path)
+        document = set_document(self._path)
         self._shuffle, self._transform, self._share = shuffle, transform, share
         self._epoch = 0
         size, stride = windows
@@ -86,7 +87,7 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
             self._units = [InsidePath(self._path.parent, record["path"]).path for record in records]
             self._counts = [record["count"] for record in records]
         else:
-            self._units = load_samples(self._path)
+            self._units = window_samples(self._path)
             self._counts = [len(grid_windows(sample.grid, self._config)[0]) for sample in self._units]
         if not self._units:
             msg = f"{self._path}: there is no shard of {split}"
@@ -111,8 +112,9 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
         for place in self._order()[rank::world][first::step]:
             unit = self._units[place]
-            read = _windows(unit, self._config) if isinstance(unit, Sample) else _samples(unit)
-            for item in read:
+            read = window_items(unit, self._config) if isinstance(unit, Sample) else shard_items(unit)
+            for arrays in read:
+                item = {name: _tensor(value) for name, value in arrays.items()}
                 yield item if self._transform is None else self._transform(item)
 
     def _order(self) -> list[int]:
@@ -122,62 +124,9 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
         return order
 
 
-def _read_index(path: Path) -> dict[str, Any]:
-    """Read ``shards.json``, or the index of Step 2, which its own loader checks."""
-    try:
-        document = read_json(path)
-    except (OSError, ValueError) as error:
-        raise ManifestError(str(path), [Fault("", f"cannot be read as JSON: {error}")]) from error
-    if not isinstance(document, dict):
-        fault = Fault("", "expected shards.json, or the index of Step 2")
-        raise ManifestError(str(path), [fault])
-    if "shards" in document:
-        validate_document(document, "step3_shards", str(path))
-    return document
-
-
-def _tensor(values: np.ndarray) -> torch.Tensor:
+def _tensor(value: Any) -> Any:
+    """Arrays as tensors; everything else as it is."""
+    if not isinstance(value, np.ndarray):
+        return value
     # Loss functions want signed labels, and PyTorch has no uint16.
-    return torch.from_numpy(values.astype(np.int64) if values.dtype.kind == "u" else values)
-
-
-def _samples(path: Path) -> Iterator[dict[str, Any]]:
-    """Samples of a shard, one after the other."""
-    item: dict[str, Any] = {}
-    with tarfile.open(path, "r|") as archive:
-        for member in archive:
-            key, _, suffix = member.name.partition(".")
-            if item and item["key"] != key:
-                yield item
-                item = {}
-            stream = archive.extractfile(member)
-            assert stream is not None  # every member is a plain file
-            data = stream.read()
-            item["key"] = key
-            if suffix == "json":
-                item["json"] = parse_json(data)
-            else:
-                item[suffix.removesuffix(".npy")] = _tensor(np.load(io.BytesIO(data), allow_pickle=False))
-    if item:
-        yield item
-
-
-def _windows(sample: Sample, config: PatchConfig) -> Iterator[dict[str, Any]]:
-    """Windows of a sample of Step 2."""
-    paths = {"x": sample.x_path, "y": sample.y_path, "angles": sample.angles_path}
-    readers = {name: StackReader(str(path)) for name, path in paths.items() if path is not None}
-    bands = {"x": len(sample.x_bands), "y": 1, "angles": len(sample.angle_bands)}
-    size = config.patch_size
-    for row, col in zip(*(part.tolist() for part in grid_windows(sample.grid, config)), strict=True):
-        item: dict[str, Any] = {"key": f"{sample.name}_r{row:05d}_c{col:05d}"}
-        for name, reader in readers.items():
-            dtype = sample.labels.dtype if name == "y" and sample.labels is not None else "float32"
-            out = np.empty((bands[name], size, size), dtype)
-            reader.read(Window(row, col, size, size), out)
-            item[name] = _tensor(out[0] if name == "y" else out)
-        place = {
-            **sample.key.to_document(),
-            "row": row,
-            "col": col,
-        }
-        yield {**item, "json": place}
+    return torch.from_numpy(value.astype(np.int64) if value.dtype.kind == "u" else value)

@@ -156,6 +156,34 @@ def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any]) -> Sa
     )
 
 
+def check_grids(samples: Sequence[Sample]) -> None:
+    """Refuse labels and angles on another grid than the bands': the same window would show other ground there.
+
+    Raises
+    ------
+    ManifestError
+        Naming each such raster; angles are on another grid with ``angles.grid: native``.
+    """
+    faults = [
+        Fault(
+            f"assets.{kind}.grid",
+            f"{sample.name} has {kind} of {list(shape)} pixels of {step[0]:g} x {step[1]:g} m, and bands of "
+            f"{list(sample.grid.shape_yx)} pixels; run Step 2 with angles.grid target or vrt",
+        )
+        for sample in samples
+        for kind, path in (("y", sample.y_path), ("angles", sample.angles_path))
+        if path is not None
+        and (document := sample.meta["assets"][kind]["grid"])
+        and (shape := tuple(sample.meta["assets"][kind]["shape"][1:]))
+        and (transform := tuple(document["geotransform"]))
+        and (step := (abs(transform[1]), abs(transform[5])))
+        and (transform, shape) != (sample.grid.geotransform, sample.grid.shape_yx)
+    ]
+    if faults:
+        msg = "rasters of samples"
+        raise ManifestError(msg, faults)
+
+
 def _labels(meta: Mapping[str, Any]) -> Labels:
     config = meta["config"].get("labels", {})
     stats = meta["labels"]["stats"] or {}

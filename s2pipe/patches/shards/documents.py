@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from s2pipe.dataset.samples import Sample, shared_value
-from s2pipe.errors import ConfigError, Fault, ManifestError
+from s2pipe.dataset.samples import Sample, check_grids, shared_value
+from s2pipe.errors import ConfigError, Fault
 from s2pipe.ground.cells import CellGrid
 from s2pipe.ground.projection import utm_epsg
 from s2pipe.ground.split import SPLITS
@@ -111,23 +111,6 @@ def _plain(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _check_angle_grids(samples: Sequence[Sample]) -> None:
-    """Refuse angles on another grid than the bands': their windows would show other ground."""
-    faults = [
-        Fault(
-            "assets.angles.shape",
-            f"{sample.name} has angles of {shape} pixels, bands of {list(sample.grid.shape_yx)}; run Step 2 with "
-            "angles.grid target or vrt",
-        )
-        for sample in samples
-        if sample.angles_path is not None
-        and (shape := list(sample.meta["assets"]["angles"]["shape"][1:])) != list(sample.grid.shape_yx)
-    ]
-    if faults:
-        msg = "angles"
-        raise ManifestError(msg, faults)
-
-
 def shared_facts(samples: Sequence[Sample], config: PatchConfig) -> dict[str, Any]:
     """What all samples have in common, as ``shards.json`` carries it.
 
@@ -144,7 +127,7 @@ def shared_facts(samples: Sequence[Sample], config: PatchConfig) -> dict[str, An
     angles = shared_value(samples, "assets.angles.band_names", [list(s.angle_bands) for s in samples])
     pixel = shared_value(samples, "grid", [list(s.grid.pixel_size) for s in samples])
     labels = samples[0].labels
-    _check_angle_grids(samples)
+    check_grids(samples)
     shared_value(samples, "labels", [s.labels and (s.labels.dtype, s.labels.ignore_index) for s in samples])
     shared_value(samples, "labels.mapping", [s.labels and s.labels.mapping for s in samples])
     normalized = normalization["mode"] == "apply_with_stats"

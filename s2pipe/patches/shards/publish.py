@@ -32,7 +32,7 @@ BESIDE = (DATABASE_NAME, SUMMARY_NAME, SPLIT_NAME)
 """Files that ``shards.json`` records beside the shards."""
 
 
-def read_shards_json(out_dir: Path) -> dict[str, Any]:
+def read_shards_json(out_dir: Path, name: str = SHARDS_NAME) -> dict[str, Any]:
     """Read and check ``shards.json``: every shard that it names is one that a run may have written below ``out_dir``.
 
     Raises
@@ -42,7 +42,7 @@ def read_shards_json(out_dir: Path) -> dict[str, Any]:
     PathEscapeError
         It names a shard outside ``out_dir``.
     """
-    path = out_dir / SHARDS_NAME
+    path = out_dir / name
     try:
         data = path.read_bytes()
         document = parse_json(data)

@@ -19,6 +19,7 @@ from s2pipe.dataset.proof import SEAL, write_sealed
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, PathEscapeError
 from s2pipe.runtime.clock import utc_now
+from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
 
 __all__ = [
@@ -185,6 +186,7 @@ def load_index(path: Path) -> Index:
 def save_index(index: Index, path: Path) -> None:
     """Write an index atomically, holding the lock of its directory."""
     with locked(_lock_path(path)):
+        sweep(path)
         write_sealed(path, index.to_document())
 
 
@@ -204,6 +206,7 @@ def update_index(path: Path, new: Index) -> tuple[Index, bool]:
         The index as it is on disk now, and whether the file was written.
     """
     with locked(_lock_path(path)):
+        sweep(path)
         old = load_index(path) if path.exists() else None
         merged = new if old is None else merge(old, new)
         if old is not None and _says_the_same(merged, old):
@@ -215,6 +218,7 @@ def update_index(path: Path, new: Index) -> tuple[Index, bool]:
 def rewrite_index(path: Path, change: Callable[[Index], Index]) -> Index:
     """Change the index at ``path`` under its lock, and return it as it is on disk now."""
     with locked(_lock_path(path)):
+        sweep(path)
         changed = change(load_index(path))
         write_sealed(path, changed.to_document())
         return changed

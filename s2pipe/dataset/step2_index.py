@@ -14,6 +14,7 @@ from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, PathEscapeError, S2PipeError
 from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.disk import is_full
+from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
 from s2pipe.runtime.paths import InsidePath
 
@@ -55,6 +56,7 @@ def update_index(out_dir: Path, done: Collection[Path], failed: Mapping[Path, st
     """
     path = _index_path(out_dir)
     with locked(_lock_path(path)):
+        sweep(path)
         listed = {Path(entry["meta_path"]).parent for entry in _entries(path)}
         samples = {}
         for directory in (*sorted(listed.difference(done)), *sorted(set(done))):

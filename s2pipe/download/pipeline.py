@@ -161,6 +161,7 @@ class _Run:
         choice = self._choose()
         with self._recorded():
             planner = Planner(self.config, self.transport, self.root, self.index)
+            planner.sweep()
             plans = self._plan(planner, choice.pairs)
             self.record.jobs = [SceneJob(plan) for plan in plans]
             self._announce(plans)

@@ -19,6 +19,8 @@ from s2pipe.download.files.transfer import SceneJob
 from s2pipe.download.search.select import Rejected
 from s2pipe.download.tables import write_tables
 from s2pipe.runtime.clock import utc_now
+from s2pipe.runtime.files import sweep_directory
+from s2pipe.runtime.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,9 +127,12 @@ class RunRecord:
         """Write the manifest and the tables."""
         path = self.directory / "manifest.json"
         try:
-            tables = write_tables(self.directory, self.jobs, self.config.manifest)
-            records = [FileRecord.of(table, table.name).to_document() for table in tables]
-            write_sealed(path, {**self._document(), "files": records})
+            with locked(self.directory.parent.with_name("locks") / "runs.lock"):
+                for run in self.directory.parent.glob("*"):
+                    sweep_directory(run)
+                tables = write_tables(self.directory, self.jobs, self.config.manifest)
+                records = [FileRecord.of(table, table.name).to_document() for table in tables]
+                write_sealed(path, {**self._document(), "files": records})
         except OSError as error:
             raise disk_error(path, error) from error
         return path

@@ -34,6 +34,7 @@ from s2pipe.indexing.discover import (
     refuse_all,
 )
 from s2pipe.indexing.links import conflict, link
+from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
 from s2pipe.runtime.paths import is_safe_relative, path_fault
 from s2pipe.sentinel2 import roles
@@ -126,6 +127,7 @@ def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: 
     new = new_index(root, _scenes(plans))
     with locked(path.with_name(".files.lock")):
         for source, target in links:
+            sweep(target)
             link(source, target)
         index, changed = update_index(path, new)
         replaced = [] if old is None else _drop_replaced(old, new)

@@ -16,6 +16,7 @@ from s2pipe.dataset.samples import Sample, load_samples
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.ground.split import SPLITS, SplitPlan
 from s2pipe.patches.candidates.assign import (
+    SPLIT_NAME,
     candidates,
     drop_by_ground,
     grounds_of_manifest,
@@ -39,7 +40,13 @@ from s2pipe.patches.shards.layout import (
     single_groups,
     time_groups,
 )
-from s2pipe.patches.shards.publish import Publication, is_published, read_shards_json
+from s2pipe.patches.shards.publish import (
+    SHARDS_NAME,
+    SUMMARY_NAME,
+    Publication,
+    is_published,
+    read_shards_json,
+)
 from s2pipe.patches.shards.tarball import most_item_bytes
 from s2pipe.patches.shards.writer import ShardRecord, ShardWriter
 from s2pipe.patches.summary import summary_document
@@ -47,6 +54,7 @@ from s2pipe.raster.block_cache import block_cache
 from s2pipe.raster.capabilities import require_gdal
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.disk import full_disk_ends
+from s2pipe.runtime.files import sweep
 from s2pipe.runtime.hashing import document_fingerprint
 from s2pipe.runtime.locks import locked
 from s2pipe.runtime.progress import Progress
@@ -156,6 +164,7 @@ def _is_manifest(path: Path) -> bool:
 def sole_run(out_dir: Path) -> Iterator[None]:
     """One run at a time in a directory."""
     with full_disk_ends(out_dir), locked(out_dir / ".lock", wait=False):
+        sweep(*(out_dir / name for name in (SPLIT_NAME, SHARDS_NAME, SUMMARY_NAME, DATABASE_NAME)))
         yield
 
 

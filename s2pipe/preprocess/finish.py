@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from s2pipe.config.documents import read_json
 from s2pipe.dataset.proof import record_files
 from s2pipe.errors import LockedError
 from s2pipe.preprocess.record import write_meta
+from s2pipe.preprocess.stats.histogram import HISTOGRAM_NAME
+from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
 
 if TYPE_CHECKING:
@@ -40,9 +42,31 @@ def sample_lock(directory: Path) -> Iterator[None]:
         except LockedError:
             log.info("%s: waiting for another run that is at this scene", directory)
             stack.enter_context(locked(path))
-        for left in directory.glob(f"{UNFINISHED}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        _sweep(directory)
         yield
+
+
+def sweep_samples(out_dir: Path) -> None:
+    """Remove what killed runs left in the directories of samples, but where another run is at work.
+
+    Parameters
+    ----------
+    out_dir : Path
+        Output directory.
+    """
+    samples = out_dir / "processed"
+    left = {path.parent for path in samples.glob(f"tile=*/sensing=*/{UNFINISHED}*")}
+    pattern = f".{Path(HISTOGRAM_NAME).stem}.*{Path(HISTOGRAM_NAME).suffix}"
+    left |= {path.parent for path in samples.glob(f"tile=*/sensing=*/{pattern}")}
+    for directory in sorted(left):
+        with suppress(LockedError), locked(directory / ".lock", wait=False):
+            _sweep(directory)
+
+
+def _sweep(directory: Path) -> None:
+    for left in directory.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    sweep(directory / HISTOGRAM_NAME)
 
 
 def finish_sample(work: Path, out_dir: Path, directory: Path, meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from s2pipe.ground.mask import load_ground_split
 from s2pipe.preprocess.angles.raster import write_angles
 from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.describe import describe
-from s2pipe.preprocess.finish import UNFINISHED, finish_sample, sample_lock
+from s2pipe.preprocess.finish import UNFINISHED, finish_sample, sample_lock, sweep_samples
 from s2pipe.preprocess.labels.backends import write_labels
 from s2pipe.preprocess.needs import with_angles
 from s2pipe.preprocess.pixels.cache import CacheDamagedError
@@ -161,6 +161,7 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     _check_outputs(config)
     threading.Thread(target=_warm_up, args=(config,), daemon=True).start()
     with full_disk_ends(config.out_dir):
+        sweep_samples(config.out_dir)
         run = _Run(config, plan, index.root)
         if config.normalize.mode == "compute_only":
             return run.compute_stats()
@@ -283,15 +284,18 @@ class _Run:
     def _count(self, scene: ScenePlan, histograms: list[BandHistograms]) -> bool:
         path = self.config.out_dir / scene.directory / HISTOGRAM_NAME
         known = self._counted(scene)
-        if known is not None:
-            histograms.append(known)
-            return False
-        prove_again = self._inputs.prove(scene, lambda other: self._counted(other) is not None)
-        histogram = count_scene(scene, self.config, histogram_fingerprint(scene, self.config))
-        prove_again()
-        save_histogram(path, histogram)
-        histograms.append(histogram)
-        return True
+        if known is None:
+            prove_again = self._inputs.prove(scene, lambda other: self._counted(other) is not None)
+            with sample_lock(path.parent):
+                known = self._counted(scene)  # another run may have been at it
+                if known is None:
+                    histogram = count_scene(scene, self.config, histogram_fingerprint(scene, self.config))
+                    prove_again()
+                    save_histogram(path, histogram)
+                    histograms.append(histogram)
+                    return True
+        histograms.append(known)
+        return False
 
     def _counted(self, scene: ScenePlan) -> BandHistograms | None:
         """A scene's histogram of an earlier run, if it may be used."""

@@ -65,6 +65,21 @@ def unfinished(target: Path) -> list[Path]:
     return [path for path in target.parent.glob(".*") if name.fullmatch(path.name)]
 
 
+def sweep(*targets: Path) -> None:
+    """Remove what killed runs left of files; the caller holds the lock under which these are written."""
+    for target in targets:
+        for left in unfinished(target):
+            left.unlink(missing_ok=True)
+
+
+def sweep_directory(directory: Path) -> None:
+    """Remove what killed runs left of any file of a directory of s2pipe's own; the caller holds its lock."""
+    name = re.compile(r"\..+\.[a-z0-9_]{8}(\.[A-Za-z0-9]+)?", re.ASCII)
+    for left in directory.glob(".*"):
+        if name.fullmatch(left.name):
+            left.unlink(missing_ok=True)
+
+
 def write_bytes_atomic(target: Path, data: bytes) -> None:
     """Write ``data`` to ``target``. Readers see the old content or the new, never a part of either."""
     with atomic_path(target) as temporary, temporary.open("wb") as stream:
@@ -88,7 +103,9 @@ def check_writable(directory: Path) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=directory, prefix=".s2pipe-") as stream:
+        with tempfile.TemporaryFile(
+            dir=directory, prefix=".s2pipe-"
+        ) as stream:  # nothing is left of it when killed
             stream.write(bytes(4096))
             stream.flush()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

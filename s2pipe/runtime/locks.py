@@ -62,6 +62,18 @@ def _opened(path: Path) -> IO[bytes]:
         raise LockedError(msg) from error
 
 
+def try_hold(stream: IO[bytes]) -> bool:
+    """Lock an open file until it is closed, unless another holder has it; tell whether it was free.
+
+    Where the file system has no locks, no file is free.
+    """
+    try:
+        _acquire(stream, wait=False)
+    except OSError:
+        return False
+    return True
+
+
 if sys.platform == "win32":
     import msvcrt
 

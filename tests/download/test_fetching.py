@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from s2pipe.download.auth import Auth, password_auth
 from s2pipe.download.pipeline import run_download
 from s2pipe.errors import AuthError, DiskFullError
 from s2pipe.runtime.hashing import hash_file
+from s2pipe.runtime.locks import locked
 from s2pipe.testing import Fault, Service, StoredProduct
 from s2pipe.testing.fake import L1C, make_safe
 
@@ -250,6 +252,49 @@ def test_a_fresh_manifest_is_not_fetched_again(
     for manifests in (2, 3, 4):  # those of L1C and L2A, then that of L1C once a run
         assert run_download(configure(), auth).exit_code == 1
         assert len(service.requests("Nodes(manifest.safe)")) == manifests
+
+
+def test_the_next_run_sweeps_what_killed_ones_left(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig], tmp_path: Path
+) -> None:
+    planned = run_download(configure(dry_run=True), auth)
+    root = tmp_path / "out"
+    files = root / PLACE
+    steps = root / "meta/step1"
+    names = (
+        *(files / f"{B02}.0123456789ab.part", files / ".manifest.abcd_123.safe"),
+        *(steps / ".index.abcd_123.json", steps / "products/.x.manifest.abcd_123.safe"),
+        *(steps / "runs/killed/.manifest.abcd_123.json", steps / "runs/killed/.table.abcd_123.csv"),
+    )
+    kept = [files / f"{B02}.part", files / "notes.txt", steps / ".mine"]
+    for path in (*names, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    assert run_download(configure(), auth).exit_code == 0
+    assert [path for path in names if path.exists()] == []
+    assert all(path.exists() for path in kept)
+    assert assert_right(load_index(planned.manifest_path)) == 7
+    late = files / f"{B02}.0123456789ab.part"
+    late.write_bytes(b"half")
+    with locked(steps / "locks/T33UWQ_20251210T100319Z.lock"):
+        assert run_download(configure(), auth).exit_code == 0
+        assert late.exists()
+    assert run_download(configure(), auth).exit_code == 0
+    assert not late.exists()
+
+
+def test_an_unfinished_file_of_another_selection_stays(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
+    service.faults.add(Fault("truncate", B02, None, at=1000))
+    failed = run_download(configure(), auth)
+    (part,) = parts(failed.manifest_path.parents[2])
+    narrow = replace(configure().selection, l1c_bands=("B8A",))
+    assert run_download(configure(selection=narrow), auth).exit_code == 0
+    held = part.stat().st_size
+    service.faults.clear()
+    assert run_download(configure(), auth).exit_code == 0
+    assert service.requests(B02)[-1].range == f"bytes={held}-"
 
 
 def test_one_failed_scene_leaves_the_others_complete(

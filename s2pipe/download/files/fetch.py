@@ -20,6 +20,8 @@ from s2pipe.runtime.hashing import hash_bytes, hash_file, new_hash
 
 _PROGRESS_BYTES = 1 << 16
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
+PART_NAME = re.compile(r"(.+)\.[0-9a-f]{12}\.part", re.ASCII)
+"""Names of unfinished files: that of the file, which they may cut short, and a mark of its content."""
 _JP2 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _HASH_CHUNK = 1 << 20
 OWN_ALGORITHM = "SHA256"

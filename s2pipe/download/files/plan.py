@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2pipe.dataset.assets import Asset, AssetGroup, Product
+from s2pipe.dataset.assets import Asset, AssetGroup
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.step1_index import Index, Scene
+from s2pipe.download.files.entries import agree, asset_of, product_of
 from s2pipe.download.files.fetch import FetchTask, disk_error
 from s2pipe.download.files.nodes import (
     MANIFEST,
@@ -32,7 +33,8 @@ from s2pipe.errors import (
     ServiceError,
     UntrustedServerError,
 )
-from s2pipe.runtime.files import write_bytes_atomic
+from s2pipe.runtime.files import sweep_directory, write_bytes_atomic
+from s2pipe.runtime.locks import locked
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import role_of
 
@@ -61,6 +63,8 @@ class SceneDownload:
     """Files to fetch, by role."""
     ready: dict[str, Path] = field(default_factory=dict)
     """Files of which a copy is here already (manifest.safe), by role."""
+    parts: frozenset[Path] = frozenset()
+    """Names that unfinished files of the products may have: those that a later run can go on with."""
     warnings: tuple[str, ...] = ()
     """Roles that the products lack."""
     error: str | None = None
@@ -115,8 +119,16 @@ class Planner:
         self._host = transport.endpoints.download
         self._root = root
         self._index = index
+        self._products_lock = root / "meta/step1/locks/products.lock"
         self._fetched: set[str] = set()
         """Products whose manifest.safe this run has fetched."""
+
+    def sweep(self) -> None:
+        """Remove what killed runs left among the kept manifests."""
+        directory = self._root / "meta/step1/products"
+        if directory.is_dir():
+            with locked(self._products_lock):
+                sweep_directory(directory)
 
     def needs_login(self, pair: Pair) -> bool:
         """Tell whether planning a scene asks the download host, and so needs a token."""
@@ -183,7 +195,7 @@ class Planner:
             file = stated.get(asset.role)
             if file is None or asset.role not in tasks:
                 return asset
-            new = _asset(asset.role, file, hit.key.files_dir(hit.name.level))
+            new = asset_of(asset.role, file, hit.key.files_dir(hit.name.level))
             tasks[new.role] = self._task(hit, new)
             return new
 
@@ -199,6 +211,7 @@ class Planner:
         tasks: dict[str, FetchTask] = {}
         ready: dict[str, Path] = {}
         warnings: list[str] = []
+        parts: set[Path] = set()
         estimated, scene = 0, bare
         selection = self._config.selection
         for hit, wanted in ((pair.l1c, selection.roles_l1c()), (pair.l2a, selection.roles_l2a())):
@@ -216,6 +229,7 @@ class Planner:
                 log.warning("%s; fetching its manifest.safe again", error)
                 found = self._fetched_manifest(hit)
                 group = self._group(hit, wanted, found, warnings)
+            parts |= self._parts(hit, found)
             for asset in group.items:
                 if asset.present:
                     continue
@@ -226,7 +240,19 @@ class Planner:
                 scene = replace(scene, files_l1c=group)
             else:
                 scene = replace(scene, files_l2a=group)
-        return SceneDownload(pair, scene, tasks, ready, tuple(warnings), None, estimated or None)
+        return SceneDownload(
+            pair, scene, tasks, ready, frozenset(parts), tuple(warnings), None, estimated or None
+        )
+
+    def _parts(self, hit: Hit, found: _Files) -> set[Path]:
+        """Unfinished files that the product may have, of whatever selection."""
+        root_dir = hit.key.files_dir(hit.name.level)
+        roles_of = ((role_of(file.path, hit.name.level), file) for file in found.files or ())
+        return {
+            self._task(hit, asset_of(role, file, root_dir)).part
+            for role, file in roles_of
+            if role is not None
+        }
 
     def _group(self, hit: Hit, wanted: Sequence[str], found: _Files, warnings: list[str]) -> AssetGroup:
         root_dir = hit.key.files_dir(hit.name.level)
@@ -238,7 +264,7 @@ class Planner:
             if role in assets:
                 msg = f"{hit.name}: two files have the role {role}; the product is damaged"
                 raise ProductError(msg)
-            assets[role] = self._as_it_is(hit, _asset(role, file, root_dir))
+            assets[role] = self._as_it_is(hit, asset_of(role, file, root_dir))
         missing = [role for role in wanted if role not in assets]
         fatal = [role for role in missing if role not in roles.MASKS]
         if fatal:
@@ -253,7 +279,7 @@ class Planner:
         if self._config.download.overwrite:
             return asset
         known = self._known(hit, asset.role)
-        if known is not None and _agree(known, asset) and self._is_intact(known):
+        if known is not None and agree(known, asset) and self._is_intact(known):
             checksum = asset.checksum or known.checksum
             return replace(
                 known, planned=False, present=True, checksum=checksum, size=asset.size or known.size
@@ -355,42 +381,8 @@ class Planner:
             return _Files(files, None)
         path = self._manifest_path(hit)
         try:
-            write_bytes_atomic(path, data)
+            with locked(self._products_lock):
+                write_bytes_atomic(path, data)
         except OSError as error:
             raise disk_error(path, error) from error
         return _Files(files, path)
-
-
-def _asset(role: str, file: RemoteFile, root_dir: str) -> Asset:
-    """Return the index entry of a file that is to be fetched."""
-    return Asset(
-        role=role,
-        path=f"{root_dir}/{file.path.rpartition('/')[2]}",
-        planned=True,
-        present=False,
-        size=file.size,
-        checksum=file.checksum,
-        product_path=file.path,
-    )
-
-
-def _agree(known: Asset, asset: Asset) -> bool:
-    """Whether the index and the service mean the same bytes."""
-    ours, theirs = known.checksum, asset.checksum
-    if ours is not None and theirs is not None and ours.algorithm == theirs.algorithm:
-        return ours == theirs
-    return asset.size is None or known.size is None or known.size == asset.size
-
-
-def product_of(hit: Hit, halves: Sequence[str] = ()) -> Product:
-    """Return the index entry of a product that a search found."""
-    return Product(
-        product_id=hit.product_id,
-        product_name=hit.name.safe_name,
-        baseline=hit.name.baseline_code,
-        rel_orbit=hit.name.orbit_code,
-        cloud_cover=hit.cloud_cover,
-        geofootprint=hit.footprint,
-        coverage_ratio=hit.coverage,
-        extra={"other_halves": list(halves)} if halves else {},
-    )

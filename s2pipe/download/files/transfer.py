@@ -7,23 +7,23 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2pipe.dataset.input_file import InputFile
-from s2pipe.download.files.fetch import Arrived, FetchOptions, FetchTask, disk_error, fetch
+from s2pipe.download.files.fetch import PART_NAME, Arrived, FetchOptions, FetchTask, disk_error, fetch
 from s2pipe.download.files.plan import SceneDownload
 from s2pipe.download.service.retry import Stopped
 from s2pipe.errors import AuthError, ChecksumError, DiskFullError, LockedError, S2PipeError, ServiceError
-from s2pipe.runtime.files import write_bytes_atomic
+from s2pipe.runtime.files import unfinished, write_bytes_atomic
 from s2pipe.runtime.locks import locked
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import read_product_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from s2pipe.dataset.assets import Asset, AssetGroup
     from s2pipe.dataset.step1_index import Scene
@@ -140,6 +140,9 @@ class Transfer:
         AuthError, DiskFullError
             Nothing more can be fetched; what is there stays and is recorded.
         """
+        for job in jobs:
+            if not job.plan.tasks:
+                _sweep_if_free(job.plan, self._root)
         work = [_Work(job, self._root, self._stop) for job in jobs if job.plan.tasks]
         pool = ThreadPoolExecutor(workers, thread_name_prefix="download")
         try:
@@ -238,8 +241,7 @@ class _Work:
 
     def __init__(self, job: SceneJob, root: Path, stop: threading.Event) -> None:
         self.job = job
-        key = job.plan.key
-        self._path = root / "meta/step1/locks" / f"{key.compact}.lock"
+        self._path = _lock_path(job.plan, root)
         self._stop = stop
         self._mutex = threading.Lock()
         self._renewal = threading.Lock()
@@ -257,6 +259,7 @@ class _Work:
                 try:
                     self._stack.enter_context(locked(self._path, wait=False))
                     self._is_held = True
+                    _sweep(self.job.plan)
                     self.job.started = time.monotonic()
                 except LockedError:
                     self._stop.wait(_LOCK_POLL_S)
@@ -287,6 +290,36 @@ class _Work:
         with self._mutex:
             self._is_held = False
             self._stack.close()
+
+
+def _lock_path(plan: SceneDownload, root: Path) -> Path:
+    return root / "meta/step1/locks" / f"{plan.key.compact}.lock"
+
+
+def _left_over(plan: SceneDownload) -> list[Path]:
+    """What killed runs left among a scene's files, and no run can go on with."""
+    present = {Path(asset.path).name for asset in plan.scene.assets if asset.present}
+    left: list[Path] = []
+    for directory in {part.parent for part in plan.parts}:
+        for path in directory.glob("*.part"):
+            match = PART_NAME.fullmatch(path.name)
+            if match is not None and (path not in plan.parts or match[1] in present):
+                left.append(path)
+    copies = (task.target for role, task in plan.tasks.items() if role in plan.ready)
+    return [*left, *(path for target in copies for path in unfinished(target))]
+
+
+def _sweep(plan: SceneDownload) -> None:
+    """Remove what is left over; the caller holds the scene's lock."""
+    for path in _left_over(plan):
+        path.unlink(missing_ok=True)
+
+
+def _sweep_if_free(plan: SceneDownload, root: Path) -> None:
+    """Remove what is left over of a scene that is complete, unless another run is at it."""
+    if _left_over(plan):
+        with suppress(LockedError), locked(_lock_path(plan, root), wait=False):
+            _sweep(plan)
 
 
 def _read_metadata(job: SceneJob, root: Path) -> None:

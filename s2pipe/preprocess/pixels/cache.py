@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from s2pipe.errors import S2PipeError
 from s2pipe.runtime.files import atomic_path
+from s2pipe.runtime.locks import try_hold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,6 +63,7 @@ class StackCache:
 
     def make_room(self, size: int) -> bool:
         """Remove the entries used longest ago until ``size`` bytes fit; False if they never will."""
+        self._sweep()
         if size > self._max_bytes:
             return False
         entries = []
@@ -77,6 +80,13 @@ class StackCache:
             path.unlink(missing_ok=True)
             total -= entry_size
         return True
+
+    def _sweep(self) -> None:
+        """Remove entries that killed runs left unfinished: those that nobody holds."""
+        for path in self._directory.glob(f".*{SUFFIX}"):
+            with suppress(FileNotFoundError), path.open("r+b") as stream:
+                if try_hold(stream):
+                    path.unlink(missing_ok=True)
 
 
 def entry_bytes(bands: int, windows: Sequence[Window]) -> int:
@@ -104,6 +114,7 @@ class StackWriter:
         self._bands = bands
         self._place = atomic_path(path)
         self._stream: IO[bytes] = self._place.__enter__().open("wb")
+        try_hold(self._stream)  # says to others that somebody is writing it
         self._stream.write(_MAGIC + _header(bands, self._windows))
         self._count = 0
 

@@ -13,6 +13,8 @@ from s2pipe.errors import ConfigError, Fault, ManifestError, StatsMismatchError
 from s2pipe.preprocess.stats.histogram import HISTOGRAM_NAME, HistogramSettings, save_histogram
 from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_rules import VALUES_BY_BAND
+from s2pipe.runtime.files import sweep
+from s2pipe.runtime.locks import locked
 from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
@@ -42,12 +44,17 @@ def histogram_beside(path: Path) -> Path:
 
 
 def save_stats(path: Path, stats: NormalizationStats, histogram: BandHistograms | None = None) -> None:
-    """Write ``stats.json`` atomically, after the histogram that it names, if one is to be kept."""
-    if histogram is not None:
-        beside = histogram_beside(path)
-        save_histogram(beside, histogram)
-        stats = replace(stats, histogram=FileRecord.of(beside, beside.name))
-    write_sealed(path, stats.to_document())
+    """Write ``stats.json`` atomically, after the histogram that it names, if one is to be kept.
+
+    A lock beside it keeps the two of one run together.
+    """
+    beside = histogram_beside(path)
+    with locked(path.with_name(f".{path.name}.lock")):
+        sweep(path, beside)
+        if histogram is not None:
+            save_histogram(beside, histogram)
+            stats = replace(stats, histogram=FileRecord.of(beside, beside.name))
+        write_sealed(path, stats.to_document())
 
 
 def histogram_of_stats(path: Path) -> Path:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from s2pipe.raster.grid import Grid
+from s2pipe.raster.jp2 import write_jp2
 from s2pipe.raster.reader import inspect_raster
+from s2pipe.raster.transform import crs_wkt
+from s2pipe.sentinel2.bands import JP2_TILE_PX
+from s2pipe.synthetic.metadata.tile_xml import tile_xml
 from tests.preprocess.angles.angles_support import (
     BANDS,
     NODE_ERROR,
@@ -21,6 +26,7 @@ from tests.preprocess.angles.angles_support import (
     run_angles,
     true_view,
     vectors_of,
+    write,
 )
 
 if TYPE_CHECKING:
@@ -144,3 +150,32 @@ def test_windows_do_not_show(rasters: Scene, tmp_path: Path, monkeypatch: pytest
     other, _ = run_angles(rasters, tmp_path / "other", ON)
     for name, values in channels(one / "angles.tif").items():
         np.testing.assert_array_equal(values, channels(other / "angles.tif")[name])
+
+
+@pytest.mark.parametrize(("band", "mask_m"), [("B02", 10), ("B8A", 20), ("B01", 60)])
+@pytest.mark.parametrize("target_m", [10, 20, 60])
+def test_masks_of_every_resolution(
+    rasters: Scene, tmp_path: Path, band: str, mask_m: int, target_m: int
+) -> None:
+    """A mask as products have it: JPEG 2000 on the band's own grid, a pixel's value is its detector."""
+    swath, side = rasters.swath, rasters.spec.side_m
+    corner = (swath.ulx, mask_m, 0.0, swath.uly, 0.0, -mask_m)
+    mask_grid = Grid(crs_wkt(swath.epsg), corner, (side // mask_m, side // mask_m))
+    ids = swath.detector_at(*centres(mask_grid), band)
+    mask = tmp_path / f"MSK_DETFOO_{band}.jp2"
+    write_jp2(mask, mask_grid, ids, JP2_TILE_PX[mask_m])
+    assert inspect_raster(str(mask)).dtype == "Byte"
+    tile = tile_xml(rasters.spec.names("L1C"), swath, [], np.zeros(12, np.int64))
+    (tmp_path / "MTD_TL.xml").write_bytes(tile)
+    target = replace(mask_grid, geotransform=(swath.ulx, target_m, 0.0, swath.uly, 0.0, -target_m),
+                     shape_yx=(side // target_m, side // target_m))  # fmt: skip
+    config = replace(ON, include_sun=False, encode="deg")
+    result = write(
+        tmp_path / "out", tmp_path / "MTD_TL.xml", target, config, bands=(band,), masks={band: mask}
+    )
+    assert result.document["detector_source_by_band"] == {band: "footprint_mask"}
+    detector, truth = true_view(rasters, target, band, mask_m)
+    got = angles_of(channels(tmp_path / "out/angles.tif"), f"view_{band}")
+    np.testing.assert_array_equal(np.isfinite(got[0]), detector > 0)
+    assert len(np.unique(detector)) >= 3
+    assert apart(got, truth)[detector > 0].max() < NODE_ERROR

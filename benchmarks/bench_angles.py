@@ -1,4 +1,4 @@
-"""Angles of a whole tile: the kernel alone, and the raster with detectors from polygons or from masks.
+"""Angles of a whole tile: the kernel alone, and the raster with detectors from polygons, from masks or from the nodes.
 
 The aim: sun and mean view direction over six bands at 10 m, as sines and cosines (8 channels), cost less than 4 s
 of processor time besides writing. S2PIPE_BENCH_SIZE=small takes seconds and is for seeing that everything runs.
@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from s2kernels import AngleEncoding, interpolate_directions
-from s2pipe.dataset.assets import Asset
+from s2pipe.dataset.input_file import InputFile
 from s2pipe.preprocess.angles.placement import placement
 from s2pipe.preprocess.angles.raster import write_angles
 from s2pipe.preprocess.angles.scene_angles import SceneAngles
 from s2pipe.preprocess.cfg import AngleAssetConfig
-from s2pipe.preprocess.inputs import AngleInput, SceneFile
+from s2pipe.preprocess.inputs import AngleInput
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.jp2 import write_jp2
 from s2pipe.raster.transform import crs_wkt
@@ -53,12 +53,8 @@ def grid_of(resolution_m: int) -> Grid:
 def _inputs(directory: Path, masks: dict[str, Path]) -> AngleInput:
     metadata = directory / "MTD_TL.xml"
     metadata.write_bytes(tile_xml(SPEC.names("L1C"), SWATH, [], np.zeros(12, np.int64)))
-    files = {band: _file(f"l1c.detector_footprint.{band}", path) for band, path in masks.items()}
-    return AngleInput(_file("l1c.tile_metadata", metadata), files)
-
-
-def _file(role: str, path: Path) -> SceneFile:
-    return SceneFile(Asset(role=role, path=path.name), path.parent, False)
+    files = {band: InputFile(f"l1c.detector_footprint.{band}", path) for band, path in masks.items()}
+    return AngleInput(InputFile("l1c.tile_metadata", metadata), files)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +65,12 @@ def polygons(tmp_path_factory: pytest.TempPathFactory) -> AngleInput:
     for band, path in masks.items():
         path.write_bytes(detector_footprint_gml(SPEC.names("L1C"), SWATH, band))
     return _inputs(directory, masks)
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> AngleInput:
+    """Metadata without footprints."""
+    return _inputs(tmp_path_factory.mktemp("nodes"), {})
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +127,7 @@ def test_kernel(benchmark: BenchmarkFixture, polygons: AngleInput, encode: str, 
     _report(benchmark, seconds, grid)
 
 
-@pytest.mark.parametrize("masks", ["polygons", "rasters"])
+@pytest.mark.parametrize("masks", ["polygons", "rasters", "nodes"])
 def test_raster(
     benchmark: BenchmarkFixture, request: pytest.FixtureRequest, tmp_path: Path, masks: str
 ) -> None:

@@ -37,7 +37,11 @@ Options = dataclasses.make_dataclass(
         (
             "verify",
             bool,
-            option("First check the size and checksum of every file.", "--verify", default=False),
+            option(
+                "First check the size and checksum of every file. Exit code 1 if some have no checksum to check.",
+                "--verify",
+                default=False,
+            ),
         ),
         *OUTPUT_OPTIONS,
     ],
@@ -45,7 +49,7 @@ Options = dataclasses.make_dataclass(
 
 
 def main(command: Command, arguments: list[str]) -> int:
-    """Run ``s2pipe index``; exit code 1 when something that looks like a product cannot be used."""
+    """Run ``s2pipe index``; exit code 1 when something that looks like a product cannot be used or verified."""
     from s2pipe.indexing.run import index_products
 
     options = parse(command, Options, arguments)
@@ -58,8 +62,11 @@ def main(command: Command, arguments: list[str]) -> int:
     for product in result.passed_over:
         if product.is_usable:
             log.warning("passed over %s: %s", product.path, product.reason)
-    if options.verify:
-        log.info("%d files match their size and checksum", result.verified_files)
+    verification = result.verification
+    if verification is not None:
+        for note in verification.notes:
+            log.warning("%s", note)
+        (log.info if verification.is_whole else log.error)("%s", verification)
     state = "written" if result.changed else "already up to date"
     log.info(
         "%s %s: %d scene(s) given, %d in all",
@@ -84,6 +91,14 @@ def main(command: Command, arguments: list[str]) -> int:
                 ],
                 "warnings": list(result.warnings),
                 "verified_files": result.verified_files,
+                "verified": None
+                if verification is None
+                else {
+                    "by_checksum": verification.by_checksum,
+                    "by_size": verification.by_size,
+                    "unverified": verification.unverified,
+                    "notes": list(verification.notes),
+                },
             }
         )
-    return 1 if unusable else 0
+    return 1 if unusable or not (verification is None or verification.is_whole) else 0

@@ -2,21 +2,74 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from s2pipe.dataset.step1_index import Asset, Checksum, Index
 from s2pipe.errors import ChecksumError, PathEscapeError, ProductError
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.hashing import hash_file
+from s2pipe.runtime.paths import describe_absence
 from s2pipe.sentinel2.safe.container import SafeContainer, open_container
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from s2pipe.dataset.input_file import InputFile
+
+
+How = Literal["checksum", "size", "nothing"]
+"""How a file was verified."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What checking one file found."""
+
+    display: str
+    """What messages call the file."""
+    how: How
+    """How it was verified: by its checksum (and size), by its size alone, not at all."""
+    fault: str | None = None
+    """How it differs from what is stated; None when it does not."""
+    note: str | None = None
+    """Why it was not verified by checksum; None when it was."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What checking many files found."""
+
+    by_checksum: int = 0
+    """Files that have the stated checksum."""
+    by_size: int = 0
+    """Files that have the stated size, and no checksum that can be computed."""
+    unverified: int = 0
+    """Files of which neither is stated."""
+    notes: tuple[str, ...] = ()
+    """One line for each file that was not verified by checksum."""
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> Verification:
+        """Count findings without faults."""
+        found = list(findings)
+        count = Counter(item.how for item in found)
+        notes = tuple(f"{item.display}: {item.note}" for item in found if item.note is not None)
+        return cls(count["checksum"], count["size"], count["nothing"], notes)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every file was verified by checksum."""
+        return self.by_size == self.unverified == 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.by_checksum} file(s) verified by checksum, {self.by_size} by size alone, {self.unverified} not "
+            "at all"
+        )
 
 
 @dataclass(frozen=True)
@@ -34,24 +87,27 @@ class Check:
     hash: Callable[[str], str]
     """Computes the file's checksum by an algorithm's name."""
 
-    def difference(self) -> str | None:
-        """Say how the file differs from what is stated; None when it does not."""
+    def find(self) -> Finding:
+        """Check the file."""
+        how: How = "nothing" if self.expected_size is None else "size"
         if self.expected_size is not None and self.size != self.expected_size:
-            return f"{self.display}: expected {self.expected_size} bytes, got {self.size}"
+            fault = f"{self.display}: expected {self.expected_size} bytes, got {self.size}"
+            return Finding(self.display, how, fault)
         if self.checksum is None:
-            return None
+            return Finding(self.display, how, note=f"no checksum is stated; verified by {how}")
         algorithm, value = self.checksum.algorithm, self.checksum.value
         try:
             found = self.hash(algorithm)
-        except ValueError:
-            return f"{self.display}: cannot be checked: unknown checksum algorithm {algorithm!r}"
+        except ValueError as error:
+            return Finding(self.display, how, note=f"{error}; verified by {how}")
         except (OSError, ProductError) as error:
-            return f"{self.display}: cannot be read: {error}"
-        return None if found == value else f"{self.display}: expected {algorithm} {value}, got {found}"
+            return Finding(self.display, how, f"{self.display}: cannot be read: {error}")
+        fault = f"{self.display}: expected {algorithm} {value}, got {found}"
+        return Finding(self.display, "checksum", None if found == value else fault)
 
 
-def run_checks(checks: Sequence[Check], what: str) -> int:
-    """Run checks, several at a time, and return their number.
+def run_checks(checks: Sequence[Check], what: str) -> Verification:
+    """Run checks, several at a time, and count them.
 
     Raises
     ------
@@ -60,9 +116,9 @@ def run_checks(checks: Sequence[Check], what: str) -> int:
     """
     # Hashing and unpacking release the GIL, so threads suffice.
     with ThreadPoolExecutor(core_count()) as pool:
-        differences = [text for text in pool.map(Check.difference, checks) if text is not None]
-    raise_differences(differences, what)
-    return len(checks)
+        findings = list(pool.map(Check.find, checks))
+    raise_differences([item.fault for item in findings if item.fault is not None], what)
+    return Verification.of(findings)
 
 
 def raise_differences(differences: Iterable[str], what: str) -> None:
@@ -80,13 +136,13 @@ def raise_differences(differences: Iterable[str], what: str) -> None:
         )
 
 
-def verify_index(index: Index) -> int:
+def verify_index(index: Index) -> Verification:
     """Check every file that an index calls present against its recorded size and checksum.
 
     Returns
     -------
-    int
-        Number of files checked; those without a recorded checksum by their size alone.
+    Verification
+        How many files were verified in which way.
 
     Raises
     ------
@@ -102,24 +158,37 @@ def verify_index(index: Index) -> int:
             if file.member is not None and file.path not in archives:
                 archives[file.path] = open_container(file.path)
             checks.append(_check(file, archives.get(file.path)))
-        except (OSError, KeyError, ProductError, PathEscapeError) as error:
-            faults.append(f"{asset.display(index.root)}: is not there: {error}")
+        except _ABSENT as error:
+            faults.append(_absence(asset, index, error))
+    verification = Verification()
     try:
-        run_checks(checks, "the index")
+        verification = run_checks(checks, "the index")
     except ChecksumError as error:
         faults.extend(line.strip() for line in str(error).splitlines()[1:-1])
     raise_differences(faults, "the index")
-    return len(checks)
+    return verification
 
 
-def check_asset(asset: Asset, index: Index) -> str | None:
-    """Say how one file of an index is absent or differs from its record; None when it does not."""
+def check_asset(asset: Asset, index: Index) -> Finding:
+    """Check one file of an index against its record."""
     try:
         file = index.file(asset)
         archive = None if file.member is None else open_container(file.path)
-        return _check(file, archive).difference()
-    except (OSError, KeyError, ProductError, PathEscapeError) as error:
-        return f"{asset.display(index.root)}: is not there: {error}"
+        return _check(file, archive).find()
+    except _ABSENT as error:
+        return Finding(asset.display(index.root), "nothing", _absence(asset, index, error))
+
+
+_ABSENT = (OSError, KeyError, ProductError, PathEscapeError)
+"""What looking for a file may raise."""
+
+
+def _absence(asset: Asset, index: Index, error: Exception) -> str:
+    """Say why a file is not there; a broken link is called one."""
+    display = asset.display(index.root)
+    if not isinstance(error, PathEscapeError) and not (path := index.file(asset).path).exists():
+        return f"{display}: is not there: {describe_absence(path)}"
+    return f"{display}: is not there: {error}"
 
 
 def _check(file: InputFile, archive: SafeContainer | None) -> Check:

@@ -26,8 +26,23 @@ def conflict(source: Path, target: Path) -> str | None:
     return f"{target}: holds another file than {source}"
 
 
+def relative_link(source: Path, target: Path) -> None:
+    """Make ``target`` a symbolic link that still leads to ``source`` when both are moved together."""
+    target.symlink_to(link_text(source, target))
+
+
+def link_text(source: Path, target: Path) -> Path:
+    """Return what a symbolic link at ``target`` says: the way to ``source``, relative where there is one."""
+    # The system follows links on the way to the directory before it goes up from there.
+    directory, there = os.path.realpath(target.parent), os.path.realpath(source)
+    try:
+        return Path(os.path.relpath(there, directory))
+    except ValueError:  # Windows: another drive
+        return Path(there)
+
+
 Link = Callable[[Path, Path], object]
-LINK_KINDS: tuple[Link, ...] = (os.symlink, os.link, shutil.copy2)
+LINK_KINDS: tuple[Link, ...] = (relative_link, os.link, shutil.copy2)
 """Ways to put a file in a second place, the best first: symbolic link, hard link, copy."""
 
 
@@ -37,7 +52,7 @@ def link(source: Path, target: Path, kinds: Sequence[Link] = LINK_KINDS) -> None
     Symbolic links need a privilege on Windows, and some file systems have neither kind of link.
     """
     if target.is_symlink():
-        if target.readlink() == source:
+        if target.readlink() == link_text(source, target):
             return
     elif target.exists():
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from s2pipe.dataset.step1_index import (
     new_index,
     update_index,
 )
-from s2pipe.dataset.verification import Check, run_checks, verify_index
+from s2pipe.dataset.verification import Check, Verification, run_checks, verify_index
 from s2pipe.errors import ProductError
 from s2pipe.indexing.discover import (
     LEVELS,
@@ -66,8 +67,13 @@ class IndexResult:
     """What was left out: superseded duplicates, then products that cannot be used and what is none."""
     warnings: tuple[str, ...]
     """What is odd but not wrong: absent files, sizes that differ, renamed or replaced products."""
-    verified_files: int
-    """Number of files whose size and checksum were checked; 0 without ``verify``."""
+    verification: Verification | None
+    """How many files were verified in which way, ``manifest.safe`` itself aside; None without ``verify``."""
+
+    @property
+    def verified_files(self) -> int:
+        """Number of files whose size and checksum were compared; 0 without ``verify``."""
+        return 0 if self.verification is None else self.verification.by_checksum
 
     @property
     def unusable(self) -> tuple[PassedOver, ...]:
@@ -83,6 +89,7 @@ class _Planned:
     group: AssetGroup
     links: tuple[tuple[Path, str], ...]
     warnings: tuple[str, ...]
+    stated: Mapping[str, ManifestEntry]
 
 
 def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: bool = False) -> IndexResult:
@@ -119,7 +126,8 @@ def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: 
     found, superseded = choose([plan.found for plan in planned])
     chosen = {plan.found.container.path: plan for plan in planned}
     plans = [chosen[product.container.path] for product in found]
-    verified = run_checks([check for plan in plans for check in _checks(plan)], MANIFEST) if verify else 0
+    checks = [check for plan in plans for check in _checks(plan)]
+    verification = run_checks(checks, MANIFEST) if verify else None
     path = index_path(root)
     old = load_index(path) if path.exists() else None
     links = [(source, root / target) for plan in plans for source, target in plan.links]
@@ -139,7 +147,7 @@ def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: 
         scenes=tuple(scene.key for scene in new.scenes),
         passed_over=(*superseded, *passed_over),
         warnings=(*notes, *replaced),
-        verified_files=verified,
+        verification=verification,
     )
 
 
@@ -171,8 +179,8 @@ def _plan(found: Found) -> _Planned:
         if assets[role].present and not container.is_zip:
             links.append(((container.path / product_path).resolve(), target))
     items = tuple(sorted(assets.values(), key=lambda item: _ROLE_ORDER[item.role]))
-    warnings = _warnings(container, items, entries is not None)
-    return _Planned(found, AssetGroup(root_dir, items), tuple(links), tuple(warnings))
+    warnings = _warnings(container, items, entries)
+    return _Planned(found, AssetGroup(root_dir, items), tuple(links), tuple(warnings), listed)
 
 
 def _manifest_entries(container: SafeContainer) -> dict[str, ManifestEntry] | None:
@@ -192,16 +200,19 @@ def _asset(role: str, target: str, product_path: str, found: Found, entry: Manif
         path=target,
         planned=not present,
         present=present,
-        size=found.container.sizes[product_path] if entry is None else entry.size,
+        # What is on disk counts; a manifest may state the size that a file had before it was processed again.
+        size=found.container.sizes.get(product_path, None if entry is None else entry.size),
         checksum=checksum,
         product_path=product_path,
         member=found.container.member(product_path),
     )
 
 
-def _warnings(container: SafeContainer, items: tuple[Asset, ...], has_manifest: bool) -> list[str]:
+def _warnings(
+    container: SafeContainer, items: tuple[Asset, ...], entries: Mapping[str, ManifestEntry] | None
+) -> list[str]:
     warnings = []
-    if not has_manifest:
+    if entries is None:
         warnings.append(f"{container.path}: has no {MANIFEST}: its files cannot be verified")
     absent = [item.role for item in items if not item.present]
     if absent:
@@ -209,26 +220,28 @@ def _warnings(container: SafeContainer, items: tuple[Asset, ...], has_manifest: 
             f"{container.path}: {len(absent)} file(s) of {MANIFEST} are absent: {abridged(absent)}"
         )
     for item in items:
-        size = container.sizes.get(item.product_path or "")
-        if item.present and size != item.size:
-            where = container.display(item.product_path or "")
-            warnings.append(f"{where}: has {size} bytes, but {MANIFEST} says {item.size}; fetch it again")
+        path = item.product_path or ""
+        stated = None if entries is None or path not in entries else entries[path].size
+        if item.present and stated not in (None, item.size):
+            warnings.append(
+                f"{container.display(path)}: has {item.size} bytes, but {MANIFEST} says {stated}; the index records "
+                "what is on disk: fetch the file again unless --verify finds that it is whole"
+            )
     return warnings
 
 
 def _checks(plan: _Planned) -> list[Check]:
+    """Checks of a product's files against its manifest, which cannot be checked itself."""
     container = plan.found.container
-    return [
-        Check(
-            container.display(path),
-            container.sizes[path],
-            item.size,
-            item.checksum,
-            partial(container.hash, path),
-        )
-        for item in plan.group.items
-        if (path := item.product_path) is not None and item.present
-    ]
+    checks = []
+    for item in plan.group.items:
+        path = item.product_path
+        if path is None or not item.present or path == MANIFEST:
+            continue
+        stated = plan.stated[path].size if path in plan.stated else None
+        compute = partial(container.hash, path)
+        checks.append(Check(container.display(path), container.sizes[path], stated, item.checksum, compute))
+    return checks
 
 
 def _scenes(plans: list[_Planned]) -> list[Scene]:

@@ -15,6 +15,7 @@ import pytest
 
 from s2pipe.cli import main
 from s2pipe.dataset.step1_index import index_path, load_index
+from s2pipe.dataset.verification import Verification
 from s2pipe.errors import ChecksumError, MetadataError, PathEscapeError, ProductError
 from s2pipe.indexing.links import conflict, link
 from s2pipe.indexing.run import index_products, verify_index
@@ -84,7 +85,12 @@ def tree(root: Path) -> list[str]:
 def test_a_pair_becomes_one_scene_of_links(tmp_path: Path) -> None:
     l1c, l2a = make_product(tmp_path, L1C), make_product(tmp_path, L2A)
     result = index_products([l1c, l2a], tmp_path / "out", verify=True)
-    assert (result.changed, result.warnings, result.passed_over, result.verified_files) == (True, (), (), 10)
+    assert (result.changed, result.warnings, result.passed_over, result.verification) == (
+        True,
+        (),
+        (),
+        Verification(by_checksum=8),
+    )
     (scene,) = load_index(result.index_path).scenes
     assert (scene.key.tile_id, scene.key.sensing_start_utc) == ("T33UWQ", "2025-12-10T10:03:19Z")
     assert (scene.l1c.product_name, scene.l1c.baseline, scene.l1c.rel_orbit) == (
@@ -115,9 +121,10 @@ def test_a_pair_becomes_one_scene_of_links(tmp_path: Path) -> None:
     assert (b02.planned, b02.present, b02.checksum.algorithm) == (False, True, "SHA3-256")
     link = result.index.file(b02).path
     assert link.is_symlink()
-    assert link.readlink() == (l1c / b02.product_path).resolve()
+    assert not link.readlink().is_absolute()
+    assert link.resolve() == (l1c / b02.product_path).resolve()
     assert link.stat().st_size == b02.size
-    assert verify_index(result.index) == 10
+    assert verify_index(result.index).by_checksum == 8
 
 
 def test_indexing_again_changes_nothing(tmp_path: Path) -> None:
@@ -149,7 +156,7 @@ def test_a_zip_is_linked_whole(tmp_path: Path, prefix: str) -> None:
     product = make_product(tmp_path, L1C)
     archive = zip_product(product, tmp_path / "download.zip", prefix=prefix)
     result = index_products([archive], tmp_path / "out", verify=True)
-    assert (result.verified_files, result.warnings) == (6, ())
+    assert (result.verified_files, result.warnings) == (5, ())
     (scene,) = result.index.scenes
     b02 = scene.asset("l1c.band.B02")
     assert b02.path == f"raw/L1C/tile=T33UWQ/sensing=20251210T100319Z/files/{L1C}.zip"
@@ -157,7 +164,7 @@ def test_a_zip_is_linked_whole(tmp_path: Path, prefix: str) -> None:
     assert result.index.file(b02).read() == (product / b02.product_path).read_bytes()
     assert all(result.index.file(asset).is_available() for asset in scene.assets)
     assert len([name for name in tree(tmp_path / "out" / "raw") if name.endswith(".zip")]) == 1
-    assert verify_index(result.index) == 6
+    assert verify_index(result.index).by_checksum == 5
 
 
 def test_absent_files_are_planned(tmp_path: Path) -> None:
@@ -198,6 +205,50 @@ def test_verification_lists_every_difference_and_writes_nothing(tmp_path: Path) 
     assert "has 5 bytes, but manifest.safe says" in result.warnings[0]
     with pytest.raises(ChecksumError, match="2 file"):
         verify_index(result.index)
+
+
+def test_what_cannot_be_verified_is_counted_and_is_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    product = make_product(tmp_path, L1C)
+    manifest = product / "manifest.safe"
+    text = manifest.read_text()
+    assert text.count("SHA3-256") >= 3
+    manifest.write_text(text.replace("SHA3-256", "CRC-9", 1))
+    arguments = ["index", str(product), "--out", str(tmp_path / "out"), "--verify", "--json", "-q"]
+    assert main(arguments) == 1
+    verified = json.loads(capsys.readouterr().out)["verified"]
+    assert (verified["by_checksum"], verified["by_size"], verified["unverified"]) == (4, 1, 0)
+    assert "unknown checksum algorithm 'CRC-9'" in verified["notes"][0]
+    manifest.write_text(text)
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["verified"]["by_checksum"] == 5
+    manifest.unlink()
+    assert main(arguments) == 1
+    assert json.loads(capsys.readouterr().out)["verified"]["unverified"] == 5
+
+
+def test_the_size_on_disk_is_recorded_not_a_stale_one(tmp_path: Path) -> None:
+    product = make_product(tmp_path, L1C)
+    manifest = product / "manifest.safe"
+    size = next(product.rglob("T*_B02.jp2")).stat().st_size
+    manifest.write_text(manifest.read_text().replace(f'size="{size}"', f'size="{size + 7}"'))
+    result = index_products([product], tmp_path / "out")
+    assert result.index.scenes[0].asset("l1c.band.B02").size == size
+    assert f"has {size} bytes, but manifest.safe says {size + 7}" in "".join(result.warnings)
+    with pytest.raises(ChecksumError, match=f"expected {size + 7} bytes, got {size}"):
+        index_products([product], tmp_path / "out2", verify=True)
+
+
+def test_a_dataset_moves_with_its_products(tmp_path: Path) -> None:
+    make_product(tmp_path / "here", L1C)
+    zip_product(make_product(tmp_path / "other", L2A), tmp_path / "here/l2a.zip")
+    (tmp_path / "way").symlink_to(tmp_path / "here")  # the way to the products goes through a link
+    index_products([tmp_path / "way"], tmp_path / "way/data")
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = load_index(index_path(tmp_path / "there/data"))
+    assert verify_index(moved).by_checksum == 8
+    assert not index_products([tmp_path / "there"], tmp_path / "there/data").changed
 
 
 def test_verifying_an_index_finds_lost_files(tmp_path: Path) -> None:
@@ -254,7 +305,7 @@ def test_another_product_replaces_links_but_never_real_files(tmp_path: Path) -> 
     assert scene.asset("l1c.detector_footprint.B02") is None
     assert not [name for name in tree(out) if "DETFOO" in name]
     b02 = result.index.file(scene.asset("l1c.band.B02")).path
-    assert b02.readlink().is_relative_to(new)
+    assert b02.resolve().is_relative_to(new)
     b02.unlink()
     b02.write_bytes(b"downloaded")
     before = tree(out), index_path(out).read_bytes()
@@ -519,5 +570,5 @@ def test_the_real_products(tmp_path: Path) -> None:
     assert (
         len([a for a in footprints.assets if a.role.startswith("l1c.detector_footprint") and a.present]) == 13
     )
-    assert result.verified_files == verify_index(result.index) == 25
+    assert result.verified_files == verify_index(result.index).by_checksum == 19
     assert len(result.warnings) == 4

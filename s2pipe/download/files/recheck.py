@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.step1_index import Index, Scene, rewrite_index
-from s2pipe.dataset.verification import check_asset
+from s2pipe.dataset.verification import Verification, check_asset
 from s2pipe.errors import PathEscapeError
 from s2pipe.runtime.cores import core_count
 
@@ -44,15 +44,16 @@ def recheck(index: Index, path: Path, root: Path, *, is_dry: bool) -> tuple[Inde
     present = [(scene.key, asset) for scene in index.scenes for asset in scene.assets if asset.present]
     # Hashing releases the GIL, so threads suffice.
     with ThreadPoolExecutor(core_count()) as pool:
-        faults = list(pool.map(lambda item: check_asset(item[1], index), present))
+        findings = list(pool.map(lambda item: check_asset(item[1], index), present))
     damaged: dict[tuple[SceneKey, str], str] = {}
-    for (key, asset), fault in zip(present, faults, strict=True):
-        if fault is not None:
-            log.warning("damaged: %s", fault)
+    for (key, asset), finding in zip(present, findings, strict=True):
+        if finding.fault is not None:
+            log.warning("damaged: %s", finding.fault)
             damaged[key, asset.role] = asset.path
             if not is_dry:
                 set_aside(asset, root, key)
-    log.info("verified %d file(s): %d damaged or absent", len(present), len(damaged))
+    intact = Verification.of(finding for finding in findings if finding.fault is None)
+    log.info("%s; %d damaged or absent", intact, len(damaged))
     if damaged and is_dry:
         index = without(index, set(damaged))
     elif damaged:

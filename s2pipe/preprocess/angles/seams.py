@@ -286,14 +286,14 @@ def _checked(
     shape = next(iter(seen.values())).shape
     rows, cols = np.indices(shape)
     places = np.stack((cols, rows), axis=-1).astype(float)
-    got, right = np.zeros(shape, bool), np.zeros(shape, bool)
+    right, wrong = np.zeros(shape, bool), np.zeros(shape, bool)
     for detector, ((start, end), (first, last)) in strips.items():
-        inside = (start.beyond(places) >= 0) & (end.beyond(places) < 0)
-        inside &= (first.beyond(places) >= 0) & (last.beyond(places) < 0)
-        got |= inside
-        right |= inside & seen[detector]
+        sides = (start.beyond(places), -end.beyond(places), first.beyond(places), -last.beyond(places))
+        deep = np.min(sides, axis=0)
+        right |= (deep >= 0) & seen[detector]
+        wrong |= (deep >= -2 * _LAP) & ~seen[detector]
     known = np.logical_or.reduce(list(seen.values()))
-    unheld = (known | got) & ~right
+    unheld = wrong | (known & ~right)
     outlines = _outlines(tile, strips, seen, unheld)
     return SeamFit(outlines, int(known.sum()), int((unheld & known).sum()))
 

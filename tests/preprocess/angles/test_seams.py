@@ -141,6 +141,20 @@ def test_simulated_overpasses(name: str) -> None:
             assert near[got == detector].all()
 
 
+@pytest.mark.parametrize("missing", [0.02, 0.3, 0.9, 0.995])
+def test_nodes_with_holes_are_held_or_nan(missing: float) -> None:
+    """Metadata as no product has it: nodes are missing at random, and still no node gets a false direction."""
+    rng = np.random.default_rng(int(missing * 1000))
+    for overpass in (PASSES["plain"], PASSES["high latitude, ends"]):
+        angles = overpass.angles()
+        view = {}
+        for key, (zenith, azimuth) in angles.view.items():
+            lost = rng.random(zenith.shape) < missing
+            view[key] = np.where(lost, np.nan, zenith), np.where(lost, np.nan, azimuth)
+        angles = replace(angles, view=view)
+        check_nodes(angles, TilePlanes(angles).bands(), allowed=529)
+
+
 def test_what_cannot_be_held_is_nan_and_said(
     shared_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -347,6 +347,10 @@ def test_stub_view_grids_give_sun_angles(
         assert np.isnan(found[f"view_{band}_azi_deg"]).all()
     assert result.document["bands_without_view_angles"] == {"B01": "stub", "B02": "stub"}
     assert "view angles of B01, B02 are NaN" in caplog.text
+    write(tmp_path / "native", metadata, grid, replace(config, grid="native"), bands=("B01", "B02"))
+    native = channels(tmp_path / "native/angles.tif")
+    assert np.abs(native["sun_zen_deg"] - angles.sun_zenith).max() < 1e-4
+    assert np.isnan(native["view_B02_zen_deg"]).all()
 
 
 def test_sun_angles_need_no_view_grid(shared_data: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 from s2pipe import __version__
@@ -15,6 +16,7 @@ from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import SAMPLE_META, STEP2_RUN, validate_document
 from s2pipe.dataset.proof import records_of, seal_fault, write_sealed
 from s2pipe.preprocess.needs import grid_role
+from s2pipe.preprocess.pixels.sources import is_warped
 from s2pipe.preprocess.stats.histogram import HistogramSettings
 from s2pipe.raster.capabilities import gdal_version, jpeg2000_driver
 from s2pipe.raster.grid import Grid
@@ -55,15 +57,16 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Normali
     """Identify everything that a scene's outputs depend on: configuration, statistics and inputs."""
     effective = {key: value for key, value in to_plain(config).items() if key not in _RUN_ONLY_KEYS}
     effective["normalize"] = {k: v for k, v in effective["normalize"].items() if k not in _STATS_ONLY_KEYS}
-    return document_fingerprint(
-        [OUTPUT_VERSION, effective, stats and stats.meaning(), _input_documents(plan)]
-    )
+    # Where labels lie does not matter: the files themselves are among the inputs.
+    effective["labels"] = {k: v for k, v in effective["labels"].items() if k != "path"}
+    meaning = stats and stats.meaning()
+    return document_fingerprint([OUTPUT_VERSION, effective, meaning, _identities(plan), pixel_versions(plan)])
 
 
 def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     """Identify everything that a scene's histogram depends on."""
     settings = HistogramSettings.of(config, plan.split).to_document()
-    return document_fingerprint([OUTPUT_VERSION, settings, _input_documents(plan)])
+    return document_fingerprint([OUTPUT_VERSION, settings, _identities(plan), pixel_versions(plan)])
 
 
 def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
@@ -73,10 +76,39 @@ def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
         grid_role(config),
         *(channel.raster_role for channel in config.channels),
     }  # not those of labels, which pass 1 lacks
-    rasters = [item for item in _input_documents(plan) if item["role"] in read]
+    rasters = [identity for identity in _identities(plan) if identity[0] in read]
     parts = [OUTPUT_VERSION, bands, config.target_grid_ref, config.valid_min_fraction, rasters, versions()]
     # The output's tiles decide the windows that a kept stack is stored by.
     return document_fingerprint([*parts, config.output.tile_px, grid_document(plan.target)])
+
+
+def _identities(plan: ScenePlan) -> list[list[Any]]:
+    """What inputs are recognised by: role and checksum; where there is none, role, name, size and time of last change.
+
+    A dataset that is copied or mounted elsewhere has the same inputs, wherever their checksums are known.
+    """
+    return [
+        [item.role, item.checksum]
+        if item.checksum is not None
+        else [item.role, PurePosixPath(item.name).name, item.size, item.mtime_ns]
+        for item in plan.inputs
+    ]
+
+
+def pixel_versions(plan: ScenePlan) -> dict[str, str]:
+    """Return the versions of libraries that this scene's pixels depend on.
+
+    The warper of GDAL rounds as its version does. Decoders of JPEG 2000 differ where the irreversible wavelet was
+    used. Everything else (reading, kernels, writing) is exact, whatever the versions.
+    """
+    rasters = [band.raster for band in plan.stack.bands]
+    warped = any(is_warped(band, plan.target) for band in plan.stack.bands)
+    if plan.labels is not None:
+        rasters += plan.labels.rasters
+        warped = warped or any(raster.grid != plan.target for raster in plan.labels.rasters)
+    exact = all(raster.is_exact for raster in rasters)
+    found = {} if exact and not warped else {"gdal": gdal_version()}
+    return found if exact else {**found, "jpeg2000_driver": jpeg2000_driver()}
 
 
 def _input_documents(plan: ScenePlan) -> list[dict[str, Any]]:

@@ -110,3 +110,5 @@ class RasterInfo:
     """Nodata value that the file declares; None when it declares none."""
     formats: Formats = SELF_CONTAINED
     """Formats that it may have when it is opened again."""
+    is_exact: bool = True
+    """Every decoder makes the same pixels of it; false for JPEG 2000 with the irreversible wavelet."""

@@ -17,7 +17,8 @@ from s2pipe.raster._gdal import (
     standing_alone,
     type_code,
 )
-from s2pipe.raster.formats import GEOTIFF, SELF_CONTAINED, Formats
+from s2pipe.raster.codestream import is_reversible, read_head
+from s2pipe.raster.formats import GEOTIFF, JPEG2000_DRIVERS, SELF_CONTAINED, Formats
 from s2pipe.raster.grid import Grid, RasterInfo, Window
 from s2pipe.raster.stored_vrt import load_stored_vrt
 
@@ -66,6 +67,7 @@ def inspect_raster(
         (height, width),
         band.GetNoDataValue(),
         formats,
+        dataset.GetDriver().ShortName not in JPEG2000_DRIVERS or is_reversible(read_head(path)),
     )
 
 

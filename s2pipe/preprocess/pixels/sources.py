@@ -58,15 +58,11 @@ def open_band(band: BandInput, target: Grid, valid_min_fraction: float, threads:
 
     if band.method is None:
         return _Direct(reader(path))
-    factor = nesting_factor(band.raster.grid, target)
-    if band.raster.dtype == "UInt16" and band.method == "average" and 2 <= factor <= _MAX_FACTOR:
+    if _is_averaged(band, target):
+        factor = nesting_factor(band.raster.grid, target)
         minimum = max(1, math.ceil(valid_min_fraction * factor * factor - 1e-9))
         return _Averaged(reader(path), factor, minimum)
-    if (
-        band.raster.dtype == "UInt16"
-        and band.method == "bilinear"
-        and nesting_factor(target, band.raster.grid) == 2
-    ):
+    if _is_doubled(band, target):
         # The source area of a target pixel is one source pixel; where that is not valid, the value is 0 anyway.
         return _Doubled(reader(path), band.raster.grid)
     values = reader(warped_vrt(band.raster, target, WarpSpec(band.method)))
@@ -75,6 +71,21 @@ def open_band(band: BandInput, target: Grid, valid_min_fraction: float, threads:
     # The average of 0 and 1 over a pixel's source area is the valid share of that area, for any method.
     share = warped_vrt(validity_vrt(band.raster), target, WarpSpec("average", source_nodata=None))
     return _Warped(values, reader(share), valid_min_fraction)
+
+
+def is_warped(band: BandInput, target: Grid) -> bool:
+    """Tell whether GDAL's warper makes the pixels of a band, and not kernels."""
+    return not (band.method is None or _is_averaged(band, target) or _is_doubled(band, target))
+
+
+def _is_averaged(band: BandInput, target: Grid) -> bool:
+    is_mean = band.raster.dtype == "UInt16" and band.method == "average"
+    return is_mean and 2 <= nesting_factor(band.raster.grid, target) <= _MAX_FACTOR
+
+
+def _is_doubled(band: BandInput, target: Grid) -> bool:
+    is_bilinear = band.raster.dtype == "UInt16" and band.method == "bilinear"
+    return is_bilinear and nesting_factor(target, band.raster.grid) == 2
 
 
 def nesting_factor(fine: Grid, coarse: Grid) -> int:

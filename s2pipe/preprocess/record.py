@@ -22,7 +22,7 @@ from s2pipe.raster.capabilities import gdal_version, jpeg2000_driver
 from s2pipe.raster.grid import Grid
 from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.files import named_errors
-from s2pipe.runtime.hashing import document_fingerprint
+from s2pipe.runtime.hashing import document_fingerprint, is_known_algorithm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,13 +60,15 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Normali
     # Where labels lie does not matter: the files themselves are among the inputs.
     effective["labels"] = {k: v for k, v in effective["labels"].items() if k != "path"}
     meaning = stats and stats.meaning()
-    return document_fingerprint([OUTPUT_VERSION, effective, meaning, _identities(plan), pixel_versions(plan)])
+    return document_fingerprint(
+        [OUTPUT_VERSION, effective, meaning, _identities(plan, config), pixel_versions(plan)]
+    )
 
 
 def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     """Identify everything that a scene's histogram depends on."""
     settings = HistogramSettings.of(config, plan.split).to_document()
-    return document_fingerprint([OUTPUT_VERSION, settings, _identities(plan), pixel_versions(plan)])
+    return document_fingerprint([OUTPUT_VERSION, settings, _identities(plan, config), pixel_versions(plan)])
 
 
 def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
@@ -76,21 +78,22 @@ def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
         grid_role(config),
         *(channel.raster_role for channel in config.channels),
     }  # not those of labels, which pass 1 lacks
-    rasters = [identity for identity in _identities(plan) if identity[0] in read]
+    rasters = [identity for identity in _identities(plan, config) if identity[0] in read]
     parts = [OUTPUT_VERSION, bands, config.target_grid_ref, config.valid_min_fraction, rasters, versions()]
     # The output's tiles decide the windows that a kept stack is stored by.
     return document_fingerprint([*parts, config.output.tile_px, grid_document(plan.target)])
 
 
-def _identities(plan: ScenePlan) -> list[list[Any]]:
-    """What inputs are recognised by: role and checksum; where there is none, role, name, size and time of last change.
+def _identities(plan: ScenePlan, config: PreprocessConfig) -> list[list[Any]]:
+    """What inputs are recognised by: role, size and checksum, or name and time of change where that is not checked.
 
     A dataset that is copied or mounted elsewhere has the same inputs, wherever their checksums are known.
     """
+    by_checksum = config.verify_inputs == "checksum"
     return [
-        [item.role, item.checksum]
-        if item.checksum is not None
-        else [item.role, PurePosixPath(item.name).name, item.size, item.mtime_ns]
+        [item.role, item.size, item.checksum]
+        if by_checksum and item.checksum and is_known_algorithm(item.checksum.partition(":")[0])
+        else [item.role, item.size, PurePosixPath(item.name).name, item.mtime_ns, item.checksum]
         for item in plan.inputs
     ]
 

@@ -294,6 +294,8 @@ class _Run:
                     save_histogram(path, histogram)
                     histograms.append(histogram)
                     return True
+        else:
+            self._inputs.confirm(scene)
         histograms.append(known)
         return False
 
@@ -313,6 +315,8 @@ class _Run:
         is_new = not is_complete(scene)
         if is_new:  # before anything of the scene is made, its directory included
             prove_again = self._inputs.prove(scene, is_complete)
+        else:
+            self._inputs.confirm(scene)
         with sample_lock(self.config.out_dir / scene.directory):
             is_new = is_new and not is_complete(scene)  # another run may have been at it
             if is_new:

@@ -82,6 +82,18 @@ class SceneInputs:
             self._verifier.begin(following.files)
         return functools.partial(self._verifier.unchanged, stamps)
 
+    def confirm(self, scene: ScenePlan) -> None:
+        """Check the files of a scene whose outputs are complete; these are current only while files are as recorded.
+
+        Files that did not change since they were checked are not read.
+
+        Raises
+        ------
+        ChecksumError
+            Files are not as the index says.
+        """
+        self._verifier.require(scene.files)
+
     def close(self) -> None:
         """Give up what was begun for scenes that are not processed."""
         self._verifier.close()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.verified import Stamp, VerifiedFiles
 from s2pipe.errors import ChecksumError, MissingInputError
-from s2pipe.runtime.hashing import hash_bytes, hash_stream, new_hash
+from s2pipe.runtime.hashing import hash_bytes, hash_stream, is_known_algorithm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -169,13 +169,7 @@ def describe_checks(counts: Mapping[How, int]) -> str:
 
 def is_checkable(file: InputFile) -> bool:
     """Tell whether the index has a checksum of the file, of an algorithm that every Python has."""
-    if file.checksum is None:
-        return False
-    try:
-        new_hash(file.checksum.algorithm)
-    except ValueError:
-        return False
-    return True
+    return file.checksum is not None and is_known_algorithm(file.checksum.algorithm)
 
 
 def read_checked(file: InputFile, *, by_checksum: bool) -> bytes:

@@ -36,6 +36,15 @@ def new_hash(algorithm: str) -> hashlib._Hash:
     return hashlib.new(name, usedforsecurity=False)
 
 
+def is_known_algorithm(algorithm: str) -> bool:
+    """Tell whether :func:`new_hash` takes a name."""
+    try:
+        new_hash(algorithm)
+    except ValueError:
+        return False
+    return True
+
+
 def hash_stream(stream: IO[bytes], algorithm: str, count: Callable[[int], None] | None = None) -> str:
     """Return the checksum of what is left to read in a stream, as lower-case hexadecimal.
 

@@ -20,6 +20,7 @@ from s2pipe.preprocess.record import (
     sample_fingerprint,
     stack_fingerprint,
 )
+from s2pipe.preprocess.run import run_preprocess
 from s2pipe.raster.capabilities import gdal_version, jpeg2000_driver
 
 if TYPE_CHECKING:
@@ -92,3 +93,26 @@ def test_versions_count_where_pixels_depend_on_them(copy: PreprocessConfig) -> N
     expected = {"gdal": gdal_version(), "jpeg2000_driver": jpeg2000_driver()}
     assert pixel_versions(mixed) == expected
     assert sample_fingerprint(mixed, copy, None) != sample_fingerprint(plan, copy, None)
+
+
+def test_a_changed_input_of_a_complete_sample_is_not_passed_over(copy: PreprocessConfig) -> None:
+    config = replace(copy, max_scenes=1)
+    assert len(run_preprocess(config).done) == 1
+    band = next((copy.index_json.parents[2] / "raw").rglob("*_20251210T100319_B11.jp2"))
+    os.utime(band, ns=(3, 3))
+    assert len(run_preprocess(config).up_to_date) == 1  # the same content at another time
+    data = bytearray(band.read_bytes())
+    data[-100] ^= 1
+    band.write_bytes(data)
+    result = run_preprocess(config)
+    assert [item.error.splitlines()[0] for item in result.failed] == [
+        "1 input file(s) are not as the index says:"
+    ]
+
+
+def test_times_count_where_checksums_are_not_checked(copy: PreprocessConfig) -> None:
+    by_size = replace(copy, verify_inputs="size")
+    before = fingerprints(by_size)
+    assert before[0] != fingerprints(copy)[0]
+    os.utime(next((copy.index_json.parents[2] / "raw").rglob("*_20251210T100319_B11.jp2")), ns=(2, 2))
+    assert all(a != b for a, b in zip(before, fingerprints(by_size), strict=True))

@@ -13,6 +13,7 @@ import pytest
 
 from s2pipe.cli import main
 from s2pipe.errors import MissingInputError
+from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.verify.run import verify
@@ -286,7 +287,7 @@ def test_nothing_recognisable_is_a_usage_error(made: Whole, tmp_path: Path, caps
 
 
 def test_links_are_followed_and_broken_ones_called_so(dataset: Dataset, tmp_path: Path) -> None:
-    shutil.copytree(dataset.root, tmp_path / "out", symlinks=True)
+    index_products([dataset.products], tmp_path / "out")
     link = tmp_path / "out" / B05
     link.unlink()
     link.symlink_to(tmp_path / "gone.jp2")

@@ -37,6 +37,7 @@ from s2pipe.download.service.transport import Transport
 from s2pipe.download.tables import check_tables
 from s2pipe.errors import DiskFullError, S2PipeError
 from s2pipe.runtime.disk import is_full
+from s2pipe.runtime.paths import check_owned
 from s2pipe.runtime.progress import ByteProgress, duration_text, size_text
 from s2pipe.runtime.run_ids import new_run_id
 
@@ -156,6 +157,9 @@ class _Run:
 
     def run(self) -> DownloadResult:
         is_dry = self.config.download.dry_run
+        check_owned(
+            self.root, "raw", *(f"meta/step1/{name}" for name in ("runs", "locks", "products", "quarantine"))
+        )
         if self.config.download.verify and self.index is not None:
             self.index, self.damaged = recheck(self.index, self.recorder.path, self.root, is_dry=is_dry)
         choice = self._choose()

@@ -21,6 +21,7 @@ from s2pipe.download.tables import write_tables
 from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.files import sweep_directory
 from s2pipe.runtime.locks import locked
+from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +122,8 @@ class RunRecord:
     @property
     def directory(self) -> Path:
         """Where the run's manifest and tables lie."""
-        return self.config.download.out_dir / "meta/step1/runs" / self.run_id
+        root = self.config.download.out_dir
+        return InsidePath(root, f"meta/step1/runs/{self.run_id}/manifest.json").owned().parent
 
     def write(self) -> Path:
         """Write the manifest and the tables."""
@@ -129,7 +131,8 @@ class RunRecord:
         try:
             with locked(self.directory.parent.with_name("locks") / "runs.lock"):
                 for run in self.directory.parent.glob("*"):
-                    sweep_directory(run)
+                    if not run.is_symlink():
+                        sweep_directory(run)
                 tables = write_tables(self.directory, self.jobs, self.config.manifest)
                 records = [FileRecord.of(table, table.name).to_document() for table in tables]
                 write_sealed(path, {**self._document(), "files": records})

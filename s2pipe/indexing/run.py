@@ -37,7 +37,7 @@ from s2pipe.indexing.discover import (
 from s2pipe.indexing.links import conflict, link
 from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
-from s2pipe.runtime.paths import is_safe_relative, path_fault
+from s2pipe.runtime.paths import InsidePath, check_owned, is_safe_relative, path_fault
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import MANIFEST, ManifestEntry, read_safe_manifest, role_of
 
@@ -129,8 +129,9 @@ def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: 
     checks = [check for plan in plans for check in _checks(plan)]
     verification = run_checks(checks, MANIFEST) if verify else None
     path = index_path(root)
+    check_owned(root, "meta/step1")
     old = load_index(path) if path.exists() else None
-    links = [(source, root / target) for plan in plans for source, target in plan.links]
+    links = [(source, InsidePath(root, target).owned()) for plan in plans for source, target in plan.links]
     _refuse_conflicts(links, root)
     new = new_index(root, _scenes(plans))
     with locked(path.with_name(".files.lock")):
@@ -298,6 +299,8 @@ def _drop_replaced(old: Index, new: Index) -> list[str]:
                 {item.path for item in group.items} if group else set() for group in groups
             )
             for path in was_there - is_there:
-                if is_safe_relative(path) and (new.root / path).is_symlink():
-                    (new.root / path).unlink()
+                if is_safe_relative(path) and path.startswith(f"{scene.key.files_dir(level)}/"):
+                    link_to_old = InsidePath(new.root, path)
+                    if link_to_old.owned().is_symlink():
+                        link_to_old.unlink()
     return notes

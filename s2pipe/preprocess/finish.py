@@ -5,38 +5,49 @@ from __future__ import annotations
 import logging
 import shutil
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.documents import read_json
-from s2pipe.dataset.proof import record_files
-from s2pipe.errors import LockedError
+from s2pipe.dataset.proof import record_files, records_of
+from s2pipe.errors import LockedError, OutputError, PathEscapeError
 from s2pipe.preprocess.record import write_meta
 from s2pipe.preprocess.stats.histogram import HISTOGRAM_NAME
 from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
+from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 log = logging.getLogger("s2pipe.preprocess")
 
 UNFINISHED = ".unfinished-"
 """What the names of directories begin with in which samples are made."""
 _META = "meta.json"
+_SUFFIXES = frozenset({".tif", ".tiff", ".vrt"})
+"""What the names of a sample's files end with."""
 
 
 @contextmanager
-def sample_lock(directory: Path) -> Iterator[None]:
+def sample_lock(out_dir: Path, directory: Path) -> Iterator[None]:
     """Hold the lock of a sample's directory, free of what killed runs left there.
 
     Parameters
     ----------
+    out_dir : Path
+        Output directory.
     directory : Path
-        The sample's directory; made when missing. Another run that is at this sample is waited for.
+        The sample's directory, relative to it; made when missing. Another run that is at this sample is waited for.
+
+    Raises
+    ------
+    PathEscapeError
+        A directory on the way is a link that leads out of ``out_dir``.
     """
     with ExitStack() as stack:
-        path = directory / ".lock"
+        path = InsidePath(out_dir, f"{directory.as_posix()}/.lock").owned()
+        directory = path.parent
         try:
             stack.enter_context(locked(path, wait=False))
         except LockedError:
@@ -59,8 +70,10 @@ def sweep_samples(out_dir: Path) -> None:
     pattern = f".{Path(HISTOGRAM_NAME).stem}.*{Path(HISTOGRAM_NAME).suffix}"
     left |= {path.parent for path in samples.glob(f"tile=*/sensing=*/{pattern}")}
     for directory in sorted(left):
-        with suppress(LockedError), locked(directory / ".lock", wait=False):
-            _sweep(directory)
+        with suppress(LockedError, PathEscapeError):  # what links lead to is not s2pipe's
+            lock = InsidePath(out_dir, (directory / ".lock").relative_to(out_dir).as_posix()).owned()
+            with locked(lock, wait=False):
+                _sweep(directory)
 
 
 def _sweep(directory: Path) -> None:
@@ -87,33 +100,65 @@ def finish_sample(work: Path, out_dir: Path, directory: Path, meta: Mapping[str,
     -------
     dict
         Content of ``meta.json``.
+
+    Raises
+    ------
+    OutputError
+        A directory is in the way of a file.
+    PathEscapeError
+        A directory on the way to a file is a link that leads out of ``out_dir``.
     """
     final = out_dir / directory
     names = sorted(path.relative_to(work) for path in work.rglob("*") if path.is_file())
     records = record_files((work / name, (directory / name).as_posix()) for name in names)
     document = {**meta, "files": [record.to_document() for record in records]}
     write_meta(work / _META, document)
-    earlier = _earlier_items(final, directory)
-    (final / _META).unlink(missing_ok=True)
+    earlier = _earlier_files(out_dir, directory)
+    taken_away = earlier | {InsidePath(out_dir, record.path) for record in records}
+    paths = [_movable(file) for file in taken_away]
+    InsidePath(out_dir, f"{directory.as_posix()}/{_META}").unlink()
     replaced = work / f"{UNFINISHED}replaced"
     replaced.mkdir()
-    items = {item.name: item for item in work.iterdir() if item != replaced and item.name != _META}
-    for name in earlier | set(items):
-        if (final / name).exists():
-            (final / name).replace(replaced / name)
-    for name, item in sorted(items.items()):
-        item.replace(final / name)
+    for number, path in enumerate(paths):
+        if path.is_symlink() or path.exists():
+            path.replace(replaced / str(number))
+    _remove_empty({file.path.parent for file in earlier} - {final})
+    for name in names:
+        (final / name).parent.mkdir(exist_ok=True)
+        (work / name).replace(final / name)
     (work / _META).replace(final / _META)
     return document
 
 
-def _earlier_items(final: Path, directory: Path) -> set[str]:
-    """Files and directories, by name, that an earlier sample consists of."""
-    names = {"y.tif", "angles.tif", "stack"}  # even where a killed run left no list of them
+def _movable(file: InsidePath) -> Path:
+    """Return where a file of a sample is, or will be."""
+    path = file.owned()
+    if path.is_dir() and not path.is_symlink():
+        msg = f"{path}: is in the way: expected a file or nothing; move it away and run again"
+        raise OutputError(msg)
+    return path
+
+
+def _earlier_files(out_dir: Path, directory: Path) -> set[InsidePath]:
+    """Files that an earlier sample consists of: those that it records, as far as a run may have made them."""
+    inside = directory.as_posix()
+    names = ["x.tif", "y.tif", "angles.tif", "stack.vrt"]  # even where a killed run left no list of them
+    names += [f"stack/{path.name}" for path in (out_dir / directory / "stack").glob("*.vrt")]
+    found = {InsidePath(out_dir, f"{inside}/{name}") for name in names}
     try:
-        files = read_json(final / _META)["files"]
-        paths = [file if isinstance(file, str) else file["path"] for file in files]
-        inside = [PurePosixPath(path).relative_to(directory.as_posix()) for path in paths]
+        recorded = records_of(read_json(out_dir / directory / _META)["files"]) or []
     except (OSError, ValueError, LookupError, TypeError):
-        return names
-    return names | {path.parts[0] for path in inside if ".." not in path.parts and path.parts}
+        return found
+    for record in recorded:
+        file = InsidePath(out_dir, record.path)
+        is_ours = file.relative.startswith(f"{inside}/") and file.path.suffix in _SUFFIXES
+        if is_ours and file.is_file(record.size):
+            found.add(file)
+    return found
+
+
+def _remove_empty(directories: Iterable[Path]) -> None:
+    """Remove directories that nothing is left in."""
+    for directory in directories:
+        with suppress(OSError):
+            directory.rmdir()

@@ -15,6 +15,7 @@ from s2pipe.config.documents import parse_json
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import SAMPLE_META, STEP2_RUN, validate_document
 from s2pipe.dataset.proof import records_of, seal_fault, write_sealed
+from s2pipe.errors import OutputError
 from s2pipe.preprocess.needs import grid_role
 from s2pipe.preprocess.pixels.sources import is_warped
 from s2pipe.preprocess.stats.histogram import HistogramSettings
@@ -23,6 +24,7 @@ from s2pipe.raster.grid import Grid
 from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.files import named_errors
 from s2pipe.runtime.hashing import document_fingerprint, is_known_algorithm
+from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -304,10 +306,18 @@ class RunLog:
         Output directory.
     run_id : str
         Name of the run; the lines of an earlier run of that name stay.
+
+    Raises
+    ------
+    OutputError, PathEscapeError
+        A link is in the file's place, or leads out of ``out_dir`` on the way to it.
     """
 
     def __init__(self, out_dir: Path, run_id: str) -> None:
-        self.path = out_dir / "meta" / "step2" / "runs" / f"run={run_id}.jsonl"
+        self.path = InsidePath(out_dir, f"meta/step2/runs/run={run_id}.jsonl").owned()
+        if self.path.is_symlink() and not self.path.is_char_device():
+            msg = f"{self.path}: is a link: expected the log of a run or nothing; remove it, or give another run_id"
+            raise OutputError(msg)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._run_id = run_id
         # Unbuffered: after a failed write nothing is left that closing the file would try to write again.

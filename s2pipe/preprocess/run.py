@@ -55,6 +55,7 @@ from s2pipe.raster.capabilities import jpeg2000_driver
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.disk import full_disk_ends
 from s2pipe.runtime.files import check_writable
+from s2pipe.runtime.paths import InsidePath, check_owned
 from s2pipe.runtime.progress import Progress
 from s2pipe.runtime.run_ids import new_run_id
 
@@ -177,6 +178,7 @@ def _check_outputs(config: PreprocessConfig) -> None:
             msg = f"{normalize.stats_path}: is a directory; name the file stats.json inside it"
             raise OutputError(msg)
     check_writable(config.out_dir)
+    check_owned(config.out_dir, "processed", "meta/step2/runs")
     if normalize.mode != "compute_only":
         check_index(config.out_dir)
 
@@ -282,11 +284,11 @@ class _Run:
         self._log.add(key, "failed", seconds, details)
 
     def _count(self, scene: ScenePlan, histograms: list[BandHistograms]) -> bool:
-        path = self.config.out_dir / scene.directory / HISTOGRAM_NAME
+        path = InsidePath(self.config.out_dir, f"{scene.directory.as_posix()}/{HISTOGRAM_NAME}").owned()
         known = self._counted(scene)
         if known is None:
             prove_again = self._inputs.prove(scene, lambda other: self._counted(other) is not None)
-            with sample_lock(path.parent):
+            with sample_lock(self.config.out_dir, scene.directory):
                 known = self._counted(scene)  # another run may have been at it
                 if known is None:
                     histogram = count_scene(scene, self.config, histogram_fingerprint(scene, self.config))
@@ -317,7 +319,7 @@ class _Run:
             prove_again = self._inputs.prove(scene, is_complete)
         else:
             self._inputs.confirm(scene)
-        with sample_lock(self.config.out_dir / scene.directory):
+        with sample_lock(self.config.out_dir, scene.directory):
             is_new = is_new and not is_complete(scene)  # another run may have been at it
             if is_new:
                 _write_sample(scene, self.config, stats, prove_again)

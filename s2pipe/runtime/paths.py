@@ -66,6 +66,18 @@ def is_safe_relative(path: str) -> bool:
     return path_fault(path) is None
 
 
+def check_owned(root: Path, *directories: str) -> None:
+    """Check that directories below a root, as far as they exist, lie inside it, before anything is written to them.
+
+    Raises
+    ------
+    PathEscapeError
+        One of them is, or lies below, a link that leads out of the root.
+    """
+    for directory in directories:
+        InsidePath(root, f"{directory}/file").owned()
+
+
 @dataclass(frozen=True)
 class InsidePath:
     """A path inside a root directory, given as text by a document, an archive or a server.

@@ -168,7 +168,7 @@ class Step2Part:
         for directory in sorted(unit for unit in units if isinstance(unit, Path) and unit in self._metas):
             if not (self._root / directory).is_dir():
                 continue
-            with sample_lock(self._root / directory):
+            with sample_lock(self._root, directory):
                 InsidePath(self._root, (directory / _META).as_posix()).unlink()
             done.append(f"{self._root / directory}: `s2pipe preprocess` makes this sample anew")
         for problem in problems:

@@ -6,16 +6,19 @@ import json
 import re
 import shutil
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from s2pipe.dataset.step1_index import Index, load_index
 from s2pipe.download.auth import Auth, password_auth
+from s2pipe.download.cfg import RetryConfig
+from s2pipe.download.files.fetch import FetchOptions, FetchTask, fetch
 from s2pipe.download.pipeline import run_download
-from s2pipe.errors import AuthError, DiskFullError
+from s2pipe.download.service.retry import Backoff
+from s2pipe.errors import AuthError, DiskFullError, PathEscapeError, S2PipeError
 from s2pipe.runtime.hashing import hash_file
 from s2pipe.runtime.locks import locked
 from s2pipe.testing import Fault, Service, StoredProduct
@@ -23,6 +26,7 @@ from s2pipe.testing.fake import L1C, make_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from s2pipe.download.cfg import PipelineConfig
 
@@ -400,34 +404,18 @@ def test_no_more_than_four_connections_at_a_time(
 def test_a_full_disk_is_a_clear_error_and_keeps_what_is_there(
     service: Service, auth: Auth, configure: Callable[..., PipelineConfig], tmp_path: Path
 ) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    planned = run_download(configure(dry_run=True), auth)
-    from s2pipe.download.files.fetch import (
-        FetchTask,  # the name of the unfinished file follows from its content
-    )
-
-    asset = planned.scenes[0].asset("l1c.band.B02")
-    held = next(p for p in service.products.values() if p.name == L1C)
-    path = f"{held.root}/{asset.product_path}"
-    url = "/".join(f"Nodes({name})" for name in [L1C, *asset.product_path.split("/")])
-    from s2pipe.dataset.assets import Checksum
-
-    task = FetchTask(
-        what="",
-        url=f"{service.url('download')}/odata/v1/Products({held.id})/{url}/$value",
-        target=tmp_path / "out" / asset.path,
-        quarantine=tmp_path,
-        size=Path(path).stat().st_size,
-        checksum=Checksum("SHA3-256", hash_file(Path(path), "sha3-256")),
-        limit=0,
-    )
-    task.part.parent.mkdir(parents=True)
-    task.part.symlink_to("/dev/full")
-    with pytest.raises(DiskFullError, match="the disk is full"):
-        run_download(configure(concurrency=1), auth)
-    assert_right(load_index(planned.manifest_path))
-    task.part.unlink()
+    resource = pytest.importorskip("resource")
+    make_safe(tmp_path / "held", L1C, size=200_000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # Python ignores the signal
+    try:
+        with pytest.raises(DiskFullError, match="the disk is full"):
+            run_download(configure(concurrency=1), auth)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    index = tmp_path / "out/meta/step1/index.json"
+    assert not index.exists() or assert_right(load_index(index)) < 7
+    assert [part.stat().st_size for part in parts(tmp_path / "out")] == [100_000]
     result = run_download(configure(), auth)
     assert result.exit_code == 0
     assert assert_right(load_index(result.manifest_path)) == 7
@@ -483,6 +471,62 @@ def test_verify_finds_sets_aside_and_replaces_a_damaged_file(
     assert len(service.requests("download/")) == seen + 1
     assert (root / PLACE / B02).read_bytes() == good
     assert list((root / "meta/step1/quarantine").rglob(B02))
+
+
+def test_files_of_others_are_neither_moved_nor_removed(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
+    result = run_download(configure(), auth)
+    root = result.manifest_path.parents[2]
+    mine = [root / "notes.txt", root / PLACE / f"{B02}.mine.part"]
+    for path in mine:
+        path.write_bytes(b"mine")
+    document = json.loads(result.manifest_path.read_text())
+    document.pop("document_sha256", None)
+    asset = next(
+        item for item in document["scenes"][0]["files_l1c"]["items"] if item["role"] == "l1c.band.B02"
+    )
+    asset |= {"path": "notes.txt"}
+    result.manifest_path.write_text(json.dumps(document))
+    again = run_download(configure(verify=True, overwrite=True), auth)
+    assert again.damaged == ["notes.txt"]
+    assert all(path.read_bytes() == b"mine" for path in mine)
+
+
+def test_nothing_is_fetched_through_links(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig], tmp_path: Path
+) -> None:
+    result = run_download(configure(), auth)
+    root, outside = result.manifest_path.parents[2], tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_bytes(b"mine")
+    good = (root / PLACE / B02).read_bytes()
+    (root / PLACE / B02).unlink()
+    (root / PLACE / B02).symlink_to(outside / "kept")  # a link in a file's place is replaced
+    assert run_download(configure(), auth).exit_code == 0
+    assert (root / PLACE / B02).read_bytes() == good
+    assert not (root / PLACE / B02).is_symlink()
+    shutil.rmtree(root / PLACE)
+    (root / PLACE).symlink_to(outside)
+    refused = run_download(configure(overwrite=True), auth)
+    assert refused.exit_code == 1
+    assert "leads out of" in refused.failed[0].error
+    shutil.rmtree(root / "raw")
+    (root / "raw").symlink_to(outside)
+    with pytest.raises(PathEscapeError, match="leads out of"):
+        run_download(configure(), auth)
+    assert [(path.name, path.read_bytes()) for path in outside.iterdir()] == [("kept", b"mine")]
+
+
+def test_an_unfinished_file_is_no_link(tmp_path: Path) -> None:
+    task = FetchTask("a", "http://localhost/a", tmp_path / "a", tmp_path / "q", 4, None, 4)
+    (tmp_path / "mine").write_bytes(b"mine alone")
+    task.part.symlink_to(tmp_path / "mine")
+    backoff = Backoff(RetryConfig(), threading.Event())
+    options = FetchOptions(lambda *_: nullcontext(), lambda: backoff, 10, False, lambda _: None)
+    with pytest.raises(S2PipeError, match="cannot be written"):
+        fetch(task, options)
+    assert (tmp_path / "mine").read_bytes() == b"mine alone"
 
 
 def test_a_file_that_vanished_is_fetched_again(

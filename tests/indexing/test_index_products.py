@@ -290,6 +290,37 @@ def test_a_directory_is_preferred_to_its_zip_and_counts_once(tmp_path: Path) -> 
     assert "same product" in result.passed_over[0].reason
 
 
+def test_only_links_of_the_scene_are_taken_away(tmp_path: Path) -> None:
+    old, new = make_product(tmp_path, L1C.replace("N0511", "N0510")), make_product(tmp_path, L1C)
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    index_products([old], out)
+    outside.mkdir()
+    (out / "mine").symlink_to(outside)
+    (out / "elsewhere").symlink_to(outside)
+    (outside / "link").symlink_to(old)
+    document = json.loads(index_path(out).read_text())
+    document.pop("document_sha256", None)
+    items = document["scenes"][0]["files_l1c"]["items"]
+    for item, path in zip(items, ("mine", "elsewhere/link", "../outside/link"), strict=False):
+        item["path"] = path
+    index_path(out).write_text(json.dumps(document))
+    assert any("replaces" in warning for warning in index_products([new], out).warnings)
+    assert (out / "mine").is_symlink()
+    assert (outside / "link").is_symlink()
+
+
+def test_nothing_is_linked_into_directories_elsewhere(tmp_path: Path) -> None:
+    product, out, outside = make_product(tmp_path, L1C), tmp_path / "out", tmp_path / "outside"
+    outside.mkdir()
+    out.mkdir()
+    for name in ("raw", "meta"):
+        (out / name).symlink_to(outside)
+        with pytest.raises(PathEscapeError, match="leads out of"):
+            index_products([product], out)
+        (out / name).unlink()
+    assert not list(outside.iterdir())
+
+
 def test_another_product_replaces_links_but_never_real_files(tmp_path: Path) -> None:
     old = make_product(tmp_path, L1C.replace("N0511", "N0510"))
     (old / "GRANULE" / "x").mkdir()

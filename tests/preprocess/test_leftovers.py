@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +15,6 @@ from s2pipe.preprocess.run import run_preprocess
 from s2pipe.raster.grid import Window
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import Dataset
 
 
@@ -49,7 +48,7 @@ def test_the_next_run_sweeps_what_killed_ones_left(dataset: Dataset, tmp_path: P
     config = dataset.config(
         tmp_path, target_grid_ref="B01", l1c_bands=("B01",), normalize=normalize, cache=cache, max_scenes=1
     )
-    with sample_lock(tmp_path / "other"), sample_lock(busy):
+    with sample_lock(tmp_path, Path("other")), sample_lock(tmp_path, busy.relative_to(tmp_path)):
         kept[0].parent.mkdir(exist_ok=True)
         _left(kept[0])
         assert run_preprocess(config).exit_code == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Callable
@@ -24,6 +23,8 @@ PART_NAME = re.compile(r"(.+)\.[0-9a-f]{12}\.part", re.ASCII)
 """Names of unfinished files: that of the file, which they may cut short, and a mark of its content."""
 _JP2 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _HASH_CHUNK = 1 << 20
+_PART_STEM = 200
+"""Characters of a file's name that the name of its unfinished part begins with."""
 OWN_ALGORITHM = "SHA256"
 """Checksum that files get whose product states none."""
 
@@ -64,7 +65,7 @@ class FetchTask:
         """The unfinished file. Its name depends on the content, so that another version never continues it."""
         known = self.url if self.checksum is None else f"{self.checksum.algorithm} {self.checksum.value}"
         tag = hash_bytes(f"{known} {self.size}".encode(), "sha256")[:12]
-        return self.target.with_name(f"{self.target.name[:200]}.{tag}.part")
+        return self.target.with_name(f"{self.target.name[:_PART_STEM]}.{tag}.part")
 
     def is_at_target(self) -> bool:
         """Tell whether the target holds exactly the wanted bytes; without a checksum that is unknown, so no."""
@@ -117,7 +118,7 @@ class _Part:
         self.size = 0
         self.known_size = task.size
         task.part.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(task.part, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+        handle = os.open(task.part, os.O_RDWR | os.O_CREAT | _BINARY | _NO_LINK, 0o666)
         self._stream = os.fdopen(handle, "r+b", buffering=0)
         self._digest = self._new_digest()
         found = os.fstat(self._stream.fileno()).st_size
@@ -177,6 +178,7 @@ class _Part:
         self._stream.close()
 
 
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
 _BINARY: int = os.O_BINARY if os.name == "nt" else 0  # type: ignore[attr-defined,unused-ignore]
 
 
@@ -218,8 +220,10 @@ def fetch(task: FetchTask, options: FetchOptions) -> Arrived | None:
         finally:
             part.close()
         task.part.replace(task.target)
-        for stale in task.target.parent.glob(f"{glob.escape(task.target.name)}.*.part"):
-            stale.unlink(missing_ok=True)  # what is left of other versions
+        left = re.compile(rf"{re.escape(task.target.name[:_PART_STEM])}[.][0-9a-f]{{12}}[.]part", re.ASCII)
+        for stale in task.target.parent.glob("*.part"):
+            if left.fullmatch(stale.name):
+                stale.unlink(missing_ok=True)  # what is left of other versions
         return arrived
     except OSError as error:
         raise disk_error(task.part, error) from error

@@ -35,6 +35,7 @@ from s2pipe.errors import (
 )
 from s2pipe.runtime.files import sweep_directory, write_bytes_atomic
 from s2pipe.runtime.locks import locked
+from s2pipe.runtime.paths import InsidePath
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import role_of
 
@@ -316,8 +317,10 @@ class Planner:
         return FetchTask(
             what=f"{hit.name}: {path.rpartition('/')[2]}",
             url=node_url(self._host, hit.product_id, hit.name.safe_name, path),
-            target=InputFile.of(asset, self._root).path,
-            quarantine=self._root / "meta/step1/quarantine" / hit.name.stem / path.rpartition("/")[2],
+            target=InsidePath(self._root, asset.path).owned(),
+            quarantine=InsidePath(
+                self._root, f"meta/step1/quarantine/{hit.name.stem}/{path.rpartition('/')[2]}"
+            ).owned(),
             size=asset.size,
             checksum=asset.checksum,
             limit=hit.size or MAX_FILE_BYTES,

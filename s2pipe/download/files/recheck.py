@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.step1_index import Index, Scene, rewrite_index
 from s2pipe.dataset.verification import Verification, check_asset
 from s2pipe.errors import PathEscapeError
 from s2pipe.runtime.cores import core_count
+from s2pipe.runtime.paths import InsidePath
+from s2pipe.sentinel2.bands import Level
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,14 +63,17 @@ def recheck(index: Index, path: Path, root: Path, *, is_dry: bool) -> tuple[Inde
 
 
 def set_aside(asset: Asset, root: Path, key: SceneKey) -> None:
-    """Move a damaged file to quarantine; links and archives are the user's own and stay."""
+    """Move a damaged file to quarantine; links, archives and files outside ``raw/`` are the user's own and stay."""
     try:
-        source = InputFile.of(asset, root).path
-    except PathEscapeError:
+        file = InsidePath(root, asset.path)
+        source = file.owned()
+        target = InsidePath(root, f"meta/step1/quarantine/{key.compact}/{source.name}").owned()
+    except PathEscapeError as error:
+        log.warning("%s", error)
         return
-    if asset.member is not None or source.is_symlink() or not source.is_file():
+    is_fetched = any(file.relative.startswith(f"{key.files_dir(level)}/") for level in get_args(Level))
+    if not is_fetched or asset.member is not None or source.is_symlink() or not source.is_file():
         return
-    target = root / "meta/step1/quarantine" / f"{key.compact}" / source.name
     target.parent.mkdir(parents=True, exist_ok=True)
     source.replace(target)
     log.warning("%s was moved to %s", source, target)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from s2pipe.raster.grid import Window
 
 SUFFIX = ".dnstack"
+_ENTRY = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}", re.ASCII)
 _MAGIC = b"s2pipe DN stack 1\n"
 _HEADER_BYTES = 4096
 
@@ -68,6 +70,8 @@ class StackCache:
             return False
         entries = []
         for path in self._directory.glob(f"*{SUFFIX}"):
+            if not _ENTRY.fullmatch(path.name):
+                continue  # someone else's
             try:
                 status = path.stat()
             except FileNotFoundError:  # another run removed it
@@ -84,6 +88,8 @@ class StackCache:
     def _sweep(self) -> None:
         """Remove entries that killed runs left unfinished: those that nobody holds."""
         for path in self._directory.glob(f".*{SUFFIX}"):
+            if path.is_symlink():
+                continue  # entries are files
             with suppress(FileNotFoundError), path.open("r+b") as stream:
                 if try_hold(stream):
                     path.unlink(missing_ok=True)

@@ -75,14 +75,18 @@ def test_an_unfinished_entry_leaves_nothing(tmp_path: Path) -> None:
 def test_the_entries_used_longest_ago_go_first(tmp_path: Path) -> None:
     cache = StackCache(tmp_path, 1000)
     for number in range(4):
-        path = cache.path(f"sha256:{number}")
+        path = cache.path(f"sha256:{number:064x}")
         path.write_bytes(bytes(250))
         os.utime(path, ns=(number * 10**9, number * 10**9))
-    assert cache.find("sha256:0") is not None  # now the most recently used
+    others = ["mine.dnstack", f"{9:063x}.dnstack"]
+    for name in others:
+        (tmp_path / name).write_bytes(bytes(900))
+        os.utime(tmp_path / name, ns=(0, 0))
+    assert cache.find(f"sha256:{0:064x}") is not None  # now the most recently used
     assert cache.make_room(300)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{n}{SUFFIX}" for n in (0, 3)]
+    assert {path.name for path in tmp_path.iterdir()} == {f"{0:064x}{SUFFIX}", f"{3:064x}{SUFFIX}", *others}
     assert not cache.make_room(1001)
-    assert cache.find("sha256:1") is None
+    assert cache.find(f"sha256:{1:064x}") is None
 
 
 def _config(dataset: Dataset, out: Path, cache: CacheConfig, mode: Any) -> PreprocessConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import threading
 import zipfile
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from osgeo import gdal
 
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.verified import VERIFIED, Stamp, VerifiedFiles
@@ -23,7 +25,7 @@ from s2pipe.preprocess import run as run_module
 from s2pipe.preprocess.cfg import NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import PreprocessResult, run_preprocess
 from s2pipe.synthetic import ProductSpec, make_products
-from tests.conftest import Dataset, read_whole_band
+from tests.conftest import read_whole_band
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -296,9 +298,32 @@ def test_rasters_lie_where_the_metadata_of_their_tile_say(
     assert words in failed.error
 
 
-def test_a_broken_link_is_called_one(dataset: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_band_that_is_vrt_text_is_not_followed(pristine: Path, tmp_path: Path, zipped: bool) -> None:
+    products = tmp_path / "products"
+    shutil.copytree(pristine.parent / "products", products)
+    band = next(products.glob("*MSIL1C_20251210*/GRANULE/*/IMG_DATA/*_B11.jp2"))
+    shutil.copyfile(band, tmp_path / "other.jp2")
+    gdal.Translate(str(tmp_path / "b.vrt"), str(tmp_path / "other.jp2"))
+    text = (tmp_path / "b.vrt").read_text()
+    band.write_text(re.sub('relativeToVRT="1">[^<]*', f'relativeToVRT="0">{tmp_path}/other.jp2', text))
+    assert gdal.Open(str(band)) is not None  # what a plain open would follow
+    for manifest in products.glob("*/manifest.safe"):
+        manifest.unlink()  # whoever makes such a product makes its checksums too
+    if zipped:
+        for path in list(products.iterdir()):
+            shutil.make_archive(str(path.with_suffix("")), "zip", products, path.name)
+            shutil.rmtree(path)
+    index_products([products], tmp_path / "data")
+    result = Small(tmp_path / "data").run(tmp_path / "out")
+    assert (result.exit_code, len(result.done)) == (1, 1)
+    assert "B11.jp2: GDAL cannot open it as JPEG 2000" in result.failed[0].error
+
+
+def test_a_broken_link_is_called_one(pristine: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
-    shutil.copytree(dataset.root, root, symlinks=True)
+    shutil.copytree(pristine.parent / "linked", root, symlinks=True)
+    shutil.copytree(pristine.parent / "products", tmp_path / "products")
     path = next((root / "raw/L1C").rglob("*20251210*/**/T*_B11.jp2"))
     path.unlink()
     path.symlink_to("../gone.jp2")

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +91,21 @@ class Row:
     workers: int
     runs: list[float] = field(default_factory=list)
     walls_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a process took."""
+
+    output: str
+    """What it printed."""
+    wall_s: float
+    """Seconds from start to end."""
+    cpu_s: float
+    """Seconds of all its threads on a core, which other processes lengthen less than the wall time."""
+    rss_gb: float
+    """Peak memory, GB."""
 
 
 class Bench:
@@ -119,21 +134,21 @@ class Bench:
         pairs = []
         for _ in range(repeat):
             bound = self._bound(case)
-            wall, rss = 0.0, 0.0
-            (self.dataset / VERIFIED).unlink(
-                missing_ok=True
-            )  # each run finds inputs that were never verified
-            for step in case.steps:
-                seconds, memory = self._run(case, step)
-                wall, rss = wall + seconds, max(rss, memory)
-            pairs.append((wall / bound, wall, bound, rss))
-        ratio, wall, bound, rss = sorted(pairs)[len(pairs) // 2]
-        ratios, walls = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        return Row(case.name, bound, wall, ratio, case.aim, rss, case.aim_gb, self.workers, ratios, walls)
+            # Each run finds inputs that were never verified.
+            (self.dataset / VERIFIED).unlink(missing_ok=True)
+            used = [self._run(case, step) for step in case.steps]
+            wall = sum(run.wall_s for run in used)
+            cpu, rss = sum(run.cpu_s for run in used), max(run.rss_gb for run in used)
+            pairs.append((wall / bound, wall, bound, rss, cpu))
+        ratio, wall, bound, rss, _ = sorted(pairs)[len(pairs) // 2]
+        row = Row(case.name, bound, wall, ratio, case.aim, rss, case.aim_gb, self.workers)
+        return replace(
+            row, runs=[p[0] for p in pairs], walls_s=[p[1] for p in pairs], cpu_s=[p[4] for p in pairs]
+        )
 
     def _bound(self, case: Case) -> float:
         command = [sys.executable, "-m", "benchmarks.decode", str(self.workers), *self.files(case)]
-        return float(_process(command, self.workers)[0])
+        return float(_process(command, self.workers).output)
 
     def _statistics_for(self, case: Case) -> None:
         stats = self._stats_path(case)
@@ -144,7 +159,7 @@ class Bench:
     def _stats_path(self, case: Case) -> Path:
         return self.out / f"stats-{case.grid}-{len(case.bands)}.json"
 
-    def _run(self, case: Case, step: dict[str, Any]) -> tuple[float, float]:
+    def _run(self, case: Case, step: dict[str, Any]) -> Used:
         config = {
             "index_json": str(self.dataset / "meta/step1/index.json"),
             "out_dir": str(self.out),
@@ -156,9 +171,9 @@ class Bench:
             **step,
             "normalize": {**step["normalize"], "stats_path": str(self._stats_path(case))},
         }
-        output, seconds, rss = _timed_run(config, self.workers)
-        assert json.loads(output)["failed"] == [], output
-        return seconds, rss
+        used = _timed_run(config, self.workers)
+        assert json.loads(used.output)["failed"] == [], used.output
+        return used
 
 
 def scene_after_scene(data: Path, workers: int) -> dict[str, float]:
@@ -174,14 +189,13 @@ def scene_after_scene(data: Path, workers: int) -> dict[str, float]:
         "num_workers": workers,
         "overwrite": True,
     }
-    _, few_s, few = _timed_run({**config, "max_scenes": 3}, workers)
-    _, all_s, many = _timed_run(config, workers)
+    three, ten = (_timed_run({**config, "max_scenes": count}, workers) for count in (3, SCENES))
     files = [str(next(products.glob(f"*L1C*/GRANULE/*/IMG_DATA/*_{band}.jp2"))) for band in SIX]
-    bound = float(_process([sys.executable, "-m", "benchmarks.decode", str(workers), *files], workers)[0])
-    per_scene = (all_s - few_s) / (SCENES - 3)
+    bound = float(_process([sys.executable, "-m", "benchmarks.decode", str(workers), *files], workers).output)
+    per_scene = (ten.wall_s - three.wall_s) / (SCENES - 3)
     return {
-        "rss_3_gb": few,
-        "rss_10_gb": many,
+        "rss_3_gb": three.rss_gb,
+        "rss_10_gb": ten.rss_gb,
         "decode_s": bound,
         "per_scene_s": per_scene,
         "overhead_s": per_scene - bound,
@@ -211,7 +225,7 @@ def _index(products: Path, dataset: Path) -> None:
     index_products([products], dataset)
 
 
-def _timed_run(config: dict[str, Any], workers: int) -> tuple[str, float, float]:
+def _timed_run(config: dict[str, Any], workers: int) -> Used:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump({"preprocess": config}, file)
         file.flush()
@@ -219,8 +233,8 @@ def _timed_run(config: dict[str, Any], workers: int) -> tuple[str, float, float]
         return _process(command, workers)
 
 
-def _process(command: list[str], workers: int) -> tuple[str, float, float]:
-    """Run a process on ``workers`` cores; return its output, wall seconds and peak memory in GB."""
+def _process(command: list[str], workers: int) -> Used:
+    """Run a process on ``workers`` cores."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
     env = {**os.environ, "PYTHONPATH": path, "NUMBA_NUM_THREADS": str(workers)}
     with tempfile.TemporaryFile("w+") as output:
@@ -235,16 +249,24 @@ def _process(command: list[str], workers: int) -> tuple[str, float, float]:
     if os.waitstatus_to_exitcode(status) != 0:
         msg = f"{' '.join(command[:5])} ... failed:\n{text}"
         raise SystemExit(msg)
-    return text, seconds, usage.ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
+    rss = usage.ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
+    return Used(text, seconds, usage.ru_utime + usage.ru_stime, rss)
 
 
-def verification_cost(rows: Sequence[Row]) -> dict[str, float]:
-    """Wall time with verified inputs over that without, minus 1, of the fastest runs of both."""
-    fastest = {row.name: min(row.walls_s) for row in rows}
+def verification_cost(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Wall and CPU time with verified inputs over those without, minus 1, of the fastest runs of both."""
+    by_name = {row.name: row for row in rows}
+    pairs = {
+        name: (row, by_name[name + NOT_VERIFIED])
+        for name, row in by_name.items()
+        if name + NOT_VERIFIED in by_name
+    }
     return {
-        name: wall / fastest[name + NOT_VERIFIED] - 1
-        for name, wall in fastest.items()
-        if name + NOT_VERIFIED in fastest
+        name: {
+            "wall": min(row.walls_s) / min(without.walls_s) - 1,
+            "cpu": min(row.cpu_s) / min(without.cpu_s) - 1,
+        }
+        for name, (row, without) in pairs.items()
     }
 
 
@@ -288,7 +310,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     print_rows(rows)
     cost = verification_cost(rows)
     for name, share in cost.items():
-        print(f"verifying the inputs costs {share:+.1%} of the wall time of: {name}")
+        print(f"verifying inputs: {share['wall']:+.1%} of wall, {share['cpu']:+.1%} of CPU time of {name}")
     if scenes:
         print("scene after scene: " + ", ".join(f"{key} {value:.3f}" for key, value in scenes.items()))
     report = {"machine": machine, "side_m": side, "rows": [asdict(row) for row in rows], "scenes": scenes}

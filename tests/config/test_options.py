@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2pipe.cli.commands import COMMANDS
@@ -60,6 +60,7 @@ def test_nan_and_infinity_are_faults_with_their_path(text: str) -> None:
     assert str(caught.value) == expected
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["--num-workers", "--max-scenes"]), st.text(min_size=1, max_size=5))
 def test_wrong_option_values_reach_the_schema(flag: str, text: str) -> None:
     if text.startswith("-") or text.strip().lstrip("+").isdecimal() or text in ("null", "Null", "NULL", "~"):

@@ -173,7 +173,8 @@ class Step2Part:
             done.append(f"{self._root / directory}: `s2pipe preprocess` makes this sample anew")
         for problem in problems:
             if problem.unit == HISTOGRAM_NAME:
-                InsidePath(self._root, problem.path.relative_to(self._root).as_posix()).unlink()
+                with sample_lock(self._root, problem.path.parent.relative_to(self._root)):
+                    InsidePath(self._root, problem.path.relative_to(self._root).as_posix()).unlink()
                 done.append(f"{problem.path}: removed; pass 1 counts the scene anew")
         return done + self._repair_index(units)
 

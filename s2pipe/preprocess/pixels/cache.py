@@ -54,10 +54,13 @@ class StackCache:
         """Return the path of a fingerprint's entry."""
         return self._directory / (fingerprint.removeprefix("sha256:") + SUFFIX)
 
-    def find(self, fingerprint: str) -> Path | None:
-        """Return the entry of a fingerprint, marking it as used, or None."""
+    def find(self, fingerprint: str, size: int) -> Path | None:
+        """Return the entry of a fingerprint, marking it as used, or None. One of another size in bytes is dropped."""
         path = self.path(fingerprint)
         try:
+            if path.stat().st_size != size:
+                path.unlink()
+                return None
             os.utime(path)
         except OSError:
             return None

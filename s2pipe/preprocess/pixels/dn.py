@@ -62,13 +62,13 @@ def dn_windows(
             yield _decoded(stack, config, windows, exits)
             return
         cache = StackCache(cache_directory(config), int(config.cache.max_gb * 1e9))
-        entry = cache.find(fingerprint)
+        size = entry_bytes(len(stack.bands), windows)
+        entry = cache.find(fingerprint, size)
         if entry is not None:
             log.debug("reading the cached stack %s", entry)
             yield _kept(entry, len(stack.bands), windows, remove=not config.cache.keep)
             return
         decoded = _decoded(stack, config, windows, exits)
-        size = entry_bytes(len(stack.bands), windows)
         if config.normalize.mode != "compute_only" or not cache.make_room(size):
             yield decoded
             return

@@ -82,11 +82,13 @@ def test_the_entries_used_longest_ago_go_first(tmp_path: Path) -> None:
     for name in others:
         (tmp_path / name).write_bytes(bytes(900))
         os.utime(tmp_path / name, ns=(0, 0))
-    assert cache.find(f"sha256:{0:064x}") is not None  # now the most recently used
+    assert cache.find(f"sha256:{0:064x}", 250) is not None  # now the most recently used
     assert cache.make_room(300)
     assert {path.name for path in tmp_path.iterdir()} == {f"{0:064x}{SUFFIX}", f"{3:064x}{SUFFIX}", *others}
     assert not cache.make_room(1001)
-    assert cache.find(f"sha256:{1:064x}") is None
+    assert cache.find(f"sha256:{1:064x}", 250) is None
+    assert cache.find(f"sha256:{3:064x}", 251) is None  # cut short, or of another layout
+    assert not cache.path(f"sha256:{3:064x}").exists()
 
 
 def _config(dataset: Dataset, out: Path, cache: CacheConfig, mode: Any) -> PreprocessConfig:
@@ -122,8 +124,9 @@ def test_a_damaged_entry_is_dropped_and_the_scene_decoded_again(dataset: Dataset
     expected = _both(dataset, tmp_path / "plain", CacheConfig())
     cache = CacheConfig(enabled=True, dir=tmp_path / "cache")
     run_preprocess(_config(dataset, tmp_path / "out", cache, "compute_only"))
-    for path in (tmp_path / "cache").iterdir():
-        path.write_bytes(path.read_bytes()[:-7])
+    truncated, changed = (tmp_path / "cache").iterdir()
+    truncated.write_bytes(truncated.read_bytes()[:-7])
+    changed.write_bytes(changed.read_bytes()[:-7] + b"changed")
     result = run_preprocess(_config(dataset, tmp_path / "out", cache, "apply_with_stats"))
     assert result.exit_code == 0
     assert _digests(tmp_path / "out") == expected

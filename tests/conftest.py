@@ -1,4 +1,4 @@
-"""Small products and datasets that tests share; made once a run, and never changed by a test."""
+"""Small products and datasets that tests share; made once per run, and never changed by a test."""
 
 from __future__ import annotations
 

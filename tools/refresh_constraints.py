@@ -74,7 +74,7 @@ def requirements() -> list[str]:
 
 
 def pins(name: str, by_minor: dict[int, str]) -> list[str]:
-    """Give one line a version; of several, each with the range of Pythons that it stands for."""
+    """Give one line per version; several versions carry the range of Pythons that each is for."""
     runs: list[list[int]] = []
     for minor in sorted(by_minor):
         if runs and by_minor[runs[-1][0]] == by_minor[minor]:

@@ -21,7 +21,7 @@ def interpolate_directions(
     encoding: k.AngleEncoding,
     out: Any,
 ) -> Results:
-    """Pixel by pixel: four corners a band, their sum, its angles by arcus tangent."""
+    """Pixel by pixel: four corners per band, their sum, and its angles by arctangent."""
     shape_yx = out.shape[1:]
     y, x = (
         first + np.arange(size, dtype=np.float64)

@@ -188,7 +188,7 @@ class HistogramAccumulator:
 
     def _make_room(self, pixels: int) -> None:
         if pixels > _MAX_PIXELS:
-            msg = f"dn: expected at most {_MAX_PIXELS} pixels a band in one call, got {pixels}; split it"
+            msg = f"dn: expected at most {_MAX_PIXELS} pixels per band in one call, got {pixels}; split it"
             raise ValueError(msg)
         if self._unfolded + pixels > _MAX_PIXELS:
             self._fold()

@@ -94,7 +94,7 @@ def map_labels(labels: NDArray[Any], lut: NDArray[Any], out: NDArray[Any], count
 
 
 def _map_labels(labels: Numbers, lut: Numbers, out: Numbers, private: Numbers) -> None:
-    # Two stores a pixel, one of them to a counter, are the limit: 0.35 ns a pixel and core on noise, 0.53 on
+    # Two stores per pixel, one of them to a counter, are the limit: 0.35 ns per pixel and core on noise, 0.53 on
     # patches, where an increment waits for the last one to the same counter. Four distant lanes with counters
     # of their own hide part of that wait (one lane: 0.76). Rejected: testing for 16 equal neighbours and
     # counting them at once (0.69 on patches, 0.71 with 1 % speckle, whose branches are mispredicted); pairs

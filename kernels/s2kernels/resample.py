@@ -3,8 +3,8 @@
 Both equal GDAL's warper (`average` and `bilinear`, nodata 0, no overviews) to the last bit where the grids share
 their upper-left corner and one pixel size is a whole multiple of the other; a test in s2pipe holds them to it.
 
-These kernels use one core each: they run in the threads that decode, one a band, where more threads would only take
-turns with each other.
+These kernels use one core each: they run in the threads that decode, one per band, where more threads would only wait
+for each other.
 """
 
 # mypy: disable-error-code="no-untyped-def"

@@ -201,7 +201,7 @@ def _stamp(path: Path) -> tuple[Path, int, int]:
 
 @functools.lru_cache(maxsize=64)
 def _zip_members(path: Path, _mtime_ns: int, _size: int) -> frozenset[str]:
-    """Names of an archive's members; none when it is no archive."""
+    """Names of an archive's members; none when it is not an archive."""
     try:
         with zipfile.ZipFile(path) as archive:
             return frozenset(archive.namelist())

@@ -92,7 +92,7 @@ def _paths(path: Path) -> dict[str, str]:
         paths = read_json(path)["paths"]
         return {kind: str(name) for kind, name in paths.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ManifestError(str(path), [Fault("", f"is no meta.json of Step 2: {error}")]) from error
+        raise ManifestError(str(path), [Fault("", f"is not a meta.json of Step 2: {error}")]) from error
 
 
 def _read(path: Path, bands: int, dtype: str) -> np.ndarray:

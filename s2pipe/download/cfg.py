@@ -221,7 +221,7 @@ class ManifestConfig:
     index_name: Annotated[str, Rule({"pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}[.]json$"})] = "index.json"
     """File name of the Step-1 manifest in meta/step1."""
     write_csv: bool = False
-    """Write a table of the run's scenes, a column a role, beside its manifest (table.csv)."""
+    """Write a table of the run's scenes, one column per role, beside its manifest (table.csv)."""
     write_xlsx: bool = False
     """The same as table.xlsx; needs the extra s2pipe[tables]."""
 

@@ -1,4 +1,4 @@
-"""Tables of a run for people: a row a scene, a column a role, as CSV and XLSX."""
+"""Tables of a run for people: a row per scene, a column per role, as CSV and XLSX."""
 
 from __future__ import annotations
 

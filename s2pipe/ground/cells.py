@@ -185,7 +185,8 @@ class CellGrid:
             size, row, column = map(int, match.groups())
             if size == self.cell_m and row < self.rows and column < self.columns[row]:
                 return int(self._first[row]) + column
-        msg = f"{cell_id!r} is no ground cell of {self.cell_m} m; expected an id such as {self.ids(np.array([0]))[0]}"
+        example = self.ids(np.array([0]))[0]
+        msg = f"{cell_id!r} is not a ground cell of {self.cell_m} m; expected an id such as {example}"
         raise S2PipeError(msg)
 
     def _row(self, lat: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ class SplitPlan:
     test_from: str | None = None
     """With by: time, first day that is test; None when none is."""
     cells: Mapping[str, str] = field(default_factory=dict)
-    """Cell id -> split: all that there are with a list of cells; those seen so far, for the record, otherwise."""
+    """Cell id -> split: the whole list with `by: file`; otherwise those seen so far, for the record."""
     tiles: tuple[TileGround, ...] = ()
     """The tiles, where tiles are divided."""
 
@@ -268,7 +268,7 @@ def load_plan(path: Path) -> SplitPlan:
     ConfigError
         The file does not exist.
     ManifestError
-        It is no split, or what it says of a cell or tile is not what its own rule gives.
+        It is not a split, or what it states about a cell or tile contradicts its own rule.
     """
     try:
         document = read_json(path)

@@ -172,7 +172,7 @@ def _plan(found: Found) -> _Planned:
         if role in assets:
             msg = (
                 f"{container.path}: two files have the role {role}: {assets[role].product_path} and "
-                f"{product_path}; expected one granule a product; fetch the product again"
+                f"{product_path}; expected one granule per product; fetch the product again"
             )
             raise ProductError(msg)
         target = archive if container.is_zip else f"{root_dir}/{product_path.rpartition('/')[2]}"

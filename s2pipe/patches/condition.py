@@ -112,7 +112,7 @@ def _tokens(condition: str) -> tuple[list[_Token], str | None]:
     if len(condition) > _MAX_CHARACTERS:
         return tokens, f"has {len(condition)} characters; at most {_MAX_CHARACTERS} are read"
     if (strange := _NO_TEXT.search(condition)) is not None:
-        return tokens, f"{strange[0]!r} at character {strange.start() + 1} is no text"
+        return tokens, f"{strange[0]!r} at character {strange.start() + 1} is not text"
     place = 0
     while place < len(condition):
         match = _TOKEN.match(condition, place)

@@ -1,4 +1,4 @@
-"""The patch database: one row a candidate, kept or not, as GeoParquet with their footprints."""
+"""The patch database: one row per candidate, kept or not, as GeoParquet with their footprints."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def query_rows(rows: Any, query: str) -> np.ndarray:
     Raises
     ------
     UsageError
-        It is no condition, or DuckDB refuses it; the message says why, and which columns there are.
+        It is not a condition, or DuckDB refuses it; the message says why, and which columns there are.
     """
     duckdb, pa = optional_module("duckdb"), optional_module("pyarrow")
     condition = query.strip() or "true"

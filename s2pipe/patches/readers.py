@@ -49,7 +49,7 @@ def shard_items(path: Path) -> Iterator[dict[str, Any]]:
     Raises
     ------
     ManifestError
-        The file is no shard, or damaged.
+        The file is not a shard, or is damaged.
     """
     item: dict[str, Any] = {}
     try:
@@ -75,7 +75,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, suffix: str) -> 
     """Name and value of one file of an item."""
     stream = archive.extractfile(member) if member.isreg() else None
     if stream is None:
-        msg = f"{member.name[:80]!r} is no plain file"
+        msg = f"{member.name[:80]!r} is not a plain file"
         raise tarfile.TarError(msg)
     data = stream.read()
     if suffix == "json":

@@ -63,7 +63,7 @@ def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
     Raises
     ------
     S2PipeError
-        The query is no condition or selects nothing, the database or a shard is missing or damaged, or the output
+        The query is not a condition or selects nothing, the database or a shard is missing or damaged, or the output
         directory is the source's.
     """
     config = checked_config(config)

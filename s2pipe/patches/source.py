@@ -308,7 +308,7 @@ def _file_names(data: bytes) -> Iterator[str]:
     while place < len(data):
         info = tarfile.TarInfo.frombuf(data[place : place + tarfile.BLOCKSIZE], "utf-8", "strict")
         if info.type != tarfile.REGTYPE or not is_safe_relative(info.name) or "/" in info.name:
-            msg = f"{info.name[:80]!r} is no file of an item"
+            msg = f"{info.name[:80]!r} is not a file of an item"
             raise tarfile.TarError(msg)
         place += tarfile.BLOCKSIZE + padded(info.size)
         yield info.name

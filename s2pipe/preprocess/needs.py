@@ -44,7 +44,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Needs:
-    """What every scene of a run is asked for; made once a run."""
+    """What every scene of a run is asked for; made once per run."""
 
     files: tuple[Need, ...]
     """Files of the manifest; labels and angles are not needed to compute statistics."""

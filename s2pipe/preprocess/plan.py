@@ -181,7 +181,7 @@ def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
             raise ConfigError(
                 str(config.index_json),
                 [
-                    Fault("preprocess.normalize.scenes", f"{text!r} is no scene of this manifest")
+                    Fault("preprocess.normalize.scenes", f"{text!r} is not a scene of this manifest")
                     for text in unknown
                 ],
             )

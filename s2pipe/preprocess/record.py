@@ -298,7 +298,7 @@ def complete_meta(out_dir: Path, directory: Path, fingerprint: str) -> dict[str,
 
 
 class RunLog:
-    """``meta/step2/runs/run=<run_id>.jsonl``: one line a scene, written as soon as the scene is through.
+    """``meta/step2/runs/run=<run_id>.jsonl``: one line per scene, written as soon as the scene is done.
 
     Parameters
     ----------

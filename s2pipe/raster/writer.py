@@ -57,7 +57,7 @@ class TiffStorage:
         return [
             f"BLOCKSIZE={self.tile_px}",
             "OVERVIEWS=IGNORE_EXISTING",
-            "OVERVIEW_RESAMPLING=NEAREST",  # a mean of 0 and 1 would be no mask
+            "OVERVIEW_RESAMPLING=NEAREST",  # a mean of 0 and 1 would not be a mask
             "BIGTIFF=IF_SAFER",
             f"NUM_THREADS={threads}",
             *options,

@@ -35,7 +35,7 @@ def path_fault(path: object) -> str | None:
         What a document or a server gives as a path.
     """
     if not isinstance(path, str) or not path:
-        return "is no path"
+        return "is not a path"
     if any(ord(char) < _FIRST_PRINTABLE or ord(char) == _DELETE for char in path):
         return "holds control characters"
     posix, windows = PurePosixPath(path), PureWindowsPath(path)

@@ -51,7 +51,7 @@ class Channel:
         Raises
         ------
         ValueError
-            The text is no such name, or no product has such a raster.
+            The text is not such a name, or no product has such a raster.
         """
         if name not in _BY_NAME:
             msg = f"expected a band such as B04, l1c.B04 or l2a.B04_10m, got {name!r}"

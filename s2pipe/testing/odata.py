@@ -130,7 +130,7 @@ class _Parser:
             self.next(wanted)
         kind, text = self.tokens[self.place]
         if kind != "geo":
-            msg = "area is no geography"
+            msg = "area is not a geography"
             raise FilterError(msg)
         self.next()
         self.next(")")
@@ -184,7 +184,7 @@ class _Parser:
     def operator(self) -> Callable[[Any, Any], bool]:
         word = self.next()
         if word not in _OPS:
-            msg = f"{word!r} is no comparison"
+            msg = f"{word!r} is not a comparison"
             raise FilterError(msg)
         return _OPS[word]
 
@@ -199,7 +199,7 @@ class _Parser:
             return parse_time(value)
         if value in ("true", "false"):
             return value == "true"
-        msg = f"{value!r} is no value"
+        msg = f"{value!r} is not a value"
         raise FilterError(msg)
 
     def comparison(self) -> Test:

@@ -408,7 +408,7 @@ def test_wrong_paths_are_all_reported_and_nothing_is_written(tmp_path: Path) -> 
         index_products([tmp_path / "absent", tmp_path / "a\0b", good], tmp_path / "out")
     assert "absent: no such file" in str(error.value)
     assert "b: no such file" in str(error.value)
-    with pytest.raises(ProductError, match=r"text\.zip: is no readable zip(.|\n)*empty: is no product"):
+    with pytest.raises(ProductError, match=r"text\.zip: is not a readable zip(.|\n)*empty: is not a product"):
         index_products([tmp_path / "text.zip", tmp_path / "empty"], tmp_path / "out")
     with pytest.raises(ProductError, match="no product was named"):
         index_products([], tmp_path / "out")
@@ -456,10 +456,10 @@ def _unusable(parent: Path) -> dict[str, str]:
         radar.name: "not supported: a product of Sentinel-1",
         "radar.zip": "not supported: a product of Sentinel-1",
         "S3A_OL_1_EFR____20250101T000000.SEN3": "not supported: a product of Sentinel-3",
-        f"{L2A}.tar": "is no readable zip archive",
+        f"{L2A}.tar": "is not a readable zip archive",
         f"{L2A}.SAFE": "is no product",
-        f"{L2A}.zip": "is no readable zip archive",
-        "empty.zip": "is no readable zip archive",
+        f"{L2A}.zip": "is not a readable zip archive",
+        "empty.zip": "is not a readable zip archive",
         "photos.zip": "the archive holds no product",
         broken.name: "is in an encoding that cannot be read",
         orphan.name: "",

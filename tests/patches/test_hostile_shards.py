@@ -105,7 +105,7 @@ def test_a_shard_that_is_not_what_was_recorded_is_kept_and_named(
     (out / "train" / "shard-000001.tar").write_bytes(b"mine now")
     run_patches(config(index_of(made), out, shards=ShardConfig(max_count=100)))
     assert (out / "train" / "shard-000001.tar").read_bytes() == b"mine now"
-    assert "shard-000001.tar: is no part of these shards" in caplog.text
+    assert "shard-000001.tar: is not part of these shards" in caplog.text
     assert not (out / "train" / "shard-000002.tar").exists()
 
 

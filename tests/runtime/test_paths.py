@@ -50,7 +50,7 @@ def test_hostile_paths_are_refused(path: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [None, 5, ["a"], {"a": 1}, b"a"])
 def test_what_is_no_text_is_refused(path: object, tmp_path: Path) -> None:
-    assert path_fault(path) == "is no path"
+    assert path_fault(path) == "is not a path"
     with pytest.raises(PathEscapeError):
         InsidePath(tmp_path, path)  # type: ignore[arg-type]
 

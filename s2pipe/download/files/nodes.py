@@ -110,7 +110,7 @@ def _nodes(document: Any, what: str) -> list[tuple[str, int, int]]:
     """Name, size and number of children of each node, by name: the service's order is not stable."""
     rows = document.get("result", document.get("value")) if isinstance(document, dict) else None
     if not isinstance(rows, list):
-        msg = f"{what}: the answer is no list of nodes; try again later"
+        msg = f"{what}: the answer is not a list of nodes; try again later"
         raise ServiceError(msg)
     nodes = []
     for row in rows:

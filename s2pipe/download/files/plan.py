@@ -65,7 +65,7 @@ class SceneDownload:
     ready: dict[str, Path] = field(default_factory=dict)
     """Files of which a copy is here already (manifest.safe), by role."""
     parts: frozenset[Path] = frozenset()
-    """Names that unfinished files of the products may have: those that a later run can go on with."""
+    """Names that unfinished files of the products may have: those that a later run can resume."""
     warnings: tuple[str, ...] = ()
     """Roles that the products lack."""
     error: str | None = None

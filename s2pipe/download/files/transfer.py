@@ -297,7 +297,7 @@ def _lock_path(plan: SceneDownload, root: Path) -> Path:
 
 
 def _left_over(plan: SceneDownload) -> list[Path]:
-    """What killed runs left among a scene's files, and no run can go on with."""
+    """What killed runs left among a scene's files, and no run can resume."""
     present = {Path(asset.path).name for asset in plan.scene.assets if asset.present}
     left: list[Path] = []
     for directory in {part.parent for part in plan.parts}:

@@ -203,7 +203,7 @@ class Catalogue:
     ) -> tuple[list[dict[str, Any]], int | None, str | None]:
         page = document.get("value") if isinstance(document, dict) else None
         if not isinstance(page, list) or not all(_is_row(row) for row in page):
-            msg = f"{search}: the catalogue's answer is no list of products; try again later"
+            msg = f"{search}: the catalogue's answer is not a list of products; try again later"
             raise ServiceError(msg)
         count, link = document.get("@odata.count"), document.get("@odata.nextLink")
         if isinstance(count, bool) or not isinstance(count, int | None) or not isinstance(link, str | None):
@@ -221,7 +221,7 @@ class Catalogue:
         shown = "".join(char for char in row["Name"] if char.isprintable())[:120]
         name = ProductName.try_parse(row["Name"])
         if name is None:
-            self._skip(f"{shown}: is no product name that s2pipe knows")
+            self._skip(f"{shown}: is not a product name that s2pipe knows")
             return None
         if name.level != search.level or (search.tile_id not in (None, name.tile_id)):
             self._skip(f"{shown}: was not asked for ({search})")

@@ -218,7 +218,7 @@ class Transport:
             )
             raise ServiceError(msg) from None
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError, ValueError):
-            msg = f"{url[:200]!r}: is no usable address"
+            msg = f"{url[:200]!r}: is not a usable address"
             raise ServiceError(msg) from None
         except _NETWORK_ERRORS as error:
             msg = f"{origin(url)} does not answer ({_why(error)})"

@@ -43,7 +43,7 @@ def reason_code(name: str) -> int:
 
 @dataclass
 class PatchTable:
-    """All candidates, one array a column; scores are filled in later."""
+    """All candidates, one array per column; scores are filled in later."""
 
     scene: np.ndarray
     """Position of the sample, int32."""

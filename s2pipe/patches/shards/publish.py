@@ -1,4 +1,4 @@
-"""``shards.json``, the mark that a set of shards is complete, and what stands for it while a run goes on."""
+"""``shards.json``, the mark that a set of shards is complete, and what stands for it while a run is in progress."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Publication:
             here = {f"{split}/{path.name}" for path in (self._out_dir / split).glob("shard-*.tar")}
             for path in sorted(here - wanted):
                 log.warning(
-                    "%s: is no part of these shards, and not what a run recorded of it; remove it",
+                    "%s: is not part of these shards, nor as a run recorded it; remove it",
                     self._out_dir / path,
                 )
 

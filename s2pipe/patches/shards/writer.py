@@ -1,7 +1,7 @@
 """Writing shards: windows are read straight into the place that they have in their archive, in parallel.
 
 A shard appears by rename when it is complete. What is known of it is kept in ``.progress`` until ``shards.json`` is
-written, so that a run that was interrupted goes on with the next shard.
+written, so that an interrupted run resumes at the next shard.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from s2pipe.patches.shards.documents import Dataset
 
 PROGRESS = ".progress"
-"""Directory of what is known of finished shards while a run goes on."""
+"""Directory of the records of finished shards while a run is in progress."""
 SHARD_VERSION = 1
 """Raised when the same inputs and configuration would give other bytes than before."""
 _OPEN_SAMPLES = 32
@@ -289,7 +289,7 @@ def _open(path: Path, sample: Sample) -> StackReader:
 
 
 def _fill_value(sample: Sample, suffix: str) -> int:
-    """Value of pixels outside the raster, and of dates that there are not."""
+    """Value of pixels outside the raster, and of missing dates."""
     return sample.labels.ignore_index if suffix == "y.npy" and sample.labels is not None else 0
 
 
@@ -317,14 +317,14 @@ def _write_all(stream: Any, data: memoryview) -> None:
 
 
 def progress_path(out_dir: Path, shard: str) -> InsidePath:
-    """Where a finished shard is recorded while the run goes on."""
+    """Where a finished shard is recorded while the run is in progress."""
     return InsidePath(out_dir, f"{PROGRESS}/{shard.replace('/', '-')}.json")
 
 
 def known_shards(out_dir: Path) -> dict[str, ShardRecord]:
     """Shards that earlier runs have finished: from ``shards.json``, and from ``.progress``, which is newer.
 
-    What is no record, or names a file that no run gives to a shard, is passed over.
+    Whatever is not a record, or names a file that no run would name a shard, is ignored.
     """
     found: dict[str, ShardRecord] = {}
     for path in (out_dir / "shards.json", *sorted((out_dir / PROGRESS).glob("*.json"))):
@@ -346,7 +346,7 @@ def known_shards(out_dir: Path) -> dict[str, ShardRecord]:
 
 
 def _record(document: Any) -> ShardRecord | None:
-    """A record from JSON that anyone may have written; None when it is none of a shard."""
+    """A record from JSON that anyone may have written; None when it is not a shard's."""
     try:
         record = ShardRecord(**{key: value for key, value in document.items() if key != SEAL})
     except (TypeError, AttributeError):

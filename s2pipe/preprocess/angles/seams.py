@@ -37,7 +37,7 @@ _END_REACH_DEG = 8.0
 _SINGLE_REACH_DEG = 0.75
 """How far one border may be turned against the common direction so that it passes between all its nodes."""
 _GROSS = 1.0
-"""Nodes farther than this on the wrong side of a border are no matter of its direction."""
+"""Nodes farther than this on the wrong side of a border do not affect its direction."""
 _LAP = 2e-4
 """Half width, in node steps, by which neighbours overlap so that projecting them tears no gap between them: 1 m."""
 

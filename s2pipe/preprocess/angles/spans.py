@@ -1,4 +1,4 @@
-"""Polygons of detectors to spans of pixels along the rows of a raster, one detector a pixel."""
+"""Polygons of detectors to spans of pixels along the rows of a raster, one detector per pixel."""
 
 from __future__ import annotations
 

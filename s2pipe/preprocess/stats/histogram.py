@@ -40,7 +40,7 @@ _UNREADABLE = (
     *(S2PipeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
     *(RuntimeError, MemoryError, struct.error, zipfile.BadZipFile, zlib.error),
 )
-"""What NumPy and the records raise for a file that is no histogram, or a damaged one."""
+"""What NumPy and the records raise for a file that is not a histogram, or is damaged."""
 
 
 @dataclass(frozen=True)
@@ -311,7 +311,7 @@ def _from_arrays(arrays: Mapping[str, np.ndarray]) -> BandHistograms:
     counts, underflow, overflow = (arrays[name] for name in ("counts", "underflow", "overflow"))
     for ends in (underflow, overflow):
         if {counts.dtype, ends.dtype} != {np.dtype(np.int64)} or ends.shape != counts.shape[:1]:
-            msg = f"expected counts as int64, one of each end a band, got {counts.dtype}, {ends.dtype} {ends.shape}"
+            msg = f"expected counts as int64, one of each end per band, got {counts.dtype}, {ends.dtype} {ends.shape}"
             raise ValueError(msg)
         if (counts < 0).any() or (ends < 0).any():
             msg = "counts are negative"

@@ -194,7 +194,7 @@ def _open_directory(path: Path) -> SafeContainer:
     inside = sorted(child.name for child in path.iterdir())
     reason = None if METADATA.intersection(inside) else unsupported(path.name, inside)
     if reason is None and not is_product_directory(path):
-        reason = f"is no product: {_EXPECTED}"
+        reason = f"is not a product: {_EXPECTED}"
     if reason is not None:
         msg = f"{path}: {reason}"
         raise ProductError(msg)
@@ -226,7 +226,7 @@ def _open_zip(path: Path) -> SafeContainer:
             with zipfile.ZipFile(stream) as archive:
                 members = archive.infolist()
     except ZIP_ERRORS as error:
-        reason = unsupported(path.name) or f"is no readable zip archive ({error}): {_EXPECTED}"
+        reason = unsupported(path.name) or f"is not a readable zip archive ({error}): {_EXPECTED}"
         msg = f"{path}: {reason}"
         raise ProductError(msg) from error
     _check_members(path, members)

@@ -51,7 +51,7 @@ def read_detector_outlines(
     Raises
     ------
     MetadataError
-        Not a mask of that band, in another CRS, without any polygon, or with a ring that is no ring.
+        Not a mask of that band, in another CRS, without any polygon, or with an invalid ring.
     """
     xml = Xml.read(data, source)
     _check_crs(xml, epsg)

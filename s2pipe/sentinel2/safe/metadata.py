@@ -169,7 +169,7 @@ def _level(xml: Xml) -> Level:
     level = _LEVEL_OF_ROOT.get(xml.root.tag)
     if level is None:
         expected = " or ".join(_LEVEL_OF_ROOT)
-        raise xml.error(xml.root.tag, f"expected the root element {expected}; this is no product metadata")
+        raise xml.error(xml.root.tag, f"expected the root element {expected}; this is not product metadata")
     return level
 
 

@@ -140,7 +140,7 @@ def read_tile_angles(data: bytes | Path, source: str | None = None, *, with_view
     ------
     MetadataError
         As :func:`read_tile_metadata`; also when a grid's step is not 5000 m, its rows differ in length, its
-        size differs from the sun grid's, a value is no number, a band is unknown, or a pair of band and
+        size differs from the sun grid's, a value is not a number, a band is unknown, or a pair of band and
         detector comes twice.
     """
     xml = Xml.read(data, source)
@@ -172,7 +172,7 @@ def _tile(xml: Xml) -> TileMetadata:
     level = _LEVEL_OF_ROOT.get(xml.root.tag)
     if level is None:
         expected = " or ".join(_LEVEL_OF_ROOT)
-        raise xml.error(xml.root.tag, f"expected the root element {expected}; this is no tile metadata")
+        raise xml.error(xml.root.tag, f"expected the root element {expected}; this is not tile metadata")
     # Early L2A products name the granule TILE_ID_2A and call the L1C granule TILE_ID_1C or TILE_ID.
     granule_id = xml.need_text(*(f"{_GENERAL}/{tag}" for tag in ("TILE_ID", "TILE_ID_2A")))
     tile = _TILE_IN_ID.search(granule_id)

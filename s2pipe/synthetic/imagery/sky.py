@@ -46,7 +46,7 @@ class Air:
     """Factor on the brightness of cloud, about 1."""
 
     def over(self, surface: np.ndarray, band_id: int) -> np.ndarray:
-        """Surface reflectance as an atmospheric correction that knows no clouds would return it."""
+        """Surface reflectance as an atmospheric correction that ignores clouds would return it."""
         lit = np.float32(_SHADE * (0.75 if band_id < 3 else 1.0)) * self.shadow
         seen = surface * (1 - lit)
         seen += CIRRUS_REFLECTANCE[band_id] * self.cirrus

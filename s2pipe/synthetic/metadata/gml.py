@@ -14,7 +14,7 @@ _NAMESPACES = {"eop": "http://www.opengis.net/eop/2.0", "gml": "http://www.openg
 
 
 def detector_footprint_gml(names: ProductNames, swath: Swath, band: str) -> bytes:
-    """Compose the detector footprints of a band: one polygon a detector, over the tile's full extent."""
+    """Compose the detector footprints of a band: one polygon per detector, over the tile's full extent."""
     shapes = [(detector, swath.footprint(band, detector)) for detector in DETECTORS]
     members = [
         (f"detector_footprint-{band}-{detector:02d}", polygon) for detector, polygon in shapes if polygon

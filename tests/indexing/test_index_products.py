@@ -457,7 +457,7 @@ def _unusable(parent: Path) -> dict[str, str]:
         "radar.zip": "not supported: a product of Sentinel-1",
         "S3A_OL_1_EFR____20250101T000000.SEN3": "not supported: a product of Sentinel-3",
         f"{L2A}.tar": "is not a readable zip archive",
-        f"{L2A}.SAFE": "is no product",
+        f"{L2A}.SAFE": "is not a product",
         f"{L2A}.zip": "is not a readable zip archive",
         "empty.zip": "is not a readable zip archive",
         "photos.zip": "the archive holds no product",

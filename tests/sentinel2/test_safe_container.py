@@ -46,7 +46,7 @@ def _undecodable(data: bytearray) -> None:
         (lambda data: _central(data, 10, b"\x5d\x00"), "packed by method 93"),
         (_undecodable, "can't decode|invalid start byte"),
         (lambda data: _central(data, 20, struct.pack("<LL", 100, 1 << 31)), "unpacks from 100 to 2147483648"),
-        (lambda data: data.__delitem__(slice(-30, None)), "no readable zip archive"),
+        (lambda data: data.__delitem__(slice(-30, None)), "not a readable zip archive"),
         (lambda data: data.__delitem__(slice(0, 60)), "."),
     ],
 )

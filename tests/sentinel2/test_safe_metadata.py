@@ -101,9 +101,9 @@ def test_early_l2a_metadata_is_read() -> None:
 
 
 def test_other_documents_are_refused() -> None:
-    with pytest.raises(MetadataError, match="no product metadata"):
+    with pytest.raises(MetadataError, match="not product metadata"):
         read_radiometry(b"<x/>")
-    with pytest.raises(MetadataError, match="no tile metadata"):
+    with pytest.raises(MetadataError, match="not tile metadata"):
         read_tile_metadata(b"<x/>")
 
 

@@ -115,7 +115,7 @@ def test_a_point_has_one_cell_on_any_turn_of_the_earth(lon: float, lat: float, c
 def test_an_id_of_another_size_or_place_is_refused() -> None:
     grid = CellGrid(10_000)
     for wrong in ("20000m_0001_00001", "10000m_9999_00001", "10000m_0001_99999", "x"):
-        with pytest.raises(S2PipeError, match="no ground cell"):
+        with pytest.raises(S2PipeError, match="not a ground cell"):
             grid.number(wrong)
 
 

@@ -379,7 +379,7 @@ BAD: list[tuple[str, tuple[str | int, ...], Any, str]] = [
     ("step3_split", ("val_from",), "2025-06-31", "val_from: there is no such day"),
     ("step3_split", ("tiles", 0, "bounds"), [0, 1, 1, 0], "tiles[0].bounds: expected left < right"),
     ("step3_split", ("tiles", 0, "epsg"), 4326, "tiles[0].epsg: expected a number >="),
-    ("step3_split", ("cells",), {"x": "train"}, "cells.x: 'x' is no ground cell"),
+    ("step3_split", ("cells",), {"x": "train"}, "cells.x: 'x' is not a ground cell"),
     ("step3_shards", ("note",), 1, "note: unknown key"),
     ("step3_shards", ("kept",), 6, "kept: expected at most candidates, 5"),
     ("step3_shards", ("kept",), 3, "kept: expected 2, the items of the shards"),

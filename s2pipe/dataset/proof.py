@@ -12,7 +12,7 @@ from s2pipe.config.documents import parse_json
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.files import json_bytes, write_bytes_atomic
 from s2pipe.runtime.hashing import hash_bytes, hash_file
-from s2pipe.runtime.paths import is_safe_relative
+from s2pipe.runtime.paths import InsidePath, is_safe_relative
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ class FileRecord:
 
     def is_at(self, root: Path) -> bool:
         """Tell whether the file is there and has its size; its content is not looked at."""
-        return has_size(root / self.path, self.size)
+        return InsidePath(root, self.path).is_file(self.size)
 
     def difference(self, root: Path, count: Callable[[int], None] | None = None) -> str | None:
         """Say how the file below a root differs from what was written; None when it does not.
@@ -71,7 +71,7 @@ class FileRecord:
         count : callable, optional
             Told the number of bytes of every piece that was read.
         """
-        path = root / self.path
+        path = InsidePath(root, self.path).path
         try:
             size = path.stat().st_size
             if size != self.size:
@@ -96,14 +96,6 @@ def records_of(document: object) -> list[FileRecord] | None:
         return None
     records = [FileRecord.from_document(item) for item in document]
     return [record for record in records if record is not None] if None not in records else None
-
-
-def has_size(path: Path, size: int) -> bool:
-    """Tell whether a file is there and has this size."""
-    try:
-        return path.is_file() and path.stat().st_size == size
-    except OSError:
-        return False
 
 
 def sealed_bytes(document: Mapping[str, Any]) -> bytes:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from s2pipe.config.fields import Rule
 from s2pipe.errors import ConfigError, Fault
+from s2pipe.runtime.paths import path_fault
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.bands import BAND_NAMES, L2A_BANDS_BY_RESOLUTION, BandName
 from s2pipe.sentinel2.channels import Channel
@@ -312,7 +313,13 @@ def parse_utc(text: str, *, is_end: bool = False) -> datetime | None:
 
 def rule_faults(config: PipelineConfig) -> list[Fault]:
     """Return the faults of a configuration that its JSON Schema cannot express."""
-    query, faults = config.query, []
+    query = config.query
+    names = {"control.run_id": config.control.run_id, "manifest.index_name": config.manifest.index_name}
+    faults = [
+        Fault(key, f"{name!r} {fault}; choose another name")
+        for key, name in names.items()
+        if name is not None and (fault := path_fault(name)) is not None
+    ]
     start, end = parse_utc(query.date_from_utc), parse_utc(query.date_to_utc, is_end=True)
     for name, value in (("date_from_utc", start), ("date_to_utc", end)):
         if value is None:

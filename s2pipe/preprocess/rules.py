@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from s2pipe.errors import Fault
 from s2pipe.preprocess.cfg import LABEL_BACKENDS, MAX_BINS, bin_count
+from s2pipe.runtime.paths import path_fault
 
 if TYPE_CHECKING:
     from s2pipe.preprocess.cfg import (
@@ -80,6 +81,9 @@ def _angle_faults(angles: AngleAssetConfig) -> list[Fault]:
                 "expected sin_cos with angles.grid vrt: GDAL would average azimuths across 0/360",
             )
         )
+    fault = path_fault(angles.output_name)
+    if fault is not None:
+        faults.append(Fault("angles.output_name", f"{angles.output_name!r} {fault}; choose another name"))
     stem = angles.output_name.rpartition(".")[0].lower()
     if stem in ("x", "y", "stack"):
         faults.append(

@@ -75,7 +75,10 @@ def test_the_seeds_names_are_kept() -> None:
         ({"auth": {"user": "x"}}, "must not hold credentials"),
         ({"auth": {}}, "unknown key"),
         ({"control": {"run_id": "../x"}}, "control.run_id"),
+        ({"control": {"run_id": "nul"}}, "control.run_id"),
+        ({"control": {"run_id": "run."}}, "control.run_id"),
         ({"manifest": {"index_name": "../x.json"}}, "manifest.index_name"),
+        ({"manifest": {"index_name": "con.json"}}, "manifest.index_name"),
         ({"selection": {"l2a_bands": ["B10_20m"]}}, "l2a_bands"),
         (
             {

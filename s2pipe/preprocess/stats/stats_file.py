@@ -15,6 +15,7 @@ from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_rules import VALUES_BY_BAND
 from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
+from s2pipe.runtime.paths import InsidePath
 from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ def histogram_of_stats(path: Path) -> Path:
         raise ManifestError(
             str(path), [Fault("histogram", f"no histogram was kept with these statistics; {cure}")]
         )
-    beside = path.with_name(record.path)
+    beside = InsidePath(path.parent, record.path).path
     try:
-        found = FileRecord.of(beside, beside.name)
+        found = FileRecord.of(beside, record.path)
     except OSError as error:
         raise ManifestError(str(beside), [Fault("", f"cannot be read: {error.strerror}")]) from error
     if found != record:

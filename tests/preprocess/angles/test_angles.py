@@ -144,6 +144,7 @@ def test_required_footprints_are_missing_inputs(rasters: Scene, tmp_path: Path) 
         ({"output_name": "angles.jp2"}, "angles.output_name"),
         ({"output_name": "x.tif"}, "angles.output_name"),
         ({"output_name": "Stack.tif"}, "angles.output_name"),
+        ({"output_name": "nul.tif"}, "angles.output_name"),
         ({"include_sun": False, "include_view": False}, "angles.include_sun"),
         ({"view_bands": ()}, "angles.view_bands"),
         ({"require_footprints": True, "include_view": False}, "angles.require_footprints"),

@@ -11,7 +11,7 @@ import pytest
 
 from s2pipe.cli import main
 from s2pipe.dataset.proof import FileRecord
-from s2pipe.errors import ManifestError, StatsMismatchError
+from s2pipe.errors import ManifestError, S2PipeError, StatsMismatchError
 from s2pipe.preprocess.cfg import NormalizeConfig
 from s2pipe.preprocess.stats.histogram import (
     HistogramSettings,
@@ -248,6 +248,22 @@ def test_a_histogram_that_is_not_the_one_of_the_statistics_is_refused(tmp_path: 
     save_stats(tmp_path / "stats.json", stats)
     with pytest.raises(ManifestError, match="histogram: no histogram was kept"):
         histogram_paths([tmp_path / "stats.json"])
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.npz", "/etc/passwd", "sub/missing.npz", "NUL", "a\udc80.npz", "."]
+)
+def test_statistics_name_no_histogram_elsewhere(tmp_path: Path, name: str) -> None:
+    total = histogram_of(np.ones((2, 50), np.int64))
+    place = tmp_path / "in" / "stats.json"
+    save_stats(place, NormalizationStats.of(total, (1.0, 99.0)), total)
+    save_histogram(tmp_path / "secret.npz", total)
+    document = json.loads(place.read_text())
+    document.pop("document_sha256")
+    document["histogram"]["path"] = name
+    place.write_text(json.dumps(document))
+    with pytest.raises(S2PipeError):
+        histogram_paths([place])
 
 
 def test_statistics_that_changed_since_they_were_written_are_refused(

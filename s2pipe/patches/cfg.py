@@ -14,6 +14,8 @@ from s2pipe.ground.split import SplitBy, SplitName
 _FRACTION = Rule({"minimum": 0.0, "maximum": 1.0})
 _AT_LEAST_ONE = Rule({"minimum": 1})
 _NOT_NEGATIVE = Rule({"minimum": 0})
+TargetKey = Literal["patch_id", "tile_id", "sensing_start_utc", "row", "col"]
+"""Columns of the patch database that a table of targets may be joined by."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,35 @@ class BalanceConfig:
 
 
 @dataclass(frozen=True)
+class TargetsConfig:
+    """Targets of whole patches, joined from a table: yields, counts, classes of scenes."""
+
+    path: Path | None = None
+    """Table as CSV, Parquet or GeoParquet; null joins none. Its values are in the JSON of items under target, and in
+    the database as columns target_<name>."""
+    join: Literal["key", "cell", "geometry"] = "key"
+    """Rows and patches go together by equal keys, by the ground cell of the patch's centre (column cell_id), or by
+    the row's place: the geometry of GeoParquet, else a point of two columns."""
+    columns: tuple[str, ...] | None = None
+    """Columns that hold the targets; null takes all numbers, texts and truth values that are no key or place."""
+    keys: tuple[TargetKey, ...] | None = None
+    """With join: key, columns that equal the patch's; null takes patch_id, or where the table has none, those of
+    tile_id, sensing_start_utc, row and col that it has. Without sensing_start_utc a row holds for all dates."""
+    lon: str = "lon"
+    """With join: geometry and no GeoParquet, column of the longitude in degrees."""
+    lat: str = "lat"
+    """The same for the latitude."""
+    match: Literal["intersects", "within", "centre"] = "intersects"
+    """With join: geometry, rows belong to a patch whose footprint they meet, whose footprint they lie in, or whose
+    centre they hold."""
+    several: Literal["error", "first", "mean", "sum", "min", "max"] = "error"
+    """What several rows of one patch become: an error, the first in the order of the file, or mean, sum, least or
+    greatest of the values that there are, which must be numbers."""
+    require: bool = False
+    """Drop patches that lack a target, with the reason no_target; false keeps them with null."""
+
+
+@dataclass(frozen=True)
 class ShardConfig:
     """WebDataset shards."""
 
@@ -115,6 +146,8 @@ class PatchConfig:
     """Training, validation, test."""
     balance: BalanceConfig = field(default_factory=BalanceConfig)
     """Limits and weights."""
+    targets: TargetsConfig = field(default_factory=TargetsConfig)
+    """Targets of whole patches."""
     shards: ShardConfig = field(default_factory=ShardConfig)
     """How patches are packed."""
     dedupe: bool = False
@@ -158,11 +191,33 @@ def rule_faults(config: PatchConfig) -> list[Fault]:
     list of Fault
         Paths are relative to the configuration (``split.train``).
     """
-    faults = _split_faults(config)
+    faults = [*_split_faults(config), *_target_faults(config.targets)]
     if config.max_t is not None and config.group == "none":
         faults.append(Fault("max_t", "has no effect without group: time_stack; leave it out, or set group"))
     if any(weight < 0 for weight in (config.balance.class_weights or {}).values()):
         faults.append(Fault("balance.class_weights", "expected weights >= 0"))
+    return faults
+
+
+def _target_faults(targets: TargetsConfig) -> list[Fault]:
+    plain = TargetsConfig()
+    if targets.path is None:
+        names = [name for name, value in vars(targets).items() if value != getattr(plain, name)]
+        return [Fault(f"targets.{name}", "has no effect without targets.path") for name in names]
+    needs = {"keys": "key", "lon": "geometry", "lat": "geometry", "match": "geometry"}
+    faults = [
+        Fault(f"targets.{name}", f"has no effect unless join is {join}")
+        for name, join in needs.items()
+        if getattr(targets, name) != getattr(plain, name) and targets.join != join
+    ]
+    for name in ("keys", "columns"):
+        given = getattr(targets, name)
+        if given is not None and (not given or len({*given}) < len(given)):
+            faults.append(
+                Fault(f"targets.{name}", f"expected different columns, one at least, got {[*given]}")
+            )
+    if targets.keys is not None and "sensing_start_utc" in targets.keys and "tile_id" not in targets.keys:
+        faults.append(Fault("targets.keys", "expected tile_id beside sensing_start_utc"))
     return faults
 
 

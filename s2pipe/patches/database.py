@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from s2pipe.dataset.samples import Sample
+from s2pipe.ground.cells import CellGrid
 from s2pipe.ground.split import SPLITS
-from s2pipe.patches.candidates.windows import REASONS, PatchTable, footprints, patch_ids
+from s2pipe.patches.candidates.polygons import patch_polygons
+from s2pipe.patches.candidates.windows import REASONS, PatchTable, patch_ids
 from s2pipe.patches.condition import checked_condition, condition_error
 from s2pipe.patches.geoparquet import (
     COVERING_FIELDS,
@@ -17,14 +21,11 @@ from s2pipe.patches.geoparquet import (
     optional_module,
     write_geoparquet,
 )
-from s2pipe.sentinel2.safe.footprint import cut_at_antimeridian
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from s2pipe.dataset.samples import Sample
-    from s2pipe.ground.cells import CellGrid, Rectangles
     from s2pipe.patches.shards.layout import Groups, ShardPlan
 
 DATABASE_NAME = "patches.parquet"
@@ -79,13 +80,24 @@ class Places:
         return places
 
 
+@dataclass(frozen=True)
+class Scenes:
+    """What the rows of a table of patches refer to."""
+
+    samples: Sequence[Sample]
+    """Samples, by the table's number of the scene."""
+    cells: CellGrid
+    """Grid of the cell numbers."""
+    size: int
+    """Side of a patch in pixels."""
+
+
 def write_database(
     path: Path,
     table: PatchTable,
-    samples: Sequence[Sample],
-    cells: CellGrid,
-    size: int,
+    scenes: Scenes,
     shards: tuple[Sequence[str], Places],
+    more: Mapping[str, Any],
 ) -> None:
     """Write the database atomically, in row groups, so that memory does not grow with it.
 
@@ -95,20 +107,20 @@ def write_database(
         GeoParquet file to write.
     table : PatchTable
         Candidates with their scores.
-    samples : sequence of Sample
-        Samples that the table refers to.
-    cells : CellGrid
-        Grid of the cell numbers.
-    size : int
-        Side of a patch in pixels.
+    scenes : Scenes
+        Samples, grid of the cells, size of the patches.
     shards : (sequence of str, Places)
         Paths of the shards, and where the patches lie in them.
+    more : mapping
+        Arrow arrays by column, one value a candidate, that come after its scores.
     """
     pa = optional_module("pyarrow")
 
     def rows(part: slice) -> tuple[dict[str, Any], np.ndarray]:
-        columns = _columns(pa, table, samples, cells, part) | place_columns(pa, shards[0], shards[1], part)
-        return columns, _polygons(table, samples, size, part)
+        columns = _columns(pa, table, scenes.samples, scenes.cells, part)
+        columns |= {name: values[part] for name, values in more.items()}
+        columns |= place_columns(pa, shards[0], shards[1], part)
+        return columns, patch_polygons(table, scenes.samples, scenes.size, part)
 
     write_geoparquet(path, (rows(part) for part in row_groups(len(table))))
 
@@ -164,38 +176,6 @@ def place_columns(pa: Any, paths: Sequence[str], places: Places, part: slice) ->
         "offset": numbers(places.offset),
         "nbytes": numbers(places.nbytes),
     }
-
-
-def _polygons(table: PatchTable, samples: Sequence[Sample], size: int, part: slice) -> np.ndarray:
-    """Footprints of some patches, cut where they cross the antimeridian."""
-    import shapely
-
-    xy = np.empty((part.stop - part.start, 5, 2))
-    scene, row, col = table.scene[part], table.row[part], table.col[part]
-    for number in np.unique(scene).tolist():
-        chosen = scene == number
-        ground = footprints(
-            samples[number].grid, row[chosen].astype(np.int64), col[chosen].astype(np.int64), size
-        )
-        xy[chosen] = ring(ground)
-    crossing = np.flatnonzero((xy[:, :, 0].min(axis=1) < 180.0) & (xy[:, :, 0].max(axis=1) > 180.0))
-    polygons: Any = shapely.polygons(xy)
-    for place in crossing.tolist():
-        polygons[place] = shapely.MultiPolygon(cut_at_antimeridian(polygons[place]))
-    result: np.ndarray = polygons
-    return result
-
-
-def ring(ground: Rectangles) -> np.ndarray:
-    """Corners in longitude and latitude, counter-clockwise and closed, (n, 5, 2).
-
-    Rings lie within [-180, 180], or cross 180 degrees and then go on beyond it.
-    """
-    lon, lat = ground.boundary()
-    corners = [0, 2, 4, 6, 0]
-    lon, lat = lon[corners].T, lat[corners].T
-    turn = np.floor((lon.min(axis=1) + 180.0) / 360.0)[:, np.newaxis]
-    return np.stack([lon - 360.0 * turn, lat], axis=-1)
 
 
 def query_rows(rows: Any, query: str) -> np.ndarray:

@@ -138,6 +138,7 @@ class _Copy:
             "sources",
         )
         facts = {name: source.document[name] for name in (*kept, "patch_size", "stride", "group")}
+        facts["targets"] = source.document.get("targets")
         publication.finish(records, facts, summary, self._about(plan.rule_fingerprint))
         result = PatchResult(config.out_dir, config.out_dir / SPLIT_NAME, len(table), int(table.kept.sum()))
         result.shards, result.shards_written = records, sum(is_new for *_, is_new in copied)

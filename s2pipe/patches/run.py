@@ -28,7 +28,7 @@ from s2pipe.patches.candidates.balance import balance
 from s2pipe.patches.candidates.quality import ScoreSettings, apply_filters, score_all, score_settings
 from s2pipe.patches.candidates.twins import drop_duplicates
 from s2pipe.patches.cfg import PatchConfig, rule_faults
-from s2pipe.patches.database import DATABASE_NAME, Places, write_database
+from s2pipe.patches.database import DATABASE_NAME, Places, Scenes, write_database
 from s2pipe.patches.geoparquet import optional_module
 from s2pipe.patches.shards.documents import Dataset, shared_facts
 from s2pipe.patches.shards.layout import (
@@ -50,6 +50,8 @@ from s2pipe.patches.shards.publish import (
 from s2pipe.patches.shards.tarball import most_item_bytes
 from s2pipe.patches.shards.writer import ShardRecord, ShardWriter
 from s2pipe.patches.summary import summary_document
+from s2pipe.patches.targets.join import Targets, describe_targets, join_targets
+from s2pipe.patches.targets.table import read_targets
 from s2pipe.raster.block_cache import block_cache
 from s2pipe.raster.capabilities import require_gdal
 from s2pipe.runtime.cores import core_count
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
 
     from s2pipe.errors import S2PipeError
     from s2pipe.patches.candidates.windows import PatchTable
+    from s2pipe.patches.targets.table import TargetTable
 
 log = logging.getLogger("s2pipe.patches")
 _CACHE_BYTES = {"shared": 64 << 20, "whole": 8 << 20}
@@ -190,12 +193,13 @@ def run_patches(config: PatchConfig) -> PatchResult:
     optional_module("pyarrow.parquet")
     require_gdal()
     samples = load_samples(config.index_json, config.max_scenes)
-    facts = shared_facts(samples, config)
+    rows = read_targets(config.targets)
+    facts = {**shared_facts(samples, config), "targets": describe_targets(rows, config.targets)}
     workers = core_count(config.num_workers)
     cache_bytes = min(3, workers) * _CACHE_BYTES["whole" if has_whole_tiles(config) else "shared"]
     with sole_run(config.out_dir), block_cache(cache_bytes):
         plan = resolve_plan(config, grounds_of_samples(samples))
-        return _Run(config, samples, plan, facts).work(workers)
+        return _Run(config, samples, plan, facts).work(workers, rows)
 
 
 class _Run:
@@ -208,10 +212,12 @@ class _Run:
         self.samples = samples
         self.plan = plan
         self.facts = facts
+        self.scenes = Scenes(samples, plan.grid, config.patch_size)
+        self.targets = Targets()
         self.fingerprint = run_fingerprint(config, plan, facts)
         self.result = PatchResult(config.out_dir)
 
-    def work(self, workers: int) -> PatchResult:
+    def work(self, workers: int, rows: TargetTable | None) -> PatchResult:
         """Do everything that is not there yet."""
         config = self.config
         if not config.overwrite and is_published(config.out_dir, self.fingerprint):
@@ -219,6 +225,8 @@ class _Run:
         table = candidates(self.samples, config, self.plan)
         self._warn_of_leaking_statistics()
         settings = score_settings(table, self.samples, config)
+        if rows is not None:
+            self.targets = join_targets(rows, config.targets, table, self.scenes)
         self.result.split_path = write_plan(config, self.plan)
         self._score(table, settings, workers)
         groups = self._choose(table)
@@ -231,10 +239,9 @@ class _Run:
         write_database(
             config.out_dir / DATABASE_NAME,
             table,
-            self.samples,
-            self.plan.grid,
-            config.patch_size,
+            self.scenes,
             ([plan.path for plan in plans], places),
+            self.targets.database_columns,
         )
         tiles, months = sample_tiles(self.samples), sample_months(self.samples)
         summary = summary_document(table, tiles, months, self.plan, self.result.failed)
@@ -293,6 +300,8 @@ class _Run:
         """Drop what is not wanted, and say so; group the rest."""
         config = self.config
         apply_filters(table, config.quality)
+        if config.targets.require:
+            table.drop(self.targets.missing(len(table)), "no_target")
         wanted = int(table.kept.sum())
         drop_by_ground(table)
         lost = wanted - int(table.kept.sum())
@@ -315,9 +324,9 @@ class _Run:
         return single_groups(table)
 
     def _pack(self, table: PatchTable, groups: Groups) -> tuple[list[ShardPlan], Dataset]:
-        dataset = Dataset(self.config, self.samples, table, groups, self.plan.grid)
+        dataset = Dataset(self.config, self.samples, table, groups, self.plan.grid, self.targets)
         longest = max((int(n) for n in groups.starts[1:] - groups.starts[:-1]), default=1)
-        most = most_item_bytes(dataset.members(longest), len(table.labels), longest)
+        most = most_item_bytes(dataset.members(longest), len(table.labels), longest, self.targets.most_bytes)
         order = shuffled(table, groups, self.samples, self.config)
         plans = plan_shards(table, groups, order, self.config, most)
         for name in SPLITS:
@@ -332,6 +341,7 @@ RUN_ONLY_KEYS = ("index_json", "out_dir", "num_workers", "overwrite")
 def run_fingerprint(config: PatchConfig, plan: SplitPlan, facts: dict[str, Any]) -> str:
     """Identify everything that the outputs depend on."""
     effective = {key: value for key, value in to_plain(config).items() if key not in RUN_ONLY_KEYS}
+    effective["targets"] = {**effective["targets"], "path": None}  # facts hold the checksum of the table
     return document_fingerprint([effective, plan.rule_fingerprint, facts])
 
 

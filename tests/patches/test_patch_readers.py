@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from s2pipe.errors import ConfigError, DependencyError, UsageError
+from s2pipe.patches.candidates.polygons import ring
 from s2pipe.patches.candidates.windows import footprints
 from s2pipe.patches.cfg import BalanceConfig, ShardConfig, SplitConfig
-from s2pipe.patches.database import ring
 from s2pipe.patches.run import run_patches
 from tests.patches.patchdata import IGNORE, Scene, pixels, write_step2
 from tests.patches.test_shards import all_samples, array, check_counts, config, samples_of

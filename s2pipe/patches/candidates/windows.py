@@ -24,6 +24,7 @@ REASONS = (
     "max_ignore",
     "max_cloud",
     "min_classes",
+    "no_target",
     "split_border",
     "split_time",
     "no_split",

@@ -19,6 +19,7 @@ from s2pipe.patches.candidates.windows import PatchTable, patch_ids
 from s2pipe.patches.cfg import PatchConfig
 from s2pipe.patches.shards.layout import Groups
 from s2pipe.patches.shards.tarball import ArrayMember
+from s2pipe.patches.targets.join import Targets
 from s2pipe.raster.grid import Window
 
 
@@ -36,6 +37,8 @@ class Dataset:
     """Items of the shards as lists of patches."""
     cells: CellGrid
     """Grid of the cell numbers."""
+    targets: Targets
+    """Targets of the patches."""
 
     def members(self, dates: int) -> list[ArrayMember]:
         """Arrays of an item with this many dates."""
@@ -103,6 +106,8 @@ class Dataset:
             scores["class_counts"] = {
                 str(table.labels[column]): int(table.counts[patch, column]) for column in found
             }
+        if self.targets.columns:
+            scores["target"] = self.targets.document(patch)
         return scores
 
 

@@ -114,9 +114,10 @@ def item_size(members: Sequence[ArrayMember], json_bytes: int) -> int:
     return sum(_BLOCK + padded(size) for size in sizes)
 
 
-def most_item_bytes(members: Sequence[ArrayMember], labels: int, dates: int) -> int:
-    """Bound on the bytes of an item with these arrays, labels and dates."""
-    return item_size(members, _MOST_JSON_BYTES + _MOST_LABEL_BYTES * labels + _MOST_DATE_BYTES * dates)
+def most_item_bytes(members: Sequence[ArrayMember], labels: int, dates: int, target_bytes: int) -> int:
+    """Bound on the bytes of an item with these arrays, labels and dates, and so much of targets a date."""
+    of_dates = (_MOST_DATE_BYTES + target_bytes) * dates
+    return item_size(members, _MOST_JSON_BYTES + _MOST_LABEL_BYTES * labels + of_dates)
 
 
 def archive_size(item_bytes: int) -> int:

@@ -1,0 +1,1 @@
+"""Targets of whole patches, joined from a table."""

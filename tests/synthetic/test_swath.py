@@ -60,6 +60,20 @@ def test_projection_agrees_with_gdal(epsg: int) -> None:
         assert (float(longitude) - expected[0] + 180) % 360 - 180 == pytest.approx(0, abs=1e-8)
 
 
+@pytest.mark.parametrize(
+    "time", [datetime(2018, 1, 1, 10, 54, tzinfo=UTC), datetime(2025, 7, 9, 23, 1, tzinfo=UTC)]
+)
+def test_the_sun_stands_where_an_independent_algorithm_puts_it(time: datetime) -> None:
+    spa = pytest.importorskip("pvlib.spa")
+    for lon, lat in ((2.3, 41.9), (150.0, -33.0), (15.5, 0.2)):
+        zenith, azimuth = sun_angles(np.array(lon), np.array(lat), time)
+        unix = np.array([time.timestamp()])
+        found = spa.solar_position(unix, lat, lon, 0.0, 1013.0, 10.0, 69.2, 0.5667)
+        assert float(zenith) == pytest.approx(float(found[1][0]), abs=0.02)
+        off = (float(azimuth) - float(found[4][0]) + 180.0) % 360.0 - 180.0
+        assert abs(off) * np.sin(np.radians(float(zenith))) < 0.02
+
+
 def test_convergence_points_to_true_north() -> None:
     x, y = np.array(700_000.0), np.array(5_400_000.0)
     longitude, latitude = utm_to_lonlat(np.stack([x, x]), np.stack([y, y + 100.0]), 32633)

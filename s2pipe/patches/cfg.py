@@ -28,6 +28,8 @@ class QualityConfig:
     """Greatest share of pixels labelled ignore_index, 0 to 1; needs labels below 1."""
     max_cloud: Annotated[float, _FRACTION] = 1.0
     """Greatest cloudy share of the valid pixels, 0 to 1; needs labels below 1."""
+    max_missing_angles: Annotated[float | None, _FRACTION] = 0.0
+    """Greatest share of the valid pixels without all of their angles, 0 to 1; null sets no limit."""
     min_classes: Annotated[int, _NOT_NEGATIVE] = 0
     """Least number of different labels, ignore_index left out; needs labels above 0."""
     cloud_labels: tuple[int, ...] | None = None
@@ -118,7 +120,9 @@ class ShardConfig:
     max_bytes: Annotated[int | None, Rule({"minimum": 1_000_000})] = None
     """Most bytes of a shard (at least one item all the same); null sets no limit."""
     dtype: Literal["float32", "float16"] = "float32"
-    """Type of x.npy and angles.npy."""
+    """Type of x.npy. Angles are float32 always: half precision would cost up to 0.125 degrees."""
+    keep_nan: bool = False
+    """Keep NaN in angles.npy where angles are missing; false stores 0 there. angles_valid.npy says where, in both."""
     equal_counts: bool = False
     """Give every shard of a split the same number of items, dropping the few that are left over: ranks of
     distributed training then see equally many."""
@@ -157,7 +161,7 @@ class PatchConfig:
     former name, taken until the next release."""
     max_t: Annotated[int | None, _AT_LEAST_ONE] = None
     """With group: time_stack, the length of the time axis: shorter series are padded, longer ones keep dates spread
-    evenly; null keeps all dates."""
+    evenly. Null keeps all dates: such stacks differ in length, so that loaders cannot make batches of them."""
     seed: Annotated[int, _NOT_NEGATIVE] = 0
     """Seed of the shuffle and of balancing."""
     num_workers: Annotated[int, _NOT_NEGATIVE] = 0

@@ -156,6 +156,7 @@ def _columns(
         "valid_fraction": pa.array(table.valid[part]),
         "ignore_fraction": pa.array(table.ignore[part], from_pandas=True),
         "cloud_fraction": pa.array(table.cloud[part], from_pandas=True),
+        "missing_angles_fraction": pa.array(table.missing_angles[part], from_pandas=True),
         "n_classes": pa.array((table.counts[part] > 0).sum(axis=1).astype(np.int32)),
     }
     for column, label in enumerate(table.labels):

@@ -315,6 +315,10 @@ class _Run:
             )
         if config.split.same_ground:
             log.warning("split.same_ground: the same ground is in several splits, at different times")
+        if config.group == "time_stack" and config.max_t is None:
+            log.warning(
+                "the time stacks differ in length, so that loaders cannot make batches of them; to pad them, set max_t"
+            )
         if config.dedupe:
             drop_duplicates(table, self.samples, config)
         names = [f"{config.seed}/balance/{sample.name}" for sample in self.samples]
@@ -326,6 +330,7 @@ class _Run:
     def _pack(self, table: PatchTable, groups: Groups) -> tuple[list[ShardPlan], Dataset]:
         dataset = Dataset(self.config, self.samples, table, groups, self.plan.grid, self.targets)
         longest = max((int(n) for n in groups.starts[1:] - groups.starts[:-1]), default=1)
+        longest = self.config.max_t or longest
         most = most_item_bytes(dataset.members(longest), len(table.labels), longest, self.targets.most_bytes)
         order = shuffled(table, groups, self.samples, self.config)
         plans = plan_shards(table, groups, order, self.config, most)

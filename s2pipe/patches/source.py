@@ -46,6 +46,7 @@ _TYPES = {
     "valid_fraction": "double",
     "ignore_fraction": "double",
     "cloud_fraction": "double",
+    "missing_angles_fraction": "double",
     "n_classes": "int32",
     "shard": "string",
     "index_in_shard": "int32",
@@ -98,7 +99,7 @@ def load_source(database: Path) -> Source:
     check_files(database.parent, beside)
     rows = _read_rows(database)
     table, scenes = _table_of(rows)
-    places, faults = _places(rows, document["shards"])
+    places, faults = places_of(rows, document["shards"])
     if faults:
         raise _unusable(database, faults)
     shards = [[record["path"], record["sha256"]] for record in document["shards"]]
@@ -166,6 +167,39 @@ def _read_rows(database: Path) -> Any:
     return rows.drop_columns([COVERING]) if COVERING in names else rows
 
 
+def item_columns(file: Any, names: Sequence[str], where: str) -> Any:
+    """Read some columns of a patch database, with the types that a run gives them, as a pyarrow table.
+
+    Parameters
+    ----------
+    file : file object
+        The database.
+    names : sequence of str
+        Columns.
+    where : str
+        What messages call it.
+
+    Raises
+    ------
+    ManifestError
+        It is damaged, or has no such columns.
+    """
+    pa, parquet = optional_module("pyarrow"), optional_module("pyarrow.parquet")
+    try:
+        stored = parquet.ParquetFile(file)
+        missing = [name for name in names if name not in stored.schema_arrow.names]
+        if missing:
+            there = ", ".join(stored.schema_arrow.names)
+            raise ManifestError(where, [Fault(missing[0], f"no such column; there are {there}")])
+        rows = stored.read(columns=list(names)).replace_schema_metadata(None)
+        for place, name in enumerate(names):
+            if name in _TYPES:
+                rows = rows.set_column(place, name, rows[name].cast(pa.type_for_alias(_TYPES[name])))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _unusable(Path(where), [Fault("", f"cannot be read as Parquet: {error}")]) from error
+    return rows
+
+
 def _value_faults(rows: Any) -> list[Fault]:
     """Values that no run writes."""
     allowed: dict[str, Callable[[str | None], object]] = {
@@ -196,8 +230,8 @@ def _codes_names(rows: Any, name: str) -> tuple[np.ndarray, list[str]]:
     return codes, encoded.dictionary.to_pylist()
 
 
-def _places(rows: Any, shards: list[dict[str, Any]]) -> tuple[Places, list[Fault]]:
-    """Where the patches lie, and what is impossible about it."""
+def places_of(rows: Any, shards: list[dict[str, Any]]) -> tuple[Places, list[Fault]]:
+    """Work out where patches lie, from the columns that say so, and what is impossible about it."""
     known = {record["path"]: number for number, record in enumerate(shards)}
     codes, names = _codes_names(rows, "shard")
     strange = [name for name in names if name not in known]
@@ -254,6 +288,7 @@ def _table_of(rows: Any) -> tuple[PatchTable, list[tuple[str, str]]]:
         valid=rows["valid_fraction"].to_numpy(),
         ignore=rows["ignore_fraction"].to_numpy(),
         cloud=rows["cloud_fraction"].to_numpy(),
+        missing_angles=rows["missing_angles_fraction"].to_numpy(),
         counts=np.stack(counts, axis=1) if counts else np.zeros((len(rows), 0), np.int32),
         labels=labels,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -17,14 +16,12 @@ from s2pipe.patches.candidates.windows import footprints
 from s2pipe.patches.cfg import BalanceConfig, ShardConfig, SplitConfig
 from s2pipe.patches.run import run_patches
 from tests.patches.patchdata import IGNORE, Scene, pixels, write_step2
-from tests.patches.test_shards import all_samples, array, check_counts, config, samples_of
-from tests.paths import ROOT
+from tests.patches.test_shards import all_samples, check_counts, config
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 parquet = pytest.importorskip("pyarrow.parquet")
-EXAMPLE = ROOT / "docs" / "examples" / "train_patches.py"
 ALL_TRAIN = SplitConfig(1.0, 0.0, 0.0)
 
 
@@ -151,38 +148,6 @@ def test_weights_prefer_a_rare_class(dataset: Path, tmp_path: Path) -> None:
         totals = json.loads((out / "shards.json").read_text())["splits"]["train"]["class_histogram"]
         means.append(totals["6"] / sum(totals.values()))
     assert means[1] > 1.3 * means[0]
-
-
-def test_the_torch_dataset_reads_every_sample(dataset: Path) -> None:
-    torch = pytest.importorskip("torch", reason="no PyTorch here: its dataset is not tested")
-    from s2pipe.torch import PatchDataset
-
-    plain = {}
-    for record in json.loads((dataset / "shards.json").read_text())["shards"]:
-        if record["split"] == "train":
-            plain |= samples_of(dataset / record["path"])
-    found = PatchDataset(dataset / "shards.json", "train", shuffle=True)
-    read = {item["key"]: item for item in found}
-    assert set(read) == set(plain)
-    assert len(found) == len(plain)
-    for key, item in read.items():
-        np.testing.assert_array_equal(item["x"].numpy(), array(plain[key]["x.npy"]))
-        np.testing.assert_array_equal(item["y"].numpy(), array(plain[key]["y.npy"]))
-        assert item["y"].dtype == torch.int64
-    loader = torch.utils.data.DataLoader(found, batch_size=None, num_workers=2)
-    assert sorted(item["key"] for item in loader) == sorted(plain)
-    shares = [[i["key"] for i in PatchDataset(dataset / "shards.json", share=(r, 2))] for r in range(2)]
-    assert sorted(shares[0] + shares[1]) == sorted(plain)
-    straight = list(PatchDataset(dataset.parent / "meta" / "step2" / "index.json", windows=(128, 128)))
-    assert len(straight) == 12
-    assert straight[0]["x"].shape == (3, 128, 128)
-
-
-def test_the_example_trains_for_an_epoch(dataset: Path) -> None:
-    pytest.importorskip("torch", reason="no PyTorch here: the training example is not run")
-    losses = runpy.run_path(str(EXAMPLE))["train"](dataset / "shards.json")
-    assert len(losses) > 3
-    assert np.isfinite(losses).all()
 
 
 def test_without_torch_the_error_says_what_to_do() -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,7 @@ parquet = pytest.importorskip("pyarrow.parquet")
 
 KEEP_ALL = QualityConfig(min_valid=0.0)
 SMALL_CELLS = SplitConfig(0.5, 0.25, 0.25, cell_m=2000)
-MEMBERS = ["x.npy", "y.npy", "angles.npy", "json"]
+MEMBERS = ["x.npy", "y.npy", "angles.npy", "angles_valid.npy", "json"]
 
 
 def zone_neighbour(scene: Scene, epsg: int) -> Scene:
@@ -138,14 +139,16 @@ def test_every_sample_holds_the_pixels_of_its_window(step2: Path, tmp_path: Path
         labels[: part.shape[1], : part.shape[2]] = y[row : row + size, col : col + size]
         np.testing.assert_array_equal(array(files["y.npy"]), labels)
         np.testing.assert_array_equal(array(files["angles.npy"]), expected[:2] * np.float32(0.5))
+        np.testing.assert_array_equal(array(files["angles_valid.npy"]), expected[2])
         assert (list(files), about["patch_id"], got.dtype) == (MEMBERS, key, np.float32)
         assert about["valid_fraction"] == expected[2].sum() / size**2
         assert about["ignore_fraction"] == (labels == IGNORE).sum() / size**2
         cloudy = np.isin(labels, [8, 9, 10]) & (expected[2] > 0)
         assert about["cloud_fraction"] == (cloudy.sum() / expected[2].sum() if expected[2].any() else 0.0)
         assert about["class_counts"] == {
-            str(k): int(n) for k, n in zip(*np.unique(labels, return_counts=True), strict=True) if k != IGNORE
+            str(label): int((labels == label).sum()) for label in (4, 5, 6, 8, 9)
         }
+        assert about["missing_angles_fraction"] == 0.0
         sums[name] += got.sum(axis=(1, 2), dtype=np.float64)
     expected_sums = {name: np.zeros(3) for name in SCENES}
     for row in parquet.read_table(tmp_path / "patches.parquet").to_pylist():
@@ -389,6 +392,8 @@ def test_float16_equal_counts_and_limits(step2: Path, tmp_path: Path) -> None:
         x, _ = source(key[:23])
         expected = x[:, about["row"] : about["row"] + 64, about["col"] : about["col"] + 64].astype(np.float16)
         np.testing.assert_array_equal(array(files["x.npy"]), expected)
+        # Half precision would be wrong by up to 0.125 degrees.
+        assert array(files["angles.npy"]).dtype == np.float32
     check_counts(tmp_path)
 
 
@@ -441,8 +446,10 @@ def test_time_stacks(step2: Path, tmp_path: Path) -> None:
         x, y = array(files["x.npy"]), array(files["y.npy"])
         assert x.shape == (3, 3, 64, 64)
         assert y.shape == (3, 64, 64)
-        dates = [d["sensing_start_utc"] for d in about["dates"]]
+        dates = [d["sensing_start_utc"] for d in about["dates"] if d["sensing_start_utc"]]
         lengths.add(about["length"])
+        assert {tuple(d) for d in about["dates"]} == {tuple(about["dates"][0])}
+        assert array(files["date_mask.npy"]).tolist() == [t < len(dates) for t in range(3)]
         assert dates == sorted(dates)
         assert len(dates) == about["length"]
         for t, date in enumerate(dates):
@@ -565,7 +572,11 @@ def test_angles_that_are_stored_scaled_come_out_as_angles(tmp_path: Path) -> Non
         band.WriteRaster(0, 0, 420, 300, stored.astype(np.int16).tobytes(), buf_type=gdal.GDT_Int16)
     raster.FlushCache()
     del band, raster
-    run_patches(config(index, tmp_path / "out", split=SplitConfig(1.0, 0.0, 0.0)))
+    quality = replace(KEEP_ALL, max_missing_angles=None)
+    shards = ShardConfig(keep_nan=True)
+    run_patches(
+        config(index, tmp_path / "out", split=SplitConfig(1.0, 0.0, 0.0), quality=quality, shards=shards)
+    )
     files = all_samples(tmp_path / "out")["T33UWQ_20250701T100000Z_r00000_c00000"]
     expected = (stored * 1e-4 + 0.5)[:64, :64]
     expected[7, 9] = np.nan

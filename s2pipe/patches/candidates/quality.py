@@ -10,14 +10,20 @@ import numpy as np
 
 from s2pipe.dataset.samples import Labels, Sample, shared_value
 from s2pipe.errors import ConfigError, Fault, RasterError, S2PipeError
+from s2pipe.patches.missing_angles import known_angles, witness_channels
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
+from s2pipe.raster.writer import TILE_PX
+from s2pipe.sentinel2.angle_channels import ANGLE_MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from s2pipe.patches.candidates.windows import PatchTable
     from s2pipe.patches.cfg import PatchConfig, QualityConfig
+
+_ANGLE_COLUMNS = 4 * TILE_PX
+"""Columns of angles that are read at a time: all channels of a whole strip would take much memory."""
 
 
 @dataclass(frozen=True)
@@ -152,14 +158,39 @@ def _score_sample(table: PatchTable, part: slice, sample: Sample, settings: Scor
         if reader is not None and reader.shape_yx != sample.grid.shape_yx:
             msg = f"{path}: has {reader.shape_yx} pixels, meta.json says {sample.grid.shape_yx}; run Step 2 again"
             raise RasterError(msg)
+    angles = None if sample.angles_path is None else _AngleReader(sample)
     starts = np.flatnonzero(np.diff(rows, prepend=-1))
     for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
         row = int(rows[start])
         height = min(settings.size, sample.grid.height - row)
-        codes = _strip_codes(mask, labels, Window(row, 0, height, sample.grid.width), settings, sample)
+        strip = Window(row, 0, height, sample.grid.width)
+        codes = _strip_codes(mask, labels, strip, settings, sample)
+        missing = None if angles is None else angles.missing(strip) & (codes & 1).astype(bool)
         for place in range(start, stop):
-            col = int(cols[place])
-            _score_patch(table, part.start + place, codes[:, col : col + settings.size], settings)
+            columns = slice(int(cols[place]), int(cols[place]) + settings.size)
+            _score_patch(table, part.start + place, codes[:, columns], settings)
+            if missing is not None:
+                valid = max(1.0, table.valid[part.start + place] * settings.size**2)
+                table.missing_angles[part.start + place] = np.count_nonzero(missing[:, columns]) / valid
+
+
+class _AngleReader:
+    """Reads where angles are missing, from as few channels as tell it."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._has_mask = ANGLE_MASK in sample.angle_bands
+        self._channels = witness_channels(sample.angle_bands)
+        self._reader = StackReader(str(sample.angles_path), self._channels)
+
+    def missing(self, strip: Window) -> np.ndarray:
+        """Where angles are missing, bool (y, x)."""
+        missing = np.empty(strip.shape_yx, bool)
+        for col in range(0, strip.width, _ANGLE_COLUMNS):
+            width = min(_ANGLE_COLUMNS, strip.width - col)
+            values = np.empty((len(self._channels), strip.height, width), np.float32)
+            self._reader.read(Window(strip.row, col, strip.height, width), values)
+            missing[:, col : col + width] = ~known_angles(values, self._has_mask)
+        return missing
 
 
 def _strip_codes(
@@ -197,4 +228,6 @@ def apply_filters(table: PatchTable, quality: QualityConfig) -> None:
     table.drop(table.valid < quality.min_valid, "min_valid")
     table.drop(table.ignore > quality.max_ignore, "max_ignore")
     table.drop(table.cloud > quality.max_cloud, "max_cloud")
+    if quality.max_missing_angles is not None:
+        table.drop(table.missing_angles > quality.max_missing_angles, "missing_angles")
     table.drop((table.counts > 0).sum(axis=1) < quality.min_classes, "min_classes")

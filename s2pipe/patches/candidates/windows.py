@@ -23,6 +23,7 @@ REASONS = (
     "min_valid",
     "max_ignore",
     "max_cloud",
+    "missing_angles",
     "min_classes",
     "no_target",
     "split_border",
@@ -66,6 +67,8 @@ class PatchTable:
     """Share of its pixels labelled ignore_index; NaN without labels."""
     cloud: np.ndarray
     """Cloudy share of its valid pixels; NaN without labels."""
+    missing_angles: np.ndarray
+    """Share of its valid pixels whose angles are not all known; NaN without angles."""
     counts: np.ndarray
     """Pixels by label, int32 (patch, label)."""
     labels: tuple[int, ...]
@@ -151,6 +154,7 @@ def make_table(
         valid=np.zeros(total),
         ignore=np.full(total, np.nan),
         cloud=np.full(total, np.nan),
+        missing_angles=np.full(total, np.nan),
         counts=np.zeros((total, len(labels)), np.int32),
         labels=tuple(labels),
     )

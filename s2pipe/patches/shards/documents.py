@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from s2pipe.dataset.samples import Sample, check_grids, shared_value
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.ground.cells import CellGrid
@@ -21,6 +19,17 @@ from s2pipe.patches.shards.layout import Groups
 from s2pipe.patches.shards.tarball import ArrayMember
 from s2pipe.patches.targets.join import Targets
 from s2pipe.raster.grid import Window
+
+ANGLES_VALID, DATE_MASK = "angles_valid.npy", "date_mask.npy"
+"""Masks of an item: pixels whose angles are all known; dates that there are, as opposed to padding."""
+NO_FRACTION = -1.0
+"""What an item's JSON says for a fraction that there is none of."""
+_NO_DATE: dict[str, Any] = {
+    "sensing_start_utc": "",
+    **dict.fromkeys(
+        ("valid_fraction", "ignore_fraction", "cloud_fraction", "missing_angles_fraction"), NO_FRACTION
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -44,13 +53,17 @@ class Dataset:
         """Arrays of an item with this many dates."""
         sample, config = self.samples[0], self.config
         side = (config.patch_size, config.patch_size)
-        time = () if config.group == "none" else (config.max_t or dates,)
+        length = config.max_t or dates
+        time = () if config.group == "none" else (length,)
         members = [ArrayMember("x.npy", config.shards.dtype, (*time, len(sample.x_bands), *side))]
         if sample.labels is not None:
             members.append(ArrayMember("y.npy", sample.labels.dtype, (*time, *side)))
         if sample.angles_path is not None:
-            shape = (*time, len(sample.angle_bands), *side)
-            members.append(ArrayMember("angles.npy", config.shards.dtype, shape))
+            # float32 whatever x.npy is: half precision would cost up to 0.125 degrees.
+            members.append(ArrayMember("angles.npy", "float32", (*time, len(sample.angle_bands), *side)))
+            members.append(ArrayMember(ANGLES_VALID, "uint8", (*time, *side)))
+        if config.group != "none":
+            members.append(ArrayMember(DATE_MASK, "uint8", (length,)))
         return members
 
     def key(self, group: int) -> str:
@@ -78,12 +91,12 @@ class Dataset:
         }
         if self.config.group == "none":
             return {"patch_id": self.key(group), **self._scores(int(members[0])), **place}
-        return {
-            "patch_id": self.key(group),
-            **place,
-            "length": len(members),
-            "dates": [self._scores(patch) for patch in members.tolist()],
-        }
+        missing = (self.config.max_t or len(members)) - len(members)
+        no_date = dict(_NO_DATE)
+        if self.targets.columns:
+            no_date["target"] = dict.fromkeys(self.targets.columns)
+        dates = [self._scores(patch) for patch in members.tolist()] + [no_date] * missing
+        return {"patch_id": self.key(group), **place, "length": len(members), "dates": dates}
 
     def json(self, group: int) -> bytes:
         """An item's JSON as stored."""
@@ -100,20 +113,21 @@ class Dataset:
             "valid_fraction": _plain(table.valid[patch]),
             "ignore_fraction": _plain(table.ignore[patch]),
             "cloud_fraction": _plain(table.cloud[patch]),
+            "missing_angles_fraction": _plain(table.missing_angles[patch]),
         }
         if self.config.group == "none":
-            found = np.flatnonzero(table.counts[patch]).tolist()
+            counts = table.counts[patch].tolist()
             scores["class_counts"] = {
-                str(table.labels[column]): int(table.counts[patch, column]) for column in found
+                str(label): count for label, count in zip(table.labels, counts, strict=True)
             }
         if self.targets.columns:
             scores["target"] = self.targets.document(patch)
         return scores
 
 
-def _plain(value: float) -> float | None:
-    """A fraction as JSON has it; None where there is none."""
-    return None if math.isnan(value) else float(value)
+def _plain(value: float) -> float:
+    """A fraction as JSON has it: where there is none a number all the same, so that batches of them can be made."""
+    return NO_FRACTION if math.isnan(value) else float(value)
 
 
 def shared_facts(samples: Sequence[Sample], config: PatchConfig) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import logging
 import re
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.documents import parse_json
@@ -22,7 +23,6 @@ from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 log = logging.getLogger("s2pipe.patches")
 _LEFT_PART = re.compile(r"[.]shard-[0-9]{6,12}[.]tar[.]part", re.ASCII)
@@ -45,12 +45,32 @@ def read_shards_json(out_dir: Path, name: str = SHARDS_NAME) -> dict[str, Any]:
     path = out_dir / name
     try:
         data = path.read_bytes()
+    except OSError as error:
+        raise _no_json(str(path), error) from error
+    return checked_shards(data, str(path))
+
+
+def _no_json(where: str, error: Exception) -> ManifestError:
+    return ManifestError(where, [Fault("", f"cannot be read as JSON ({error}); run `s2pipe patches` again")])
+
+
+def checked_shards(data: bytes, where: str) -> dict[str, Any]:
+    """Check the content of a ``shards.json``, wherever that is from.
+
+    Raises
+    ------
+    ManifestError
+        It is invalid.
+    PathEscapeError
+        It names a shard outside its directory.
+    """
+    try:
         document = parse_json(data)
-    except (OSError, ValueError) as error:
-        fault = Fault("", f"cannot be read as JSON ({error}); run `s2pipe patches` again")
-        raise ManifestError(str(path), [fault]) from error
-    validate_document(document, "step3_shards", str(path))
-    names = [InsidePath(out_dir, record["path"]).relative for record in document["shards"]]
+    except ValueError as error:
+        raise _no_json(where, error) from error
+    validate_document(document, "step3_shards", where)
+    root = Path(where).parent
+    names = [InsidePath(root, record["path"]).relative for record in document["shards"]]
     uses = Counter(names)
     faults = [
         Fault(
@@ -62,7 +82,7 @@ def read_shards_json(out_dir: Path, name: str = SHARDS_NAME) -> dict[str, Any]:
     if not faults and (difference := seal_fault(data)) is not None:
         faults = [Fault("", f"{difference}; run `s2pipe patches` again")]
     if faults:
-        raise ManifestError(str(path), faults)
+        raise ManifestError(where, faults)
     result: dict[str, Any] = document
     return result
 

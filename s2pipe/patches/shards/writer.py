@@ -18,6 +18,8 @@ import numpy as np
 from s2pipe.config.documents import parse_json
 from s2pipe.dataset.proof import SEAL, seal_fault, write_sealed
 from s2pipe.errors import RasterError
+from s2pipe.patches.missing_angles import settle
+from s2pipe.patches.shards.documents import ANGLES_VALID, DATE_MASK
 from s2pipe.patches.shards.layout import SHARD_PATH, Groups, ShardPlan
 from s2pipe.patches.shards.tarball import ItemBuffer, archive_size, item_size
 from s2pipe.raster.grid import Window
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 PROGRESS = ".progress"
 """Directory of the records of finished shards while a run is in progress."""
-SHARD_VERSION = 1
+SHARD_VERSION = 2
 """Raised when the same inputs and configuration would give other bytes than before."""
 _OPEN_SAMPLES = 32
 """Samples of Step 2 that a thread keeps open: a chunk is of one scene, but a time stack of many."""
@@ -85,7 +87,8 @@ class Contents:
 
     def fingerprint(self, dataset: Dataset) -> str:
         """Identify everything that the bytes of the shard depend on."""
-        parts = [f"{SHARD_VERSION}/{dataset.config.shards.dtype}/{dataset.config.max_t}".encode()]
+        config = dataset.config
+        parts = [f"{SHARD_VERSION}/{config.shards.dtype}/{config.shards.keep_nan}/{config.max_t}".encode()]
         for group, document in zip(self.plan.groups.tolist(), self.documents, strict=True):
             parts.append(document)
             scenes = dataset.table.scene[dataset.groups.members(group)].tolist()
@@ -195,12 +198,18 @@ class ShardWriter:
         for time, patch in enumerate(patches.tolist()):
             sample = self._dataset.samples[int(table.scene[patch])]
             window = (int(table.row[patch]), int(table.col[patch]))
-            readers = self._readers(sample)
-            for suffix, array in buffer.arrays.items():
-                _read(readers[suffix], window, array[time] if stacked else array, _fill_value(sample, suffix))
+            of_date = {k: array[time] if stacked else array for k, array in buffer.arrays.items()}
+            for suffix, reader in self._readers(sample).items():
+                read_padded(reader, window, of_date[suffix], fill_value(sample, suffix))
+            if ANGLES_VALID in of_date:
+                keep_nan = self._dataset.config.shards.keep_nan
+                of_date[ANGLES_VALID][:] = settle(
+                    of_date["angles.npy"], sample.angle_bands, keep_nan=keep_nan
+                )
         if stacked:
             for suffix, array in buffer.arrays.items():
-                array[len(patches) :] = _fill_value(self._dataset.samples[0], suffix)
+                array[len(patches) :] = fill_value(self._dataset.samples[0], suffix)
+            buffer.arrays[DATE_MASK][: len(patches)] = 1
 
     def _readers(self, sample: Sample) -> dict[str, StackReader]:
         """Rasters of a sample, opened by each thread for itself; the least recently used are closed."""
@@ -210,7 +219,7 @@ class ShardWriter:
         if sample.name not in opened:
             paths = {"x.npy": sample.x_path, "y.npy": sample.y_path, "angles.npy": sample.angles_path}
             opened[sample.name] = {
-                suffix: _open(path, sample) for suffix, path in paths.items() if path is not None
+                suffix: open_raster(path, sample) for suffix, path in paths.items() if path is not None
             }
             if len(opened) > _OPEN_SAMPLES:
                 for reader in opened.popitem(last=False)[1].values():
@@ -277,7 +286,14 @@ class _Running:
         return self.record if self.end is None else self.end.result()
 
 
-def _open(path: Path, sample: Sample) -> StackReader:
+def open_raster(path: Path, sample: Sample) -> StackReader:
+    """Open a raster of a sample.
+
+    Raises
+    ------
+    RasterError
+        It is damaged, or has not as many pixels as ``meta.json`` says.
+    """
     reader = StackReader(str(path))
     if reader.shape_yx != sample.grid.shape_yx:
         msg = (
@@ -288,12 +304,12 @@ def _open(path: Path, sample: Sample) -> StackReader:
     return reader
 
 
-def _fill_value(sample: Sample, suffix: str) -> int:
+def fill_value(sample: Sample, suffix: str) -> int:
     """Value of pixels outside the raster, and of missing dates."""
     return sample.labels.ignore_index if suffix == "y.npy" and sample.labels is not None else 0
 
 
-def _read(reader: StackReader, window: tuple[int, int], out: np.ndarray, fill: int) -> None:
+def read_padded(reader: StackReader, window: tuple[int, int], out: np.ndarray, fill: int) -> None:
     """Read a window into ``out``, (y, x) or (band, y, x), filling up what lies outside the raster."""
     bands = out[np.newaxis] if out.ndim == 2 else out
     row, col = window

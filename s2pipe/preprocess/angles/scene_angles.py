@@ -20,6 +20,7 @@ from s2pipe.preprocess.angles.seams import SeamFit, fit_seams
 from s2pipe.raster.formats import JPEG2000
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.raster.transform import crs_wkt, same_crs, transform_points
+from s2pipe.sentinel2.angle_channels import channel_names
 from s2pipe.sentinel2.safe.detectors import read_detector_outlines
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class ChannelGroup:
 
     def channel_names(self, encode: str) -> tuple[str, ...]:
         """Names of the channels: ``sun_zen_sin``, ``view_B02_azi_deg``."""
-        kinds = ("deg",) if encode == "deg" else ("sin", "cos")
-        return tuple(f"{self.prefix}_{angle}_{kind}" for angle in ("zen", "azi") for kind in kinds)
+        return channel_names(self.prefix, encode)
 
 
 class SceneAngles:

@@ -255,9 +255,9 @@ def _boxes_meet(one: Boxes, other: Boxes) -> bool:
     return any(one.west[0] <= other.east[0] + turn and other.west[0] + turn <= one.east[0] for turn in turns)
 
 
-def save_plan(path: Path, plan: SplitPlan) -> None:
-    """Write a split (``split.json``) atomically."""
-    write_json_atomic(path, plan.to_document())
+def save_plan(path: Path, plan: SplitPlan, counts: Mapping[str, Any] | None = None) -> None:
+    """Write a split (``split.json``) atomically, with what its parts had when it was planned."""
+    write_json_atomic(path, plan.to_document() | ({} if counts is None else {"counts": dict(counts)}))
 
 
 def load_plan(path: Path) -> SplitPlan:

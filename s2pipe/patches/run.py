@@ -19,12 +19,13 @@ from s2pipe.patches.candidates.assign import (
     SPLIT_NAME,
     candidates,
     drop_by_ground,
-    grounds_of_manifest,
     grounds_of_samples,
     resolve_plan,
+    scenes_of_manifest,
     write_plan,
 )
 from s2pipe.patches.candidates.balance import balance
+from s2pipe.patches.candidates.counts import describe_counts, split_counts, split_warnings
 from s2pipe.patches.candidates.quality import ScoreSettings, apply_filters, score_all, score_settings
 from s2pipe.patches.candidates.twins import drop_duplicates
 from s2pipe.patches.cfg import PatchConfig, rule_faults
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from s2pipe.errors import S2PipeError
+    from s2pipe.patches.candidates.assign import Placed
     from s2pipe.patches.candidates.windows import PatchTable
     from s2pipe.patches.targets.table import TargetTable
 
@@ -93,6 +95,8 @@ class PatchResult:
     """Those written now; the others were complete."""
     failed: list[str] = field(default_factory=list)
     """Samples of Step 2 that could not be read."""
+    split_counts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Scenes, ground cells, candidates and km2 by split, before anything is dropped for its pixels."""
 
     @property
     def exit_code(self) -> int:
@@ -111,6 +115,7 @@ class PatchResult:
             "samples_by_split": {
                 name: sum(r.count for r in self.shards if r.split == name) for name in SPLITS
             },
+            "split_counts": self.split_counts,
             "failed": self.failed,
         }
 
@@ -137,7 +142,7 @@ def plan_patches(config: PatchConfig) -> PatchResult:
     Returns
     -------
     PatchResult
-        With the path of the split; Step 2's ``normalize.split_plan`` takes it.
+        With the path of the split, which Step 2's ``normalize.split_plan`` takes, and what it gives to each part.
 
     Raises
     ------
@@ -145,14 +150,22 @@ def plan_patches(config: PatchConfig) -> PatchResult:
         The configuration, or the split that is there already, does not allow it.
     """
     config = checked_config(config)
+    scenes: Sequence[Placed]
     if _is_manifest(config.index_json):
-        grounds = grounds_of_manifest(load_index(config.index_json))
+        scenes = scenes_of_manifest(load_index(config.index_json))
     else:
-        grounds = grounds_of_samples(load_samples(config.index_json))
+        scenes = load_samples(config.index_json)
     with sole_run(config.out_dir):
-        path = write_plan(config, resolve_plan(config, grounds))
-    log.info("%s: split of %d scene(s) by %s", path, len(grounds), config.split.by)
-    return PatchResult(config.out_dir, path)
+        plan = resolve_plan(config, grounds_of_samples(scenes))
+        table = candidates(scenes, config, plan)
+        counts = split_counts(table, scenes, config)
+        path = write_plan(config, plan, counts)
+    log.info("%s: split of %d scene(s) by %s", path, len(scenes), config.split.by)
+    for line in describe_counts(counts):
+        log.info("  %s", line)
+    for line in split_warnings(counts, plan):
+        log.warning("%s", line)
+    return PatchResult(config.out_dir, path, len(table), split_counts=counts)
 
 
 def _is_manifest(path: Path) -> bool:
@@ -227,7 +240,8 @@ class _Run:
         settings = score_settings(table, self.samples, config)
         if rows is not None:
             self.targets = join_targets(rows, config.targets, table, self.scenes)
-        self.result.split_path = write_plan(config, self.plan)
+        counts = self._count(table)
+        self.result.split_path = write_plan(config, self.plan, counts)
         self._score(table, settings, workers)
         groups = self._choose(table)
         plans, dataset = self._pack(table, groups)
@@ -244,7 +258,7 @@ class _Run:
             self.targets.database_columns,
         )
         tiles, months = sample_tiles(self.samples), sample_months(self.samples)
-        summary = summary_document(table, tiles, months, self.plan, self.result.failed)
+        summary = summary_document(table, tiles, months, self.plan, self.result.failed, counts)
         facts = {
             **self.facts,
             "patch_size": config.patch_size,
@@ -255,6 +269,13 @@ class _Run:
         self.result.candidates, self.result.kept = len(table), int(table.kept.sum())
         self.result.shards, self.result.shards_written = records, writer.written
         return self.result
+
+    def _count(self, table: PatchTable) -> dict[str, dict[str, Any]]:
+        """Count what each split is given, and warn of empty ones before any pixel is read."""
+        counts = self.result.split_counts = split_counts(table, self.samples, self.config)
+        for line in split_warnings(counts, self.plan):
+            log.warning("%s", line)
+        return counts
 
     def _warn_of_leaking_statistics(self) -> None:
         normalization = self.facts["normalization"]
@@ -282,6 +303,7 @@ class _Run:
         self.result.split_path = write_plan(self.config, self.plan)
         self.result.shards = [ShardRecord(**record) for record in document["shards"]]
         self.result.candidates, self.result.kept = document["candidates"], document["kept"]
+        self.result.split_counts = read_json(self.config.out_dir / SUMMARY_NAME)["split"].get("counts", {})
         log.info("%s is up to date: %d shard(s)", self.config.out_dir, len(self.result.shards))
         return self.result
 

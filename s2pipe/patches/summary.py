@@ -11,13 +11,18 @@ from s2pipe.ground.split import SPLITS, SplitPlan
 from s2pipe.patches.candidates.windows import REASONS, PatchTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _CLOUD_BINS = 10
 
 
 def summary_document(
-    table: PatchTable, tiles: Sequence[str], months: Sequence[str], plan: SplitPlan, failed: Sequence[str]
+    table: PatchTable,
+    tiles: Sequence[str],
+    months: Sequence[str],
+    plan: SplitPlan,
+    failed: Sequence[str],
+    counts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Count candidates, kept and dropped.
 
@@ -31,6 +36,8 @@ def summary_document(
         The split.
     failed : sequence of str
         Samples that could not be read.
+    counts : mapping, optional
+        Scenes, cells, candidates and ground by split, before anything was dropped.
     """
     kept = table.kept
     reasons = np.bincount(table.reason, minlength=len(REASONS)).tolist()
@@ -51,6 +58,7 @@ def summary_document(
             "by": plan.by,
             "fingerprint": plan.rule_fingerprint,
             "separates_ground": not plan.same_ground,
+            **({} if counts is None else {"counts": dict(counts)}),
         },
         "unreadable": list(failed),
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from s2pipe.config.documents import read_document
 from s2pipe.config.schema import STEP3_SPLIT
+from s2pipe.dataset.samples import Labels
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import ConfigError, Fault, ManifestError, MissingInputError
 from s2pipe.ground.cells import CellGrid, Rectangles
@@ -25,22 +26,60 @@ from s2pipe.ground.split import (
 )
 from s2pipe.patches.candidates.windows import PatchTable, footprints, grid_windows, make_table
 from s2pipe.raster.formats import JPEG2000
+from s2pipe.raster.grid import Grid
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.runtime.draws import mix, text_seed
 from s2pipe.sentinel2 import roles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from s2pipe.dataset.samples import Sample
     from s2pipe.dataset.step1_index import Index, Scene
     from s2pipe.patches.cfg import PatchConfig, SplitConfig
-    from s2pipe.raster.grid import Grid
 
 _IMAGES = roles.BAND_RASTERS | {roles.L2A_SCL}
 SPLIT_NAME = "split.json"
 """File name of the split in the output directory."""
+_MANIFEST_PIXEL_M = 10.0
+"""Pixel that candidates of a Step-1 manifest are counted with: the target grid is Step 2's to choose."""
+
+
+class Placed(Protocol):
+    """What windows are laid over: a sample of Step 2, or a scene of which only the ground is known."""
+
+    @property
+    def key(self) -> SceneKey:
+        """Tile and sensing start."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def grid(self) -> Grid:
+        """Grid of the windows."""
+
+    @property
+    def labels(self) -> Labels | None:
+        """Its labels."""
+
+
+@dataclass(frozen=True)
+class PlannedScene:
+    """A scene of a Step-1 manifest, of which only place and time are known."""
+
+    key: SceneKey
+    """Tile and sensing start."""
+    grid: Grid
+    """Grid that its windows are counted on."""
+    labels: Labels | None = None
+    """Its labels, which are not known."""
+
+    @property
+    def name(self) -> str:
+        """``T33UWQ_20251210T100319Z``, as samples are called."""
+        return self.key.compact
 
 
 @dataclass(frozen=True)
@@ -60,34 +99,42 @@ class SceneGround:
         return cls(key, utm_epsg(grid.crs_wkt), grid.bounds)
 
 
-def grounds_of_samples(samples: Sequence[Sample]) -> list[SceneGround]:
-    """Ground of the samples of Step 2; no raster is opened."""
+def grounds_of_samples(samples: Sequence[Placed]) -> list[SceneGround]:
+    """Ground of samples or scenes; no raster is opened."""
     return [SceneGround.of(s.key, s.grid) for s in samples]
 
 
-def grounds_of_manifest(index: Index) -> list[SceneGround]:
-    """Ground of the scenes of a Step-1 manifest, from the header of one raster each.
+def scenes_of_manifest(index: Index) -> list[PlannedScene]:
+    """Place and time of the scenes of a Step-1 manifest, from the header of one raster each.
 
     Raises
     ------
     MissingInputError
         A scene has no raster on disk; every one is listed.
     """
-    grounds, gaps = [], []
+    scenes, gaps = [], []
     for scene in index.scenes:
         path = _any_raster(index, scene)
         if path is None:
             gaps.append(f"{scene.key}: no L1C band or scene classification on disk")
         else:
-            grounds.append(SceneGround.of(scene.key, inspect_raster(path, JPEG2000).grid))
-    if gaps or not grounds:
+            grid = inspect_raster(path, JPEG2000).grid
+            scenes.append(PlannedScene(scene.key, _with_pixels(grid, _MANIFEST_PIXEL_M)))
+    if gaps or not scenes:
         msg = f"{index.root}: a split needs the ground of every scene:"
         raise MissingInputError(
             msg,
             gaps or ["no scene"],
             "Download or index the products first.",
         )
-    return grounds
+    return scenes
+
+
+def _with_pixels(grid: Grid, size_m: float) -> Grid:
+    """Return a grid over the same ground with pixels of another size."""
+    left, bottom, right, top = grid.bounds
+    shape = (round((top - bottom) / size_m), round((right - left) / size_m))
+    return Grid(grid.crs_wkt, (left, size_m, 0.0, top, 0.0, -size_m), shape)
 
 
 def _any_raster(index: Index, scene: Scene) -> str | None:
@@ -213,20 +260,20 @@ def resolve_plan(config: PatchConfig, grounds: Sequence[SceneGround]) -> SplitPl
     return plan
 
 
-def write_plan(config: PatchConfig, plan: SplitPlan) -> Path:
-    """Write the split beside the shards."""
+def write_plan(config: PatchConfig, plan: SplitPlan, counts: Mapping[str, Any] | None = None) -> Path:
+    """Write the split beside the shards, with what it gives to each of its parts."""
     path = config.out_dir / SPLIT_NAME
     if not path.exists() or config.overwrite:
-        save_plan(path, plan)
+        save_plan(path, plan, counts)
     return path
 
 
-def candidates(samples: Sequence[Sample], config: PatchConfig, plan: SplitPlan) -> PatchTable:
+def candidates(samples: Sequence[Placed], config: PatchConfig, plan: SplitPlan) -> PatchTable:
     """Enumerate the windows of all samples, with the cell and the split of each.
 
     Parameters
     ----------
-    samples : sequence of Sample
+    samples : sequence of Placed
         In the order of tile and time.
     config : PatchConfig
         Size, stride, edges.
@@ -272,7 +319,7 @@ def drop_by_ground(table: PatchTable) -> None:
 
 
 def _codes(
-    plan: SplitPlan, sample: Sample, ground: Rectangles, window: tuple[np.ndarray, np.ndarray]
+    plan: SplitPlan, sample: Placed, ground: Rectangles, window: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
     if plan.by != "random":
         return plan.codes(sample.key, ground)
@@ -281,7 +328,7 @@ def _codes(
     return plan.draw(numbers, "random")
 
 
-def _centre_codes(plan: SplitPlan, samples: Sequence[Sample], table: PatchTable) -> np.ndarray:
+def _centre_codes(plan: SplitPlan, samples: Sequence[Placed], table: PatchTable) -> np.ndarray:
     """Split of a dropped patch, for the record: that of its centre's cell, or of its tile."""
     if plan.divides_tiles:
         tiles = np.array([plan.tile_code(sample.key.tile_id) for sample in samples], np.int8)
@@ -294,12 +341,12 @@ def _centre_codes(plan: SplitPlan, samples: Sequence[Sample], table: PatchTable)
     return found
 
 
-def _labels(samples: Sequence[Sample]) -> list[int]:
+def _labels(samples: Sequence[Placed]) -> list[int]:
     found = {label for s in samples if s.labels for label in s.labels.found if label != s.labels.ignore_index}
     return sorted(found)
 
 
-def refuse_overlaps(samples: Sequence[Sample]) -> None:
+def refuse_overlaps(samples: Sequence[Placed]) -> None:
     """Refuse a random split where scenes of different grids show the same ground.
 
     Raises

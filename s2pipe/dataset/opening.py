@@ -44,7 +44,7 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
     except ImportError as error:
         msg = f"xarray cannot be imported: {error}\nopen_scene needs it: `pip install 's2pipe[xarray]'`."
         raise DependencyError(msg) from error
-    sample = _sample(Path(meta_path).absolute())
+    sample = sample_of(Path(meta_path).absolute())
     left, dx, _, top, _, dy = sample.grid.geotransform
     height, width = sample.grid.shape_yx
     masks = sample.mask_channels
@@ -76,7 +76,7 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
     return xarray.Dataset(data, coords, attributes)
 
 
-def _sample(path: Path) -> Sample:
+def sample_of(path: Path) -> Sample:
     """Load the sample of a ``meta.json`` that lies where Step 2 wrote it."""
     if len(path.parents) < 4:
         raise ManifestError(

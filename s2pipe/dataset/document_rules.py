@@ -120,7 +120,7 @@ def _asset_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
         if asset["shape"] != shape:
             yield Fault(f"assets.{kind}.shape", f"expected bands and grid, {shape}, got {asset['shape']}")
         yield from _grid_faults(asset["grid"], f"assets.{kind}.grid")
-        if kind in ("x", "y", "stack") and asset["grid"] != document["grid"]:
+        if kind in ("x", "y", "quality", "stack") and asset["grid"] != document["grid"]:
             yield Fault(f"assets.{kind}.grid", "expected the target grid of the sample")
 
 

@@ -16,6 +16,8 @@ from s2pipe.raster.reader import StackReader
 if TYPE_CHECKING:
     import xarray
 
+    from s2pipe.dataset.label_meaning import LabelMeaning
+
 
 def open_scene(meta_path: str | Path) -> xarray.Dataset:
     """Open a sample of Step 2 with its bands, masks, labels and angles as coordinates say.
@@ -28,9 +30,10 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``image`` (band, y, x), ``valid`` (mask, y, x), ``label`` (y, x) and ``angles`` (angle, y, x) where there
-        are any. Coordinates ``x`` and ``y`` are pixel centres in metres; attributes hold key, CRS and unit. The
-        rasters are read whole.
+        ``image`` (band, y, x), ``valid`` (mask, y, x), ``label`` (y, x), ``angles`` (angle, y, x) and ``quality``
+        (layer, y, x; the content of ``q.tif``) where there are any. Coordinates ``x`` and ``y`` are pixel centres in
+        metres; attributes hold key, CRS and unit. Those of ``label`` and ``quality`` say what their classes mean:
+        ``class_values``, ``class_names`` and ``class_colors`` go together. The rasters are read whole.
 
     Raises
     ------
@@ -61,10 +64,14 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
     }
     if sample.y_path is not None and sample.labels is not None:
         labels = _read(sample.y_path, 1, sample.labels.dtype)[0]
-        data["label"] = (("y", "x"), labels, {"ignore_index": sample.labels.ignore_index})
+        data["label"] = (("y", "x"), labels, _class_attributes(sample.labels.meaning))
     if sample.angles_path is not None:
         data["angles"] = (("angle", "y", "x"), _read(sample.angles_path, len(sample.angle_bands), "float32"))
         coords["angle"] = list(sample.angle_bands)
+    if sample.quality is not None:
+        values = _read(sample.quality.path, 2, "uint8")
+        data["quality"] = (("layer", "y", "x"), values, _class_attributes(sample.quality.meaning))
+        coords["layer"] = list(sample.meta["assets"]["quality"]["band_names"])
     attributes = {
         **sample.key.to_document(),
         "crs_wkt": sample.grid.crs_wkt,
@@ -76,6 +83,19 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
     return xarray.Dataset(data, coords, attributes)
 
 
+def _class_attributes(meaning: LabelMeaning) -> dict[str, Any]:
+    """What classes mean, in values that netCDF can hold: a value without a name or colour has an empty one."""
+    values = sorted({*meaning.names, *meaning.colors})
+    attributes: dict[str, Any] = {"source": meaning.source, "ignore_index": meaning.ignore_index}
+    if values:
+        attributes["class_values"] = values
+        attributes["class_names"] = [meaning.names.get(value, "") for value in values]
+        attributes["class_colors"] = [meaning.colors.get(value, "") for value in values]
+    for name, found in meaning.conditions.items():
+        attributes[f"{name}_labels"] = list(found)
+    return attributes
+
+
 def sample_of(path: Path) -> Sample:
     """Load the sample of a ``meta.json`` that lies where Step 2 wrote it."""
     if len(path.parents) < 4:
@@ -83,7 +103,7 @@ def sample_of(path: Path) -> Sample:
             str(path), [Fault("", "expected <root>/processed/tile=.../sensing=.../meta.json")]
         )
     paths = _paths(path)
-    entry = {"x_path": paths["x"], "y_path": paths.get("y"), "angles_path": paths.get("angles")}
+    entry = {f"{kind}_path": paths.get(kind) for kind in ("x", "y", "angles", "quality")}
     return load_sample(path, path.parents[3], entry)
 
 

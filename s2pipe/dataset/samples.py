@@ -9,14 +9,11 @@ from typing import Any
 
 from s2pipe.config.documents import read_json
 from s2pipe.config.schema import STEP2_INDEX, validate_document
+from s2pipe.dataset.label_meaning import LabelMeaning
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.raster.grid import Grid
 from s2pipe.runtime.paths import InsidePath
-from s2pipe.sentinel2.bands import SCL_CLASSES
-
-SCL_CLOUD_CLASSES = (8, 9, 10)
-"""SCL classes that are cloud: medium and high probability, thin cirrus."""
 
 
 @dataclass(frozen=True)
@@ -25,24 +22,37 @@ class Labels:
 
     dtype: str
     """NumPy name of the pixel type."""
-    ignore_index: int
-    """Label of pixels that have none."""
+    meaning: LabelMeaning
+    """Ignore index, names, colours, and which labels are clouds."""
     found: tuple[int, ...]
     """Labels of this sample's pixels, ignore_index among them where it occurs."""
     mapping: Mapping[int, int] | None
-    """SCL class -> label; None where labels are the SCL classes."""
+    """Class of the source -> label; None where labels are the classes."""
 
-    def cloud_labels(self) -> tuple[int, ...] | None:
-        """Labels that SCL's clouds became; None when other classes share one of them."""
-        if self.mapping is None:
-            return SCL_CLOUD_CLASSES
-        clouds = {self.mapping[scl] for scl in SCL_CLOUD_CLASSES if scl in self.mapping}
-        others = {label for scl, label in self.mapping.items() if scl not in SCL_CLOUD_CLASSES}
-        return None if clouds & others else tuple(sorted(clouds))
+    @property
+    def ignore_index(self) -> int:
+        """Label of pixels that have none."""
+        return self.meaning.ignore_index
 
-    def names(self) -> dict[str, str]:
-        """Names of the SCL classes, where labels are those."""
-        return {} if self.mapping is not None else {str(label): name for label, name in SCL_CLASSES.items()}
+    def to_document(self) -> dict[str, Any]:
+        """JSON form, as ``shards.json`` has it."""
+        return {"dtype": self.dtype, **self.meaning.to_document()}
+
+
+NO_QUALITY = 255
+"""Value of pixels of ``q.tif`` that have none."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """``q.tif``: what patches are screened by, whatever the labels are."""
+
+    path: Path
+    """The raster: classes, then cloud probability in percent; both uint8 with 255 where there is none."""
+    meaning: LabelMeaning
+    """Names, colours and conditions of its classes."""
+    has_cloud_probability: bool
+    """False: the products have no cloud probability, and its band is 255 everywhere."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ class Sample:
     """Channels of the angle raster."""
     labels: Labels | None
     """Meaning of ``y.tif``; None without labels."""
+    quality: Quality | None
+    """``q.tif``; None where it was not made."""
     meta: Mapping[str, Any]
     """Content of ``meta.json``."""
 
@@ -118,7 +130,10 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
     gaps = [
         f"{sample.name}: {item} is not on disk"
         for sample in samples
-        for item in (sample.x_path, sample.y_path, sample.angles_path)
+        for item in (
+            *(sample.x_path, sample.y_path, sample.angles_path),
+            None if sample.quality is None else sample.quality.path,
+        )
         if item is not None and not item.is_file()
     ]
     if gaps:
@@ -142,7 +157,7 @@ def load_sample(meta_path: Path, root: Path, entry: Mapping[str, Any]) -> Sample
 
 def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any]) -> Sample:
     assets, grid = meta["assets"], meta["grid"]
-    y_path, angles_path = entry.get("y_path"), entry.get("angles_path")
+    y_path, angles_path, quality_path = (entry.get(f"{kind}_path") for kind in ("y", "angles", "quality"))
     return Sample(
         key=SceneKey.from_document(meta["key"]),
         grid=Grid(grid["crs_wkt"], tuple(grid["geotransform"]), tuple(grid["shape_yx"])),
@@ -152,6 +167,7 @@ def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any]) -> Sa
         x_bands=tuple(assets["x"]["band_names"]),
         angle_bands=() if angles_path is None else tuple(assets["angles"]["band_names"]),
         labels=None if y_path is None else _labels(meta),
+        quality=None if quality_path is None else _quality(meta, InsidePath(root, quality_path).path),
         meta=meta,
     )
 
@@ -185,15 +201,76 @@ def check_grids(samples: Sequence[Sample]) -> None:
 
 
 def _labels(meta: Mapping[str, Any]) -> Labels:
-    config = meta["config"].get("labels", {})
-    stats = meta["labels"]["stats"] or {}
-    mapping = config.get("mapping")
+    labels, config = meta["labels"], meta["config"].get("labels", {})
+    stats = labels["stats"] or {}
+    mapping, meaning = config.get("mapping"), labels.get("meaning")
+    if meaning is None:  # written by a version that did not record it
+        ignored = stats.get("ignore_index", config.get("ignore_index", 255))
+        meaning = {"source": labels["backend"] or "", "ignore_index": ignored}
     return Labels(
         dtype=meta["assets"]["y"]["dtype"],
-        ignore_index=int(stats.get("ignore_index", config.get("ignore_index", 255))),
+        meaning=LabelMeaning.from_document(meaning),
         found=tuple(sorted(map(int, stats.get("counts", {})))),
-        mapping=None if mapping is None else {int(scl): int(label) for scl, label in mapping.items()},
+        mapping=None if mapping is None else {int(value): int(label) for value, label in mapping.items()},
     )
+
+
+def _quality(meta: Mapping[str, Any], path: Path) -> Quality:
+    document = meta["quality"]
+    meaning = LabelMeaning.from_document(document["classes"])
+    return Quality(path, meaning, document["cloud_probability"] is not None)
+
+
+def shared_quality(samples: Sequence[Sample]) -> LabelMeaning | None:
+    """Return what the classes of the samples' ``q.tif`` mean; None where samples have none.
+
+    Raises
+    ------
+    ManifestError
+        Only some samples have one, or its classes mean different things.
+    """
+    shared_value(samples, "quality.enabled", [sample.quality is not None for sample in samples])
+    meaning: LabelMeaning | None = shared_value(
+        samples, "quality.classes", [sample.quality and sample.quality.meaning for sample in samples]
+    )
+    return meaning
+
+
+def shared_labels(samples: Sequence[Sample]) -> Labels | None:
+    """Return what the labels of all samples are; None without labels.
+
+    Names and colours that only some samples have, such as those of rasters with and without a legend, hold for all.
+
+    Raises
+    ------
+    ManifestError
+        The samples' labels are of different kinds, or mean different things.
+    """
+    first = samples[0].labels
+    shared_value(samples, "labels", [s.labels and (s.labels.dtype, s.labels.ignore_index) for s in samples])
+    shared_value(samples, "labels.mapping", [s.labels and s.labels.mapping for s in samples])
+    if first is None:
+        return None
+    meanings = [sample.labels.meaning for sample in samples if sample.labels is not None]
+    shared_value(samples, "labels.meaning.source", [meaning.source for meaning in meanings])
+    shared_value(samples, "labels.meaning", [dict(meaning.conditions) for meaning in meanings])
+    whole = meanings[0]
+    for meaning in meanings[1:]:
+        whole = whole.with_legend_of(meaning)
+    for what, own, common in (
+        ("class_names", [meaning.names for meaning in meanings], whole.names),
+        ("class_colors", [meaning.colors for meaning in meanings], whole.colors),
+    ):
+        for sample, found in zip(samples, own, strict=True):
+            for label, text in found.items():
+                if text != common[label]:
+                    message = (
+                        f"label {label} is {text!r}, and {common[label]!r} in another sample; state labels.{what}, and "
+                        "run `s2pipe preprocess` again"
+                    )
+                    raise ManifestError(sample.name, [Fault(f"labels.meaning.{what}", message)])
+    occurring = {label for sample in samples if sample.labels for label in sample.labels.found}
+    return Labels(first.dtype, whole, tuple(sorted(occurring)), first.mapping)
 
 
 def shared_value(samples: Sequence[Sample], what: str, values: Sequence[Any]) -> Any:

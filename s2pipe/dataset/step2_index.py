@@ -129,6 +129,8 @@ def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:
             "x_path": paths["x"],
             "y_path": paths.get("y"),
             "angles_path": paths.get("angles"),
+            "quality_path": paths.get("quality"),
+            "labels": meta["labels"].get("meaning"),
             "stack_path": paths.get("stack"),
             "meta_path": meta_path.relative,
             "fingerprint": meta["fingerprint"],

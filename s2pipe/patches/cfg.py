@@ -27,13 +27,33 @@ class QualityConfig:
     max_ignore: Annotated[float, _FRACTION] = 1.0
     """Greatest share of pixels labelled ignore_index, 0 to 1; needs labels below 1."""
     max_cloud: Annotated[float, _FRACTION] = 1.0
-    """Greatest cloudy share of the valid pixels, 0 to 1; needs labels below 1."""
+    """Greatest cloudy share of the valid pixels, 0 to 1. Below 1, clouds must be known: from q.tif
+    (preprocess.quality), from labels that tell clouds, or from cloud_labels."""
+    max_shadow: Annotated[float, _FRACTION] = 1.0
+    """Greatest share of the valid pixels in the shadow of clouds, 0 to 1; known as clouds are."""
+    max_snow: Annotated[float, _FRACTION] = 1.0
+    """Greatest share of the valid pixels under snow or ice, 0 to 1; known as clouds are."""
+    max_water: Annotated[float, _FRACTION] = 1.0
+    """Greatest share of the valid pixels that are water, 0 to 1; known as clouds are."""
     max_missing_angles: Annotated[float | None, _FRACTION] = 0.0
     """Greatest share of the valid pixels without all of their angles, 0 to 1; null sets no limit."""
     min_classes: Annotated[int, _NOT_NEGATIVE] = 0
     """Least number of different labels, ignore_index left out; needs labels above 0."""
     cloud_labels: tuple[int, ...] | None = None
-    """Labels that mean cloud; null takes what SCL's cloud classes 8, 9 and 10 became."""
+    """Labels that mean cloud, instead of what q.tif and the labels themselves tell; null takes the latter."""
+    cloud_probability: Annotated[int | None, Rule({"minimum": 1, "maximum": 100})] = None
+    """Least cloud probability of q.tif, in percent, at which a pixel is cloud; null takes the cloud classes of the
+    scene classification in q.tif."""
+
+    def limit(self, condition: str) -> float:
+        """Greatest share of the valid pixels with a condition: cloud, shadow, snow or water."""
+        limits = {
+            "cloud": self.max_cloud,
+            "shadow": self.max_shadow,
+            "snow": self.max_snow,
+            "water": self.max_water,
+        }
+        return limits[condition]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from s2pipe.dataset.label_meaning import CONDITIONS
 from s2pipe.dataset.samples import Sample
 from s2pipe.ground.cells import CellGrid
 from s2pipe.ground.split import SPLITS
@@ -98,6 +100,7 @@ def write_database(
     scenes: Scenes,
     shards: tuple[Sequence[str], Places],
     more: Mapping[str, Any],
+    facts: Mapping[str, Any],
 ) -> None:
     """Write the database atomically, in row groups, so that memory does not grow with it.
 
@@ -113,6 +116,8 @@ def write_database(
         Paths of the shards, and where the patches lie in them.
     more : mapping
         Arrow arrays by column, one value a candidate, that come after its scores.
+    facts : mapping
+        Content of ``shards.json``; what labels and classes mean goes into the file's metadata.
     """
     pa = optional_module("pyarrow")
 
@@ -122,7 +127,12 @@ def write_database(
         columns |= place_columns(pa, shards[0], shards[1], part)
         return columns, patch_polygons(table, scenes.samples, scenes.size, part)
 
-    write_geoparquet(path, (rows(part) for part in row_groups(len(table))))
+    write_geoparquet(path, (rows(part) for part in row_groups(len(table))), class_metadata(facts))
+
+
+def class_metadata(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata of the file: under ``s2pipe``, what labels and classes mean, as ``shards.json`` says it."""
+    return {"s2pipe": json.dumps({name: facts.get(name) for name in ("labels", "quality")}, sort_keys=True)}
 
 
 def row_groups(rows: int) -> Iterator[slice]:
@@ -155,7 +165,7 @@ def _columns(
         "reject_reason": named(REASONS, table.reason[part]),
         "valid_fraction": pa.array(table.valid[part]),
         "ignore_fraction": pa.array(table.ignore[part], from_pandas=True),
-        "cloud_fraction": pa.array(table.cloud[part], from_pandas=True),
+        **{f"{name}_fraction": pa.array(table.share(name)[part], from_pandas=True) for name in CONDITIONS},
         "missing_angles_fraction": pa.array(table.missing_angles[part], from_pandas=True),
         "n_classes": pa.array((table.counts[part] > 0).sum(axis=1).astype(np.int32)),
     }

@@ -39,7 +39,9 @@ def optional_module(module: str) -> Any:
         raise DependencyError(msg) from error
 
 
-def write_geoparquet(path: Path, parts: Iterable[tuple[Mapping[str, Any], np.ndarray]]) -> None:
+def write_geoparquet(
+    path: Path, parts: Iterable[tuple[Mapping[str, Any], np.ndarray]], metadata: Mapping[str, str]
+) -> None:
     """Write rows atomically, one row group a part, so that memory does not grow with the file.
 
     Parameters
@@ -48,6 +50,8 @@ def write_geoparquet(path: Path, parts: Iterable[tuple[Mapping[str, Any], np.nda
         File to write.
     parts : iterable of (mapping, ndarray)
         Arrow arrays by column, and the rows' polygons or multipolygons as shapely has them; at least one part.
+    metadata : mapping
+        Texts to store beside those of GeoParquet, by key.
     """
     import shapely
 
@@ -66,7 +70,7 @@ def write_geoparquet(path: Path, parts: Iterable[tuple[Mapping[str, Any], np.nda
                 writer = parquet.ParquetWriter(temporary, batch.schema, compression="zstd")
             writer.write_table(batch)
         assert writer is not None
-        writer.add_key_value_metadata({"geo": json.dumps(about.document())})
+        writer.add_key_value_metadata({**metadata, "geo": json.dumps(about.document())})
         writer.close()
 
 

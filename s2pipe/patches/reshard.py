@@ -13,7 +13,14 @@ from s2pipe.ground.split import load_plan, save_plan
 from s2pipe.patches.candidates.assign import SPLIT_NAME
 from s2pipe.patches.candidates.balance import balance
 from s2pipe.patches.candidates.windows import REASONS
-from s2pipe.patches.database import DATABASE_NAME, Places, place_columns, query_rows, row_groups
+from s2pipe.patches.database import (
+    DATABASE_NAME,
+    Places,
+    class_metadata,
+    place_columns,
+    query_rows,
+    row_groups,
+)
 from s2pipe.patches.geoparquet import GEOMETRY, optional_module, write_geoparquet
 from s2pipe.patches.run import RUN_ONLY_KEYS, PatchResult, checked_config, sole_run
 from s2pipe.patches.shards.layout import Groups, Order, ShardPlan, plan_shards
@@ -139,6 +146,7 @@ class _Copy:
         )
         facts = {name: source.document[name] for name in (*kept, "patch_size", "stride", "group")}
         facts["targets"] = source.document.get("targets")
+        facts["quality"] = source.document.get("quality")
         publication.finish(records, facts, summary, self._about(plan.rule_fingerprint))
         result = PatchResult(config.out_dir, config.out_dir / SPLIT_NAME, len(table), int(table.kept.sum()))
         result.shards, result.shards_written = records, sum(is_new for *_, is_new in copied)
@@ -238,5 +246,7 @@ class _Copy:
             return values, polygons_of(chosen, self.source.directory / DATABASE_NAME)
 
         write_geoparquet(
-            self.config.out_dir / DATABASE_NAME, (columns(part) for part in row_groups(len(table)))
+            self.config.out_dir / DATABASE_NAME,
+            (columns(part) for part in row_groups(len(table))),
+            class_metadata(self.source.document),
         )

@@ -27,6 +27,7 @@ from s2pipe.patches.candidates.assign import (
 from s2pipe.patches.candidates.balance import balance
 from s2pipe.patches.candidates.counts import describe_counts, split_counts, split_warnings
 from s2pipe.patches.candidates.quality import ScoreSettings, apply_filters, score_all, score_settings
+from s2pipe.patches.candidates.screens import Screens
 from s2pipe.patches.candidates.twins import drop_duplicates
 from s2pipe.patches.cfg import PatchConfig, rule_faults
 from s2pipe.patches.database import DATABASE_NAME, Places, Scenes, write_database
@@ -208,11 +209,12 @@ def run_patches(config: PatchConfig) -> PatchResult:
     samples = load_samples(config.index_json, config.max_scenes)
     rows = read_targets(config.targets)
     facts = {**shared_facts(samples, config), "targets": describe_targets(rows, config.targets)}
+    screens = Screens.of(samples, config.quality)
     workers = core_count(config.num_workers)
     cache_bytes = min(3, workers) * _CACHE_BYTES["whole" if has_whole_tiles(config) else "shared"]
     with sole_run(config.out_dir), block_cache(cache_bytes):
         plan = resolve_plan(config, grounds_of_samples(samples))
-        return _Run(config, samples, plan, facts).work(workers, rows)
+        return _Run(config, samples, plan, facts).work(screens, workers, rows)
 
 
 class _Run:
@@ -230,14 +232,14 @@ class _Run:
         self.fingerprint = run_fingerprint(config, plan, facts)
         self.result = PatchResult(config.out_dir)
 
-    def work(self, workers: int, rows: TargetTable | None) -> PatchResult:
+    def work(self, screens: Screens, workers: int, rows: TargetTable | None) -> PatchResult:
         """Do everything that is not there yet."""
         config = self.config
         if not config.overwrite and is_published(config.out_dir, self.fingerprint):
             return self._unchanged()
         table = candidates(self.samples, config, self.plan)
         self._warn_of_leaking_statistics()
-        settings = score_settings(table, self.samples, config)
+        settings = score_settings(table, self.samples, screens, config.patch_size)
         if rows is not None:
             self.targets = join_targets(rows, config.targets, table, self.scenes)
         counts = self._count(table)
@@ -256,6 +258,7 @@ class _Run:
             self.scenes,
             ([plan.path for plan in plans], places),
             self.targets.database_columns,
+            self.facts,
         )
         tiles, months = sample_tiles(self.samples), sample_months(self.samples)
         summary = summary_document(table, tiles, months, self.plan, self.result.failed, counts)
@@ -307,7 +310,7 @@ class _Run:
         log.info("%s is up to date: %d shard(s)", self.config.out_dir, len(self.result.shards))
         return self.result
 
-    def _score(self, table: PatchTable, settings: dict[int, ScoreSettings], workers: int) -> None:
+    def _score(self, table: PatchTable, settings: ScoreSettings, workers: int) -> None:
         with Progress("samples", len(self.samples)) as progress:
 
             def report(sample: Sample, error: S2PipeError | None) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from s2pipe.dataset.label_meaning import CONDITIONS
 from s2pipe.errors import ConfigError, Fault, ManifestError
 from s2pipe.ground.split import SPLITS
 from s2pipe.patches.candidates.assign import SPLIT_NAME
@@ -56,6 +57,8 @@ _TYPES = {
     GEOMETRY: "binary",
 }
 """Columns of the database and their types; ``class_N`` (int32) and columns of the user's own come on top."""
+_SINCE = {f"{name}_fraction": "double" for name in CONDITIONS if name != "cloud"}
+"""The same for columns that databases of earlier versions lack; there, nothing is known of them."""
 _COUNT = re.compile(r"class_(0|[1-9][0-9]{0,8})", re.ASCII)
 _NEVER_NULL = ("patch_id", "tile_id", "sensing_start_utc", "row", "col", "kept", "valid_fraction", GEOMETRY)
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?Z", re.ASCII)
@@ -141,6 +144,7 @@ def _read_rows(database: Path) -> Any:
     pa, parquet = optional_module("pyarrow"), optional_module("pyarrow.parquet")
     try:
         rows = parquet.ParquetFile(database).read().replace_schema_metadata(None)
+        rows.validate(full=True)  # texts that are no UTF-8
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unusable(database, [Fault("", f"cannot be read as Parquet: {error}")]) from error
     names = rows.column_names
@@ -151,7 +155,7 @@ def _read_rows(database: Path) -> Any:
     if faults:
         raise _unusable(database, faults)
     for place, name in enumerate(names):
-        wanted = _TYPES.get(name, "int32" if _COUNT.fullmatch(name) else None)
+        wanted = (_TYPES | _SINCE).get(name, "int32" if _COUNT.fullmatch(name) else None)
         try:
             column = rows[name] if wanted is None else rows[name].cast(pa.type_for_alias(wanted))
         except pa.ArrowException as error:
@@ -223,6 +227,14 @@ def _numbers(rows: Any, name: str) -> np.ndarray:
     return result
 
 
+def _shares(rows: Any, name: str) -> np.ndarray:
+    """A column of shares, NaN for null and where there is no such column."""
+    if name not in rows.column_names:
+        return np.full(len(rows), np.nan)
+    result: np.ndarray = rows[name].to_numpy()
+    return result
+
+
 def _codes_names(rows: Any, name: str) -> tuple[np.ndarray, list[str]]:
     """A column of texts as codes, -1 for null, and names."""
     encoded = rows[name].combine_chunks().dictionary_encode()
@@ -287,7 +299,7 @@ def _table_of(rows: Any) -> tuple[PatchTable, list[tuple[str, str]]]:
         reason=reason_codes[reason].copy(),
         valid=rows["valid_fraction"].to_numpy(),
         ignore=rows["ignore_fraction"].to_numpy(),
-        cloud=rows["cloud_fraction"].to_numpy(),
+        **{name: _shares(rows, f"{name}_fraction") for name in CONDITIONS},
         missing_angles=rows["missing_angles_fraction"].to_numpy(),
         counts=np.stack(counts, axis=1) if counts else np.zeros((len(rows), 0), np.int32),
         labels=labels,

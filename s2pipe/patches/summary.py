@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2pipe.config.schema import STEP3_SUMMARY
+from s2pipe.dataset.label_meaning import CONDITIONS
 from s2pipe.ground.split import SPLITS, SplitPlan
 from s2pipe.patches.candidates.windows import REASONS, PatchTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_CLOUD_BINS = 10
+_BINS = 10
 
 
 def summary_document(
@@ -53,7 +54,7 @@ def summary_document(
         "by_tile": _by_sample(tiles, table, kept),
         "by_month": _by_sample(months, table, kept),
         "by_class": _by_class(table, kept),
-        "by_cloud_cover": _by_cloud(table, kept),
+        **{f"by_{name}_cover": _by_share(table.share(name), kept) for name in CONDITIONS},
         "split": {
             "by": plan.by,
             "fingerprint": plan.rule_fingerprint,
@@ -90,9 +91,9 @@ def _by_class(table: PatchTable, kept: np.ndarray) -> dict[str, dict[str, int]]:
     return result
 
 
-def _by_cloud(table: PatchTable, kept: np.ndarray) -> dict[str, dict[str, int]]:
-    """By tenths of cloudy valid pixels; patches without labels are in none."""
-    known = ~np.isnan(table.cloud)
-    tenth = np.minimum((table.cloud[known] * _CLOUD_BINS).astype(np.int64), _CLOUD_BINS - 1)
-    names = [f"{i / _CLOUD_BINS:g}-{(i + 1) / _CLOUD_BINS:g}" for i in range(_CLOUD_BINS)]
+def _by_share(share: np.ndarray, kept: np.ndarray) -> dict[str, dict[str, int]]:
+    """By tenths of the valid pixels with a condition; patches of which it is not known are in none."""
+    known = ~np.isnan(share)
+    tenth = np.minimum((share[known] * _BINS).astype(np.int64), _BINS - 1)
+    names = [f"{i / _BINS:g}-{(i + 1) / _BINS:g}" for i in range(_BINS)]
     return _by_name(names, tenth, kept[known])

@@ -29,6 +29,9 @@ _BACKEND = Rule({"pattern": f"^({'|'.join(LABEL_BACKENDS)}|{_IMPORT_PATH})$"})
 _TIFF_NAME = Rule({"pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,99}\\.tiff?$"})
 
 _FRACTION = Rule({"minimum": 0.0, "maximum": 1.0})
+_LABEL = {"type": "integer", "minimum": 0, "maximum": 65535}
+_TEXT = {"type": "string", "minLength": 1, "maxLength": 200}
+_COLOR = {"type": "string", "pattern": "^#[0-9a-fA-F]{6}$"}
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,29 @@ class LabelConfig:
     """Label of pixels outside the source's coverage, and of classes that mapping leaves out."""
     mapping: dict[int, int] | None = None
     """Source class to label; classes that are left out become ignore_index. Null keeps the source's classes."""
+    class_names: Annotated[dict[int, str] | None, Rule({"additionalProperties": _TEXT})] = None
+    """Label to name. Labels that are left out have the name of their class, or of several classes joined (a / b); those
+    of rasters of your own come from the file (category names or attribute table). Null names none."""
+    class_colors: Annotated[dict[int, str] | None, Rule({"additionalProperties": _COLOR})] = None
+    """Label to colour (#rrggbb). Labels that are left out have the colour of their first class, as in the source or
+    its colour table. Null states none."""
+    cloud_labels: Annotated[tuple[int, ...] | None, Rule({"items": _LABEL, "uniqueItems": True})] = None
+    """Labels that mean cloud, such as those of a cloud mask of your own; null takes what the source's cloud classes
+    became, and an empty list says that labels do not tell clouds."""
+    source: Annotated[str | None, Rule({"minLength": 1, "maxLength": 200})] = None
+    """What the labels are, for the record: ESA WorldCover 2021 v200. Null takes the backend's name, or the name of the
+    file that path gives."""
+
+
+@dataclass(frozen=True)
+class ScreeningConfig:
+    """Raster q.tif: scene classes and cloud probability for screening patches, whatever the labels are."""
+
+    enabled: bool = False
+    """Write q.tif for every scene: the L2A scene classification and, where the product has it, the cloud probability
+    in percent, nearest neighbour on the target grid. It makes l2a.scl_20m a needed role."""
+    require_cloud_probability: bool = False
+    """A missing cloud probability counts as a missing input: the run stops, or skip_incomplete leaves the scene out."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +213,8 @@ class PreprocessConfig:
     """Sun and view angles."""
     labels: LabelConfig = field(default_factory=LabelConfig)
     """Labels."""
+    quality: ScreeningConfig = field(default_factory=ScreeningConfig)
+    """Clouds, shadows, snow and water for screening patches."""
     normalize: NormalizeConfig = field(default_factory=NormalizeConfig)
     """Normalization."""
     cache: CacheConfig = field(default_factory=CacheConfig)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def describe(scene: ScenePlan) -> str:
-    """Return what will be done with a scene: grid, method and radiometry of each band, sources of labels and angles."""
+    """Return what will be done with a scene: grid, method and radiometry of each band, and what else is read."""
     target = scene.target
     size = " x ".join(f"{side:g}" for side in target.pixel_size)
     origin = f"{target.geotransform[0]:.17g}, {target.geotransform[3]:.17g}"
@@ -24,6 +24,11 @@ def describe(scene: ScenePlan) -> str:
     if scene.labels is not None:
         sources = ", ".join(raster.path for raster in scene.labels.rasters)
         lines.append(f"  labels: {type(scene.labels.backend).__name__}, {sources}")
+    if scene.quality is not None:
+        probability = scene.quality.cloud_probability
+        lines.append(
+            f"  quality: {scene.quality.classes.path}, {probability.path if probability else 'no cloud probability'}"
+        )
     if scene.angles is not None:
         lines.append(
             f"  angles: {scene.angles.metadata.label}, footprints of {len(scene.angles.footprints)} band(s)"

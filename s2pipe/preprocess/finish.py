@@ -142,7 +142,13 @@ def _movable(file: InsidePath) -> Path:
 def _earlier_files(out_dir: Path, directory: Path) -> set[InsidePath]:
     """Files that an earlier sample consists of: those that it records, as far as a run may have made them."""
     inside = directory.as_posix()
-    names = ["x.tif", "y.tif", "angles.tif", "stack.vrt"]  # even where a killed run left no list of them
+    names = [
+        "x.tif",
+        "y.tif",
+        "q.tif",
+        "angles.tif",
+        "stack.vrt",
+    ]  # even where a killed run left no list of them
     names += [f"stack/{path.name}" for path in (out_dir / directory / "stack").glob("*.vrt")]
     found = {InsidePath(out_dir, f"{inside}/{name}") for name in names}
     try:

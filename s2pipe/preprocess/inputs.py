@@ -21,6 +21,22 @@ class AngleInput:
 
 
 @dataclass(frozen=True)
+class QualityInput:
+    """What ``q.tif`` of one scene is made from."""
+
+    classes: RasterInfo
+    """Scene classification."""
+    cloud_probability: RasterInfo | None
+    """Cloud probability; None where the products have none."""
+
+    @property
+    def rasters(self) -> tuple[RasterInfo, ...]:
+        """All that is read."""
+        known = (self.classes, self.cloud_probability)
+        return tuple(raster for raster in known if raster is not None)
+
+
+@dataclass(frozen=True)
 class BandInput:
     """One band of a scene: its raster, and how it is brought onto the target grid."""
 

@@ -47,7 +47,7 @@ class Needs:
     """What every scene of a run is asked for; made once per run."""
 
     files: tuple[Need, ...]
-    """Files of the manifest; labels and angles are not needed to compute statistics."""
+    """Files of the manifest; labels, angles and quality are not needed to compute statistics."""
     backend: LabelBackend | None
     """Backend of the labels; None without labels, which statistics do not need."""
 
@@ -68,7 +68,11 @@ class Needs:
         if config.labels.enabled and config.normalize.mode != "compute_only":
             backend = load_backend(config.labels)
             needed += backend.roles
+        if with_quality(config):
+            needed.append(roles.L2A_SCL)
         files = [Need((role,)) for role in dict.fromkeys(needed)]
+        if with_quality(config):
+            files.append(Need((roles.L2A_CLOUD_PROBABILITY,), config.quality.require_cloud_probability))
         if with_angles(config):
             files.append(Need(ANGLE_METADATA))
             if config.angles.include_view and config.angles.detector_aggregate == "footprint":
@@ -133,6 +137,11 @@ def footprint_roles(band: str) -> tuple[str, str]:
 def with_angles(config: PreprocessConfig) -> bool:
     """Tell whether angles are written; statistics do not need them."""
     return config.angles.enabled and config.normalize.mode != "compute_only"
+
+
+def with_quality(config: PreprocessConfig) -> bool:
+    """Tell whether ``q.tif`` is written; statistics do not need it."""
+    return config.quality.enabled and config.normalize.mode != "compute_only"
 
 
 def grid_role(config: PreprocessConfig) -> str:

@@ -25,7 +25,7 @@ from s2pipe.errors import (
 )
 from s2pipe.ground.mask import GroundMask
 from s2pipe.ground.split import SplitPlan
-from s2pipe.preprocess.inputs import AngleInput, BandInput, BandStack
+from s2pipe.preprocess.inputs import AngleInput, BandInput, BandStack, QualityInput
 from s2pipe.preprocess.labels.backends import LabelBackend, LabelInput, backend_checksum
 from s2pipe.preprocess.needs import (
     ANGLE_METADATA,
@@ -34,12 +34,14 @@ from s2pipe.preprocess.needs import (
     footprint_roles,
     grid_role,
     with_angles,
+    with_quality,
 )
 from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.preprocess.placement import RasterInTile, check_on_ground, resolution_of
 from s2pipe.preprocess.verify_inputs import read_checked
 from s2pipe.raster.formats import ANY_FORMAT, JPEG2000, LABELS
 from s2pipe.raster.reader import inspect_raster
+from s2pipe.sentinel2 import roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -63,6 +65,8 @@ class ScenePlan:
     """Source of the labels; None without labels."""
     angles: AngleInput | None
     """Source of the angles; None without angles."""
+    quality: QualityInput | None
+    """Source of ``q.tif``; None where it is not made."""
     files: tuple[InputFile, ...]
     """Every file that is read, those that only prove where the others lie among them."""
     in_tile: tuple[RasterInTile, ...]
@@ -212,12 +216,20 @@ def _plan_scene(
         beside = [_placed(_label_raster(file.gdal_path, config)) for file in files.for_labels]
         labels = LabelInput(backend, (*map(raster, backend.roles), *beside))
         backend.sources(labels.rasters)  # refuses what it cannot use now, not in the middle of the run
+        _ = labels.meaning  # likewise
+    quality = None
+    if with_quality(config):
+        has_probability = roles.L2A_CLOUD_PROBABILITY in files.by_role
+        quality = QualityInput(
+            raster(roles.L2A_SCL), raster(roles.L2A_CLOUD_PROBABILITY) if has_probability else None
+        )
     return ScenePlan(
         scene=scene,
         stack=BandStack(target, bands),
         radiometry=_radiometry(files, config),
         labels=labels,
         angles=_angle_input(files, config) if with_angles(config) else None,
+        quality=quality,
         files=(*files.by_role.values(), *files.for_labels, *files.tiles.values()),
         in_tile=tuple(_in_tile(files, rasters)),
         inputs=tuple(sorted(_states(files, backend), key=lambda item: item.role)),

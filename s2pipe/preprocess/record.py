@@ -61,10 +61,12 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Normali
     effective["normalize"] = {k: v for k, v in effective["normalize"].items() if k not in _STATS_ONLY_KEYS}
     # Where labels lie does not matter: the files themselves are among the inputs.
     effective["labels"] = {k: v for k, v in effective["labels"].items() if k != "path"}
-    meaning = stats and stats.meaning()
-    return document_fingerprint(
-        [OUTPUT_VERSION, effective, meaning, _identities(plan, config), pixel_versions(plan)]
-    )
+    parts = [OUTPUT_VERSION, effective, stats and stats.meaning(), _identities(plan, config)]
+    parts.append(pixel_versions(plan))
+    if plan.labels is not None:  # a legend beside the file is no input of its own
+        meaning = plan.labels.meaning.to_document()
+        parts.append({key: value for key, value in meaning.items() if key != "source"})
+    return document_fingerprint(parts)
 
 
 def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
@@ -108,9 +110,11 @@ def pixel_versions(plan: ScenePlan) -> dict[str, str]:
     """
     rasters = [band.raster for band in plan.stack.bands]
     warped = any(is_warped(band, plan.target) for band in plan.stack.bands)
-    if plan.labels is not None:
-        rasters += plan.labels.rasters
-        warped = warped or any(raster.grid != plan.target for raster in plan.labels.rasters)
+    beside = [] if plan.labels is None else [*plan.labels.rasters]
+    if plan.quality is not None:
+        beside += plan.quality.rasters
+    rasters += beside
+    warped = warped or any(raster.grid != plan.target for raster in beside)
     exact = all(raster.is_exact for raster in rasters)
     found = {} if exact and not warped else {"gdal": gdal_version()}
     return found if exact else {**found, "jpeg2000_driver": jpeg2000_driver()}
@@ -168,13 +172,15 @@ class SampleResult:
     """What processing one scene made."""
 
     assets: Mapping[str, AssetRecord]
-    """Rasters by kind: ``x``, ``y``, ``angles``, ``stack``."""
+    """Rasters by kind: ``x``, ``y``, ``angles``, ``quality``, ``stack``."""
     valid_coverage: Mapping[str, float]
     """Valid share by mask channel."""
     label_stats: Mapping[str, Any] | None
     """Label statistics; None without labels."""
     angles: Mapping[str, Any] | None = None
     """How the angles were made; None without angles."""
+    quality: Mapping[str, Any] | None = None
+    """What ``q.tif`` holds; None where it was not made."""
 
 
 def sample_meta(
@@ -217,9 +223,11 @@ def sample_meta(
         "labels": {
             "enabled": config.labels.enabled,
             "backend": config.labels.backend if config.labels.enabled else None,
+            "meaning": None if plan.labels is None else plan.labels.meaning.to_document(),
             "stats": result.label_stats,
             "backend_stats": _backend_stats(plan, config),
         },
+        "quality": result.quality or {"enabled": False},
         "angles": result.angles or {"enabled": False},
         "config": to_plain(config),
         "fingerprint": sample_fingerprint(plan, config, stats),

@@ -39,6 +39,7 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
         *_label_faults(config.labels),
         *_output_faults(config.output),
         *_angle_faults(config.angles),
+        *_quality_faults(config),
     ]
 
 
@@ -85,7 +86,7 @@ def _angle_faults(angles: AngleAssetConfig) -> list[Fault]:
     if fault is not None:
         faults.append(Fault("angles.output_name", f"{angles.output_name!r} {fault}; choose another name"))
     stem = angles.output_name.rpartition(".")[0].lower()
-    if stem in ("x", "y", "stack"):
+    if stem in ("x", "y", "q", "stack"):
         faults.append(
             Fault(
                 "angles.output_name",
@@ -93,6 +94,13 @@ def _angle_faults(angles: AngleAssetConfig) -> list[Fault]:
             )
         )
     return faults
+
+
+def _quality_faults(config: PreprocessConfig) -> list[Fault]:
+    if config.quality.require_cloud_probability and not config.quality.enabled:
+        message = "expected false without quality.enabled: the cloud probability is not used then"
+        return [Fault("quality.require_cloud_probability", message)]
+    return []
 
 
 def _label_faults(labels: LabelConfig) -> list[Fault]:
@@ -106,6 +114,7 @@ def _label_faults(labels: LabelConfig) -> list[Fault]:
                     f"expected a class 0..{highest} -> label 0..65535, got {source} -> {target}",
                 )
             )
+    faults += _meaning_faults(labels)
     faults += _outside_faults(labels)
     if (labels.backend == "raster") != (labels.path is not None):
         faults.append(
@@ -122,6 +131,28 @@ def _label_faults(labels: LabelConfig) -> list[Fault]:
                 f"expected null: options are for your own label classes, not for {labels.backend}",
             )
         )
+    return faults
+
+
+def _meaning_faults(labels: LabelConfig) -> list[Fault]:
+    """Faults of what is stated of labels that there cannot be."""
+    stated = {
+        "class_names": labels.class_names or {},
+        "class_colors": labels.class_colors or {},
+        "cloud_labels": labels.cloud_labels or (),
+    }
+    made = None if labels.mapping is None else {*labels.mapping.values(), labels.ignore_index}
+    faults = []
+    for name, found in stated.items():
+        for label in found:
+            if not 0 <= label <= 65535:
+                faults.append(Fault(f"labels.{name}.{label}", f"expected a label 0..65535, got {label}"))
+            elif made is not None and label not in made:
+                message = f"labels.mapping makes no label {label}, but {', '.join(map(str, sorted(made)))}"
+                faults.append(Fault(f"labels.{name}.{label}", message))
+    if labels.ignore_index in (labels.cloud_labels or ()):
+        message = f"expected labels other than ignore_index, {labels.ignore_index}"
+        faults.append(Fault("labels.cloud_labels", message))
     return faults
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import threading
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,26 +18,21 @@ from s2pipe.dataset.step1_index import load_index
 from s2pipe.dataset.step2_index import check_index, update_index, updated_afterwards
 from s2pipe.errors import ConfigError, DiskFullError, Fault, OutputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
-from s2pipe.preprocess.angles.raster import write_angles
 from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.describe import describe
-from s2pipe.preprocess.finish import UNFINISHED, finish_sample, sample_lock, sweep_samples
-from s2pipe.preprocess.labels.backends import write_labels
+from s2pipe.preprocess.finish import sample_lock, sweep_samples
 from s2pipe.preprocess.needs import with_angles
 from s2pipe.preprocess.pixels.cache import CacheDamagedError
-from s2pipe.preprocess.pixels.stack_vrt import write_stack_vrt
 from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan
 from s2pipe.preprocess.record import (
-    AssetRecord,
     RunLog,
-    SampleResult,
     complete_meta,
     histogram_fingerprint,
     sample_fingerprint,
-    sample_meta,
 )
 from s2pipe.preprocess.rules import rule_faults
-from s2pipe.preprocess.scene import count_scene, mask_names, write_stack
+from s2pipe.preprocess.sample import write_sample
+from s2pipe.preprocess.scene import count_scene
 from s2pipe.preprocess.scene_inputs import SceneInputs
 from s2pipe.preprocess.stats.histogram import (
     HISTOGRAM_NAME,
@@ -52,7 +45,6 @@ from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_file import save_stats, stats_to_apply
 from s2pipe.preprocess.verify_inputs import How, describe_checks
 from s2pipe.raster.capabilities import jpeg2000_driver
-from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.disk import full_disk_ends
 from s2pipe.runtime.files import check_writable
 from s2pipe.runtime.paths import InsidePath, check_owned
@@ -60,7 +52,7 @@ from s2pipe.runtime.progress import Progress
 from s2pipe.runtime.run_ids import new_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 log = logging.getLogger("s2pipe.preprocess")
 
@@ -322,61 +314,9 @@ class _Run:
         with sample_lock(self.config.out_dir, scene.directory):
             is_new = is_new and not is_complete(scene)  # another run may have been at it
             if is_new:
-                _write_sample(scene, self.config, stats, prove_again)
+                write_sample(scene, self.config, stats, prove_again)
         done.append(scene.directory)
         return is_new
-
-
-def _write_sample(
-    scene: ScenePlan,
-    config: PreprocessConfig,
-    stats: NormalizationStats | None,
-    prove_again: Callable[[], None],
-) -> None:
-    """Write all files of a sample beside their final places, then move them there, ``meta.json`` last."""
-    final = config.out_dir / scene.directory
-    with tempfile.TemporaryDirectory(dir=final, prefix=UNFINISHED) as name:
-        work = Path(name)
-        bands = tuple(map(str, config.channels))
-        assets = {"x": _asset(scene, "x.tif", "float32", (*bands, *mask_names(config)), None)}
-        with ThreadPoolExecutor(1, "s2pipe-side") as pool:
-            side = pool.submit(_side_rasters, work, scene, config)
-            coverage = write_stack(work / "x.tif", scene, config, stats)
-            side_assets, label_stats, angles = side.result()
-        assets.update(side_assets)
-        write_stack_vrt(work, final, scene.stack)
-        assets["stack"] = _asset(scene, "stack.vrt", "float32", bands, 0)
-        result = SampleResult(assets, coverage.by_channel, label_stats, angles)
-        prove_again()
-        finish_sample(work, config.out_dir, scene.directory, sample_meta(scene, config, result, stats))
-
-
-def _side_rasters(
-    work: Path, scene: ScenePlan, config: PreprocessConfig
-) -> tuple[dict[str, AssetRecord], dict[str, Any] | None, Mapping[str, Any] | None]:
-    """Write labels and angles; in a thread beside the bands, whose decoding would else wait for these.
-
-    Returns the rasters by kind, label statistics, and what ``meta.json`` says about the angles.
-    """
-    assets: dict[str, AssetRecord] = {}
-    label_stats, angles = None, None
-    if scene.labels is not None:
-        label_stats, dtype = write_labels(work / "y.tif", scene.labels, scene.target, config.labels)
-        assets["y"] = _asset(scene, "y.tif", dtype, ("label",), config.labels.ignore_index)
-    if scene.angles is not None:
-        threads = core_count(config.num_workers)
-        made = write_angles(work, scene.angles, scene.target, config.angles, config.view_bands, threads)
-        angles = made.document
-        for kind, raster in made.rasters.items():
-            record = _asset(scene, raster.name, raster.dtype, raster.band_names, raster.nodata)
-            assets[kind] = replace(record, grid=raster.grid)
-    return assets, label_stats, angles
-
-
-def _asset(
-    scene: ScenePlan, name: str, dtype: str, bands: tuple[str, ...], nodata: float | None
-) -> AssetRecord:
-    return AssetRecord((scene.directory / name).as_posix(), dtype, tuple(bands), nodata)
 
 
 def _twice_if_damaged(work: Callable[[ScenePlan], bool], scene: ScenePlan) -> bool:

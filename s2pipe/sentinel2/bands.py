@@ -75,3 +75,20 @@ SCL_CLASSES: dict[int, str] = {
     11: "snow or ice",
 }
 """Classes of the L2A scene classification layer (SCL)."""
+SCL_COLORS: dict[int, str] = {
+    0: "#000000",
+    1: "#ff0000",
+    2: "#2f2f2f",
+    3: "#643200",
+    4: "#00a000",
+    5: "#ffe65a",
+    6: "#0000ff",
+    7: "#808080",
+    8: "#c0c0c0",
+    9: "#ffffff",
+    10: "#64c8ff",
+    11: "#ff96ff",
+}
+"""Colours that they are drawn in."""
+SCL_CLOUD, SCL_SHADOW, SCL_SNOW, SCL_WATER = (8, 9, 10), (3,), (11,), (6,)
+"""Classes that are cloud (medium and high probability, thin cirrus), shadow of clouds, snow, and water."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from s2pipe.dataset.samples import Labels, load_samples, shared_value
+from s2pipe.dataset.label_meaning import LabelMeaning
+from s2pipe.dataset.samples import load_samples, shared_labels, shared_quality, shared_value
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import ManifestError, MissingInputError
-from tests.patches.patchdata import Scene, write_step2
+from tests.patches.patchdata import LAND_COVER, SCENE_CLASSES, Scene, write_step2
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,14 +55,58 @@ def test_the_value_that_samples_share(tmp_path: Path) -> None:
         shared_value(samples, "unit", ["a", "b"])
 
 
+def test_labels_with_and_without_a_legend_share_it(tmp_path: Path) -> None:
+    bare = replace(LAND_COVER, names={20: "shrubland"}, colors={})
+    days = [
+        Scene(meaning=LAND_COVER),
+        Scene(sensing="2025-08-01T10:00:00Z", meaning=bare),
+        Scene(sensing="2025-09-01T10:00:00Z", meaning=replace(LAND_COVER, names={10: "trees"})),
+    ]
+    samples = load_samples(write_step2(tmp_path, days))
+    labels = shared_labels(samples[:2])
+    assert labels is not None
+    assert labels.meaning == replace(LAND_COVER, names={10: "tree cover", 20: "shrubland"})
+    with pytest.raises(ManifestError, match=r"class_names: label 10 is 'trees', and 'tree cover' in another"):
+        shared_labels(samples)
+
+
 @pytest.mark.parametrize(
-    ("mapping", "clouds"),
+    ("change", "what"),
     [
-        (None, (8, 9, 10)),
-        ({4: 0, 8: 1, 9: 1, 10: 2}, (1, 2)),
-        ({4: 1, 8: 1, 9: 1}, None),
-        ({4: 0}, ()),
+        ({"meaning": replace(SCENE_CLASSES, source="another map")}, "labels.meaning.source"),
+        ({"meaning": replace(SCENE_CLASSES, conditions={"cloud": (9,)})}, "labels.meaning"),
+        ({"labels": False}, "labels"),
+        ({"mapping": {4: 1}}, "labels.mapping"),
     ],
 )
-def test_labels_that_clouds_became(mapping: dict[int, int] | None, clouds: tuple[int, ...] | None) -> None:
-    assert Labels("uint8", 255, (), mapping).cloud_labels() == clouds
+def test_labels_that_mean_something_else_are_refused(tmp_path: Path, change: dict, what: str) -> None:
+    other = replace(Scene(sensing="2025-08-01T10:00:00Z"), **change)
+    samples = load_samples(write_step2(tmp_path, [Scene(), other]))
+    with pytest.raises(ManifestError, match=rf"{what}: .* differs from"):
+        shared_labels(samples)
+
+
+def test_quality_that_only_some_samples_have_is_refused(tmp_path: Path) -> None:
+    samples = load_samples(
+        write_step2(tmp_path, [Scene(quality=True), Scene(sensing="2025-08-01T10:00:00Z")])
+    )
+    with pytest.raises(ManifestError, match=r"quality\.enabled: False differs from True"):
+        shared_quality(samples)
+    meaning = shared_quality(samples[:1])
+    assert meaning is not None
+    assert meaning.conditions["cloud"] == (8, 9, 10)
+    samples[0].quality.path.unlink()  # type: ignore[union-attr]
+    with pytest.raises(MissingInputError, match=r"q\.tif is not on disk"):
+        load_samples(tmp_path / "meta" / "step2" / "index.json")
+
+
+def test_labels_of_unknown_meaning_tell_nothing(tmp_path: Path) -> None:
+    """As versions wrote them that did not record the meaning: nothing is taken for an SCL class."""
+    index = write_step2(tmp_path, [Scene()])
+    (path,) = tmp_path.rglob("meta.json")
+    meta = json.loads(path.read_text())
+    del meta["labels"]["meaning"]
+    path.write_text(json.dumps(meta))
+    (sample,) = load_samples(index)
+    assert sample.labels is not None
+    assert sample.labels.meaning == LabelMeaning("scl", 255)

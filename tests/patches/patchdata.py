@@ -10,6 +10,7 @@ import numpy as np
 from osgeo import osr
 
 from s2pipe.config.schema import SAMPLE_META, STEP2_INDEX
+from s2pipe.dataset.label_meaning import LabelMeaning
 from s2pipe.dataset.proof import FileRecord
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.writer import TiffSpec, TiffWriter
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IGNORE = 255
+SCENE_CLASSES = LabelMeaning(
+    "scl",
+    IGNORE,
+    {4: "vegetation", 6: "water", 8: "cloud"},
+    {4: "#00a000"},
+    {"cloud": (8, 9, 10), "shadow": (3,), "snow": (11,), "water": (6,)},
+)
+LAND_COVER = LabelMeaning("land cover", IGNORE, {10: "tree cover"}, {10: "#006400"})
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,12 @@ class Scene:
     labels: bool = True
     angles: bool = False
     mapping: dict | None = None
+    meaning: LabelMeaning = SCENE_CLASSES
+    """Meaning of the labels before ``mapping``."""
+    quality: bool = False
+    """Write ``q.tif``."""
+    probability: bool = True
+    """With a cloud probability."""
     bands: tuple[str, ...] = ("B02", "B03")
     nodata_right: int = 0
     """Columns without data at the right edge."""
@@ -63,6 +78,19 @@ def pixels(scene: Scene, seed: int) -> tuple[np.ndarray, np.ndarray]:
     blocks = rng.integers(0, len(classes), (height // 16 + 1, width // 16 + 1))
     y = classes[np.kron(blocks, np.ones((16, 16), np.int64))[:height, :width]]
     return x, y
+
+
+def quality_pixels(scene: Scene, seed: int) -> np.ndarray:
+    """Values of q.tif: scene classes, and cloud probability."""
+    rng = np.random.default_rng(1000 + seed)
+    height, width = scene.shape_yx
+    blocks = rng.choice(
+        np.array([0, 2, 3, 4, 6, 8, 9, 10, 11, IGNORE], np.uint8), (height // 32 + 1, width // 32 + 1)
+    )
+    classes = np.kron(blocks, np.ones((32, 32), np.uint8))[:height, :width]
+    probability = rng.integers(0, 101, scene.shape_yx, dtype=np.uint8)
+    probability[:, : width // 3] = IGNORE
+    return np.stack([classes, probability if scene.probability else np.full_like(classes, IGNORE)])
 
 
 def write_step2(root: Path, scenes: list[Scene]) -> Path:
@@ -106,6 +134,8 @@ def _write_scene(root: Path, scene: Scene, number: int) -> dict:
         files["y"] = ("y.tif", ("label",), y[np.newaxis], IGNORE)
     if scene.angles:
         files["angles"] = ("angles.tif", ("sun_zen_sin", "sun_zen_cos"), x[:2] * np.float32(0.5), None)
+    if scene.quality:
+        files["quality"] = ("q.tif", ("scl", "cloud_probability"), quality_pixels(scene, number), IGNORE)
     assets, paths = {}, {}
     for kind, (name, bands, data, nodata) in files.items():
         paths[kind] = f"{scene.directory}/{name}"
@@ -147,9 +177,17 @@ def _write_scene(root: Path, scene: Scene, number: int) -> dict:
         "labels": {
             "enabled": scene.labels,
             "backend": "scl" if scene.labels else None,
+            "meaning": scene.meaning.mapped(scene.mapping).to_document() if scene.labels else None,
             "stats": stats if scene.labels else None,
             "backend_stats": None,
         },
+        "quality": {
+            "enabled": True,
+            "classes": SCENE_CLASSES.to_document(),
+            "cloud_probability": "l2a.cloud_probability_20m" if scene.probability else None,
+        }
+        if scene.quality
+        else {"enabled": False},
         "config": {"labels": {"mapping": mapping, "ignore_index": IGNORE}},
         "fingerprint": f"sha256:{number:064x}",
         "versions": {},
@@ -161,5 +199,6 @@ def _write_scene(root: Path, scene: Scene, number: int) -> dict:
         "x_path": paths["x"],
         "y_path": paths.get("y"),
         "angles_path": paths.get("angles"),
+        "quality_path": paths.get("quality"),
         "meta_path": f"{scene.directory}/meta.json",
     }

@@ -503,16 +503,13 @@ def test_a_split_that_is_there_is_obeyed_or_refused(step2: Path, tmp_path: Path)
 
 def test_what_is_wrong_is_said_before_anything_is_written(step2: Path, tmp_path: Path) -> None:
     bare = write_step2(tmp_path / "bare", [Scene(labels=False)])
-    with pytest.raises(ConfigError, match=r"max_cloud.*needs labels"):
-        run_patches(config(bare, tmp_path / "out", quality=QualityConfig(max_cloud=0.5)))
+    with pytest.raises(ConfigError, match=r"max_ignore.*needs labels"):
+        run_patches(config(bare, tmp_path / "out", quality=QualityConfig(max_ignore=0.5)))
     run_patches(config(bare, tmp_path / "out"))
     assert list(next(iter(all_samples(tmp_path / "out").values()))) == ["x.npy", "json"]
     mixed = write_step2(tmp_path / "mixed", [Scene(), Scene(sensing="2025-08-01T10:00:00Z", mean=1.0)])
     with pytest.raises(ManifestError, match="normalization"):
         run_patches(config(mixed, tmp_path / "out2"))
-    merged = write_step2(tmp_path / "merged", [Scene(mapping={4: 0, 8: 1, 9: 1, 11: 1})])
-    with pytest.raises(ConfigError, match="cloud_labels"):
-        run_patches(config(merged, tmp_path / "out2"))
     with pytest.raises(ConfigError, match=r"train \+ val \+ test = 1"):
         run_patches(config(step2, tmp_path / "out2", split=SplitConfig(0.5, 0.1, 0.1)))
     assert not list((tmp_path / "out2").glob("*.json"))

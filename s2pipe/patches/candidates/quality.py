@@ -1,15 +1,17 @@
-"""Scores of every candidate, and the filters on them. Only masks and labels are read, each strip once."""
+"""Scores of every candidate, and the filters on them. Only masks, labels and quality are read, each strip once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.dataset.samples import Labels, Sample, shared_value
-from s2pipe.errors import ConfigError, Fault, RasterError, S2PipeError
+from s2pipe.dataset.label_meaning import CONDITIONS
+from s2pipe.dataset.samples import NO_QUALITY
+from s2pipe.errors import RasterError, S2PipeError
 from s2pipe.patches.missing_angles import known_angles, witness_channels
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
@@ -17,10 +19,12 @@ from s2pipe.raster.writer import TILE_PX
 from s2pipe.sentinel2.angle_channels import ANGLE_MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from s2pipe.dataset.samples import Sample
+    from s2pipe.patches.candidates.screens import Screens
     from s2pipe.patches.candidates.windows import PatchTable
-    from s2pipe.patches.cfg import PatchConfig, QualityConfig
+    from s2pipe.patches.cfg import QualityConfig
 
 _ANGLE_COLUMNS = 4 * TILE_PX
 """Columns of angles that are read at a time: all channels of a whole strip would take much memory."""
@@ -36,8 +40,14 @@ class ScoreSettings:
     """Label -> column of the counts; one past the last for ignore_index and labels that meta.json does not list."""
     width: int
     """Number of label columns."""
-    cloud: np.ndarray
-    """Columns that are cloud, bool (width + 1)."""
+    by_label: Mapping[str, np.ndarray]
+    """Condition -> columns that mean it, bool (width + 1)."""
+    by_class: Mapping[str, int]
+    """Condition -> its number, from 1, where ``q.tif`` tells it."""
+    numbers: np.ndarray
+    """Class of ``q.tif`` -> number of its condition, or 0, uint8 (256)."""
+    cloud_probability: int | None
+    """Least cloud probability in percent that is cloud; None takes the classes."""
 
     @property
     def has_labels(self) -> bool:
@@ -46,72 +56,31 @@ class ScoreSettings:
 
 
 def score_settings(
-    table: PatchTable, samples: Sequence[Sample], config: PatchConfig
-) -> dict[int, ScoreSettings]:
-    """Work out, for every sample, what its labels are counted as.
-
-    Raises
-    ------
-    ConfigError
-        A filter needs labels that are not there, or it is unclear which of them are clouds.
-    """
-    shared_value(samples, "labels", [s.labels is None for s in samples])
-    if samples[0].labels is None:
-        _refuse_label_filters(config.quality)
-        empty = ScoreSettings(config.patch_size, np.zeros(1, np.int64), 0, np.zeros(1, bool))
-        return dict.fromkeys(range(len(samples)), empty)
-    return {place: _settings(table, s.labels, config) for place, s in enumerate(samples) if s.labels}
-
-
-def _settings(table: PatchTable, labels: Labels, config: PatchConfig) -> ScoreSettings:
-    width = len(table.labels)
+    table: PatchTable, samples: Sequence[Sample], screens: Screens, size: int
+) -> ScoreSettings:
+    """Work out what the pixels of samples are counted as; ``size`` is the side of a patch."""
+    labels, width = samples[0].labels, len(table.labels)
     # The smallest type that holds a code: strips of int64 took twice as long.
     code_type = np.uint8 if 2 * width + 1 <= np.iinfo(np.uint8).max else np.uint32
-    columns = np.full(np.iinfo(labels.dtype).max + 1, width, code_type)
-    for column, label in enumerate(table.labels):
-        columns[label] = column
-    columns[labels.ignore_index] = width
-    clouds = config.quality.cloud_labels
-    if clouds is None:
-        clouds = labels.cloud_labels()
-    if clouds is None:
-        msg = "PatchConfig"
-        raise ConfigError(
-            msg,
-            [
-                Fault(
-                    "patches.quality.cloud_labels",
-                    "is needed: the labels' mapping gives clouds and other classes the same label",
-                )
-            ],
-        )
-    is_cloud = np.isin([*table.labels, -1], clouds)
-    return ScoreSettings(config.patch_size, columns, width, is_cloud)
-
-
-def _refuse_label_filters(quality: QualityConfig) -> None:
-    given = {
-        "max_ignore": quality.max_ignore < 1.0,
-        "max_cloud": quality.max_cloud < 1.0,
-        "min_classes": quality.min_classes > 0,
-    }
-    faults = [
-        Fault(
-            f"patches.quality.{name}",
-            "needs labels, and the samples have none; run Step 2 with labels.enabled",
-        )
-        for name, is_given in given.items()
-        if is_given
-    ]
-    if faults:
-        msg = "PatchConfig"
-        raise ConfigError(msg, faults)
+    columns = np.zeros(1, code_type)
+    if labels is not None:
+        columns = np.full(np.iinfo(labels.dtype).max + 1, width, code_type)
+        for column, label in enumerate(table.labels):
+            columns[label] = column
+        columns[labels.ignore_index] = width
+    by_label = {name: np.isin([*table.labels, -1], found) for name, found in screens.by_label.items()}
+    by_class = {name: number for number, name in enumerate(screens.by_class, 1)}
+    numbers = np.zeros(256, np.uint8)
+    for name, classes in screens.by_class.items():
+        if name != "cloud" or screens.cloud_probability is None:
+            numbers[list(classes)] = by_class[name]
+    return ScoreSettings(size, columns, width, by_label, by_class, numbers, screens.cloud_probability)
 
 
 def score_all(
     table: PatchTable,
     samples: Sequence[Sample],
-    settings: Mapping[int, ScoreSettings],
+    settings: ScoreSettings,
     workers: int,
     report: Callable[[Sample, S2PipeError | None], None],
 ) -> None:
@@ -123,8 +92,8 @@ def score_all(
         Scores are filled in.
     samples : sequence of Sample
         The samples.
-    settings : mapping
-        Of each sample, see :func:`score_settings`.
+    settings : ScoreSettings
+        See :func:`score_settings`.
     workers : int
         Threads.
     report : callable
@@ -135,7 +104,7 @@ def score_all(
     def work(place: int) -> S2PipeError | None:
         part = slice(int(edges[place]), int(edges[place + 1]))
         try:
-            _score_sample(table, part, samples[place], settings[place])
+            _score_sample(table, part, samples[place], settings)
         except RasterError as error:
             return error
         return None
@@ -152,26 +121,27 @@ def _score_sample(table: PatchTable, part: slice, sample: Sample, settings: Scor
     rows, cols = table.row[part], table.col[part]
     if not len(rows):
         return
-    mask = StackReader(str(sample.x_path), sample.mask_channels)
-    labels = None if sample.y_path is None else StackReader(str(sample.y_path))
-    for reader, path in ((mask, sample.x_path), (labels, sample.y_path)):
-        if reader is not None and reader.shape_yx != sample.grid.shape_yx:
-            msg = f"{path}: has {reader.shape_yx} pixels, meta.json says {sample.grid.shape_yx}; run Step 2 again"
-            raise RasterError(msg)
+    readers = _open(sample, settings)
     angles = None if sample.angles_path is None else _AngleReader(sample)
     starts = np.flatnonzero(np.diff(rows, prepend=-1))
     for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
         row = int(rows[start])
-        height = min(settings.size, sample.grid.height - row)
-        strip = Window(row, 0, height, sample.grid.width)
-        codes = _strip_codes(mask, labels, strip, settings, sample)
-        missing = None if angles is None else angles.missing(strip) & (codes & 1).astype(bool)
+        strip = Window(row, 0, min(settings.size, sample.grid.height - row), sample.grid.width)
+        is_valid = _valid(readers["x"], strip, len(sample.mask_channels))
+        codes = _label_codes(readers.get("y"), strip, settings, sample)
+        codes += is_valid
+        conditions = _condition_codes(readers.get("quality"), strip, settings)
+        if conditions is not None:
+            conditions += is_valid
+        missing = None if angles is None else angles.missing(strip) & is_valid
         for place in range(start, stop):
+            patch = part.start + place
             columns = slice(int(cols[place]), int(cols[place]) + settings.size)
-            _score_patch(table, part.start + place, codes[:, columns], settings)
+            valid = _score_patch(table, patch, codes[:, columns], settings)
+            if conditions is not None:
+                _screen_patch(table, patch, conditions[:, columns], settings, valid)
             if missing is not None:
-                valid = max(1.0, table.valid[part.start + place] * settings.size**2)
-                table.missing_angles[part.start + place] = np.count_nonzero(missing[:, columns]) / valid
+                table.missing_angles[patch] = np.count_nonzero(missing[:, columns]) / max(1, valid)
 
 
 class _AngleReader:
@@ -193,24 +163,59 @@ class _AngleReader:
         return missing
 
 
-def _strip_codes(
-    mask: StackReader, labels: StackReader | None, window: Window, settings: ScoreSettings, sample: Sample
-) -> np.ndarray:
-    """Twice the label's column, plus 1 where the pixel is valid, (y, x)."""
-    valid = np.empty((len(sample.mask_channels), *window.shape_yx), np.float32)
+def _open(sample: Sample, settings: ScoreSettings) -> dict[str, StackReader]:
+    """Open the rasters of a sample that scores are made from."""
+    paths = {"x": sample.x_path}
+    if sample.y_path is not None:
+        paths["y"] = sample.y_path
+    if settings.by_class and sample.quality is not None:
+        paths["quality"] = sample.quality.path
+    readers = {}
+    for kind, path in paths.items():
+        reader = readers[kind] = StackReader(str(path), sample.mask_channels if kind == "x" else None)
+        if reader.shape_yx != sample.grid.shape_yx:
+            msg = f"{path}: has {reader.shape_yx} pixels, meta.json says {sample.grid.shape_yx}; run Step 2 again"
+            raise RasterError(msg)
+    return readers
+
+
+def _valid(mask: StackReader, window: Window, channels: int) -> np.ndarray:
+    """Where all mask channels are 1, bool (y, x)."""
+    valid = np.empty((channels, *window.shape_yx), np.float32)
     mask.read(window, valid)
-    is_valid = valid[0] > 0 if len(valid) == 1 else np.all(valid > 0, axis=0)
-    if labels is None or sample.labels is None:
-        return is_valid.view(np.uint8)
-    found = np.empty((1, *window.shape_yx), sample.labels.dtype)
-    labels.read(window, found)
-    codes = np.take(2 * settings.columns, found[0])
-    codes += is_valid
-    result: np.ndarray = codes
+    result: np.ndarray = valid[0] > 0 if channels == 1 else np.all(valid > 0, axis=0)
     return result
 
 
-def _score_patch(table: PatchTable, place: int, codes: np.ndarray, settings: ScoreSettings) -> None:
+def _label_codes(
+    labels: StackReader | None, window: Window, settings: ScoreSettings, sample: Sample
+) -> np.ndarray:
+    """Twice the label's column, (y, x)."""
+    if labels is None or sample.labels is None:
+        return np.zeros(window.shape_yx, np.uint8)
+    found = np.empty((1, *window.shape_yx), sample.labels.dtype)
+    labels.read(window, found)
+    result: np.ndarray = np.take(2 * settings.columns, found[0])
+    return result
+
+
+def _condition_codes(
+    quality: StackReader | None, window: Window, settings: ScoreSettings
+) -> np.ndarray | None:
+    """Twice the number of the condition, (y, x); None where ``q.tif`` is not read."""
+    if quality is None:
+        return None
+    found = np.empty((2, *window.shape_yx), np.uint8)
+    quality.read(window, found)
+    codes: np.ndarray = np.take(2 * settings.numbers, found[0])
+    if settings.cloud_probability is not None and "cloud" in settings.by_class:
+        is_cloud = (found[1] >= settings.cloud_probability) & (found[1] != NO_QUALITY)
+        codes[is_cloud] = 2 * settings.by_class["cloud"]
+    return codes
+
+
+def _score_patch(table: PatchTable, place: int, codes: np.ndarray, settings: ScoreSettings) -> int:
+    """Score a patch by its labels; return the number of valid pixels."""
     pixels = settings.size**2
     counts = np.bincount(codes.ravel(), minlength=2 * (settings.width + 1)).reshape(-1, 2)
     valid = int(counts[:, 1].sum())
@@ -220,14 +225,26 @@ def _score_patch(table: PatchTable, place: int, codes: np.ndarray, settings: Sco
         table.counts[place] = labelled
         # Padding has no label either.
         table.ignore[place] = (pixels - int(labelled.sum())) / pixels
-        table.cloud[place] = int(counts[settings.cloud, 1].sum()) / valid if valid else 0.0
+        for name, columns in settings.by_label.items():
+            table.share(name)[place] = int(counts[columns, 1].sum()) / valid if valid else 0.0
+    return valid
+
+
+def _screen_patch(
+    table: PatchTable, place: int, codes: np.ndarray, settings: ScoreSettings, valid: int
+) -> None:
+    """Score a patch by ``q.tif``."""
+    counts = np.bincount(codes.ravel(), minlength=2 * (len(settings.by_class) + 1))
+    for name, number in settings.by_class.items():
+        table.share(name)[place] = int(counts[2 * number + 1]) / valid if valid else 0.0
 
 
 def apply_filters(table: PatchTable, quality: QualityConfig) -> None:
     """Drop the patches that are not worth training on."""
     table.drop(table.valid < quality.min_valid, "min_valid")
     table.drop(table.ignore > quality.max_ignore, "max_ignore")
-    table.drop(table.cloud > quality.max_cloud, "max_cloud")
+    for name in CONDITIONS:
+        table.drop(table.share(name) > quality.limit(name), f"max_{name}")
     if quality.max_missing_angles is not None:
         table.drop(table.missing_angles > quality.max_missing_angles, "missing_angles")
     table.drop((table.counts > 0).sum(axis=1) < quality.min_classes, "min_classes")

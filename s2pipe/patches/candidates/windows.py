@@ -23,6 +23,9 @@ REASONS = (
     "min_valid",
     "max_ignore",
     "max_cloud",
+    "max_shadow",
+    "max_snow",
+    "max_water",
     "missing_angles",
     "min_classes",
     "no_target",
@@ -66,7 +69,13 @@ class PatchTable:
     ignore: np.ndarray
     """Share of its pixels labelled ignore_index; NaN without labels."""
     cloud: np.ndarray
-    """Cloudy share of its valid pixels; NaN without labels."""
+    """Cloudy share of its valid pixels; NaN where nothing tells clouds."""
+    shadow: np.ndarray
+    """Share of its valid pixels in the shadow of clouds; NaN where nothing tells it."""
+    snow: np.ndarray
+    """Share of its valid pixels under snow or ice; NaN where nothing tells it."""
+    water: np.ndarray
+    """Share of its valid pixels that are water; NaN where nothing tells it."""
     missing_angles: np.ndarray
     """Share of its valid pixels whose angles are not all known; NaN without angles."""
     counts: np.ndarray
@@ -82,6 +91,11 @@ class PatchTable:
         """Which patches are kept, bool."""
         result: np.ndarray = self.reason == 0
         return result
+
+    def share(self, condition: str) -> np.ndarray:
+        """Return the column of a condition (see ``CONDITIONS``), which may be filled in."""
+        columns = {"cloud": self.cloud, "shadow": self.shadow, "snow": self.snow, "water": self.water}
+        return columns[condition]
 
     def drop(self, which: np.ndarray, reason: str) -> None:
         """Drop patches (bool or positions) that no earlier reason has dropped."""
@@ -154,6 +168,9 @@ def make_table(
         valid=np.zeros(total),
         ignore=np.full(total, np.nan),
         cloud=np.full(total, np.nan),
+        shadow=np.full(total, np.nan),
+        snow=np.full(total, np.nan),
+        water=np.full(total, np.nan),
         missing_angles=np.full(total, np.nan),
         counts=np.zeros((total, len(labels)), np.int32),
         labels=tuple(labels),

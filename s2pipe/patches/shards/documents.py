@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from s2pipe.dataset.samples import Sample, check_grids, shared_value
+from s2pipe.dataset.label_meaning import CONDITIONS
+from s2pipe.dataset.samples import Sample, check_grids, shared_labels, shared_quality, shared_value
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.ground.cells import CellGrid
 from s2pipe.ground.projection import utm_epsg
@@ -112,7 +113,7 @@ class Dataset:
             "sensing_start_utc": self.samples[int(table.scene[patch])].key.sensing_start_utc,
             "valid_fraction": _plain(table.valid[patch]),
             "ignore_fraction": _plain(table.ignore[patch]),
-            "cloud_fraction": _plain(table.cloud[patch]),
+            **{f"{name}_fraction": _plain(table.share(name)[patch]) for name in CONDITIONS},
             "missing_angles_fraction": _plain(table.missing_angles[patch]),
         }
         if self.config.group == "none":
@@ -145,10 +146,8 @@ def shared_facts(samples: Sequence[Sample], config: PatchConfig) -> dict[str, An
     bands = shared_value(samples, "assets.x.band_names", [list(s.x_bands) for s in samples])
     angles = shared_value(samples, "assets.angles.band_names", [list(s.angle_bands) for s in samples])
     pixel = shared_value(samples, "grid", [list(s.grid.pixel_size) for s in samples])
-    labels = samples[0].labels
+    labels, quality = shared_labels(samples), shared_quality(samples)
     check_grids(samples)
-    shared_value(samples, "labels", [s.labels and (s.labels.dtype, s.labels.ignore_index) for s in samples])
-    shared_value(samples, "labels.mapping", [s.labels and s.labels.mapping for s in samples])
     normalized = normalization["mode"] == "apply_with_stats"
     if config.shards.dtype == "float16" and unit == "dn" and not normalized:
         message = "float16 cannot hold DN exactly; use float32, or reflectance (to_toa_reflectance)"
@@ -160,9 +159,8 @@ def shared_facts(samples: Sequence[Sample], config: PatchConfig) -> dict[str, An
         "pixel_size_m": pixel,
         "normalization": normalization,
         "angle_bands": angles,
-        "labels": None
-        if labels is None
-        else {"dtype": labels.dtype, "ignore_index": labels.ignore_index, "class_names": labels.names()},
+        "labels": None if labels is None else labels.to_document(),
+        "quality": None if quality is None else quality.to_document(),
         "attribution": sorted({s.meta["attribution"] for s in samples}),
         "sources": {s.name: s.meta["fingerprint"] for s in samples},
     }

@@ -1,4 +1,4 @@
-"""Labels: a source brought onto the target grid, classified and mapped to training classes.
+"""Label backends: what labels are made from, how pixels are classified, and what the classes mean.
 
 A backend is a small class. Those of s2pipe are ``scl``, ``raster`` and ``cloud_probability``; configurations name
 any other by its import path, ``my_package.labels:Burned``.
@@ -6,24 +6,30 @@ any other by its import path, ``my_package.labels:Burned``.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from s2pipe.errors import ConfigError, Fault, RasterError, S2PipeError
-from s2pipe.preprocess.pixels.blocks import scene_windows, stream_windows
-from s2pipe.raster.grid import Grid, RasterInfo
-from s2pipe.raster.reader import RasterReader
-from s2pipe.raster.vrt import WarpSpec, lut_vrt, warped_vrt
-from s2pipe.raster.writer import TiffSpec, TiffWriter
+from s2pipe.dataset.label_meaning import COLOR, LabelMeaning
+from s2pipe.errors import ConfigError, Fault, RasterError
+from s2pipe.raster.grid import RasterInfo
+from s2pipe.raster.legend import Legend, read_legend
+from s2pipe.raster.vrt import lut_vrt
 from s2pipe.runtime.hashing import hash_file
 from s2pipe.sentinel2 import roles
-from s2pipe.sentinel2.bands import SCL_CLASSES
+from s2pipe.sentinel2.bands import (
+    SCL_CLASSES,
+    SCL_CLOUD,
+    SCL_COLORS,
+    SCL_SHADOW,
+    SCL_SNOW,
+    SCL_WATER,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +64,17 @@ class LabelBackend:
     roles: ClassVar[tuple[str, ...]] = ()
     """Roles that every scene must have, such as ``l2a.band.B12_20m``."""
     class_names: ClassVar[Mapping[int, str]] = {}
-    """Names of the classes, for ``meta.json``."""
+    """Names of the classes."""
+    class_colors: ClassVar[Mapping[int, str]] = {}
+    """Colours of the classes, ``#rrggbb``."""
+    cloud_classes: ClassVar[tuple[int, ...]] = ()
+    """Classes that are cloud; none where the classes do not tell clouds."""
+    shadow_classes: ClassVar[tuple[int, ...]] = ()
+    """Classes that are shadow of clouds."""
+    snow_classes: ClassVar[tuple[int, ...]] = ()
+    """Classes that are snow or ice at the time of the image."""
+    water_classes: ClassVar[tuple[int, ...]] = ()
+    """Classes that are water at the time of the image."""
     dtype: ClassVar[str] = "float32"
     """Type of the arrays that ``classify`` is given: uint8, uint16 or float32."""
 
@@ -72,6 +88,42 @@ class LabelBackend:
     def sources(self, rasters: Sequence[RasterInfo]) -> tuple[LabelSource, ...]:
         """Turn the rasters of ``roles``, then those of ``files``, into the sources of ``classify``."""
         return tuple(LabelSource(raster) for raster in rasters)
+
+    def legend(self, rasters: Sequence[RasterInfo]) -> Legend:  # noqa: ARG002 - for subclasses
+        """Return names and colours of the classes."""
+        return Legend(self.class_names, self.class_colors)
+
+    def meaning(self, rasters: Sequence[RasterInfo]) -> LabelMeaning:
+        """Return what the labels mean: the classes' own meaning after the mapping, with what the configuration states.
+
+        Raises
+        ------
+        ConfigError
+            A colour is none.
+        """
+        config, legend = self.config, self.legend(rasters)
+        strange = [color for color in legend.colors.values() if not COLOR.fullmatch(str(color))]
+        if strange:
+            message = f"{type(self).__name__}: expected colours such as #1f77b4, got {strange[0]!r}"
+            msg = "labels"
+            raise ConfigError(msg, [Fault("preprocess.labels.backend", message)])
+        conditions = {
+            "cloud": self.cloud_classes,
+            "shadow": self.shadow_classes,
+            "snow": self.snow_classes,
+            "water": self.water_classes,
+        }
+        classes = LabelMeaning(
+            config.source or self.default_source, config.ignore_index, legend.names, legend.colors, conditions
+        )
+        return classes.mapped(config.mapping).stated(
+            config.class_names, config.class_colors, config.cloud_labels
+        )
+
+    @property
+    def default_source(self) -> str:
+        """What labels are taken from, unless the configuration says."""
+        return self.config.backend
 
     def class_limit(self, rasters: Sequence[RasterInfo]) -> int:  # noqa: ARG002 - for subclasses
         """Return the largest class, which decides the pixel type when there is no mapping."""
@@ -88,6 +140,9 @@ class SceneClassification(LabelBackend):
 
     roles = (roles.L2A_SCL,)
     class_names = SCL_CLASSES
+    class_colors = SCL_COLORS
+    cloud_classes, shadow_classes = SCL_CLOUD, SCL_SHADOW
+    snow_classes, water_classes = SCL_SNOW, SCL_WATER
     dtype = "uint8"
 
     def classify(self, *sources: np.ndarray) -> np.ndarray:
@@ -115,6 +170,16 @@ class LabelRaster(LabelBackend):
             raise RasterError(msg)
         return (LabelSource(raster, raster.nodata),)
 
+    def legend(self, rasters: Sequence[RasterInfo]) -> Legend:
+        """Read the file's own names and colours."""
+        (raster,) = rasters
+        return read_legend(raster.path, replace(raster.formats, alone=False))  # names are often in .aux.xml
+
+    @property
+    def default_source(self) -> str:
+        """Name of the file, or what names it."""
+        return Path(self.config.path or "").name
+
     def class_limit(self, rasters: Sequence[RasterInfo]) -> int:
         """255 for rasters of bytes."""
         return 255 if all(raster.dtype == "Byte" for raster in rasters) else NO_LABEL - 1
@@ -132,6 +197,8 @@ class CloudProbability(LabelBackend):
 
     roles = (roles.L2A_CLOUD_PROBABILITY, roles.L2A_SCL)
     class_names: ClassVar[Mapping[int, str]] = {0: "clear", 1: "cloud"}
+    class_colors: ClassVar[Mapping[int, str]] = {0: "#00a000", 1: "#ffffff"}
+    cloud_classes = (1,)
     dtype = "uint8"
 
     def sources(self, rasters: Sequence[RasterInfo]) -> tuple[LabelSource, ...]:
@@ -197,140 +264,7 @@ class LabelInput:
     rasters: tuple[RasterInfo, ...]
     """Rasters of the backend's roles, then those of its files."""
 
-
-def label_table(config: LabelConfig, dtype: str = "uint8", class_limit: int = 255) -> np.ndarray:
-    """Return the lookup table from class to label.
-
-    Parameters
-    ----------
-    config : LabelConfig
-        Mapping and ignore index.
-    dtype : str
-        Type of the classes, uint8 or uint16; the largest value means that there is none.
-    class_limit : int
-        Largest class that keeps its number when there is no mapping.
-
-    Returns
-    -------
-    ndarray (256,) or (65536,)
-        uint8, or uint16 when a label or the ignore index does not fit: the type of ``y.tif``.
-    """
-    size = int(np.iinfo(dtype).max) + 1
-    table = np.full(size, config.ignore_index, np.int64)
-    if config.mapping is None:
-        kept = min(class_limit + 1, size)
-        table[:kept] = np.arange(kept)
-    else:
-        for source, target in config.mapping.items():
-            if source < size:
-                table[source] = target
-    table[size - 1] = config.ignore_index
-    highest = max(int(table.max()), config.ignore_index)
-    return table.astype(np.uint8 if highest <= 255 else np.uint16)
-
-
-def write_labels(
-    path: Path, labels: LabelInput, target: Grid, config: LabelConfig
-) -> tuple[dict[str, Any], str]:
-    """Write the label raster of a scene.
-
-    Parameters
-    ----------
-    path : Path
-        GeoTIFF to make.
-    labels : LabelInput
-        Backend and rasters.
-    target : Grid
-        Target grid.
-    config : LabelConfig
-        Mapping, ignore index, resampling.
-
-    Returns
-    -------
-    (dict, str)
-        Statistics for ``meta.json`` (pixels, counts and ratios by label, ignored pixels), and the pixel type.
-    """
-    from s2kernels import map_labels
-
-    backend = labels.backend
-    limit = backend.class_limit(labels.rasters)
-    tables = {kind: label_table(config, kind, limit) for kind in ("uint8", "uint16")}
-    dtype = tables["uint8" if backend.dtype == "uint8" else "uint16"].dtype
-    counts = np.zeros(max(int(table.max()) for table in tables.values()) + 1, np.int64)
-    windows = scene_windows(target)
-    with ExitStack() as stack:
-        readers = [
-            _open_source(source, target, backend, config) for source in backend.sources(labels.rasters)
-        ]
-        for reader in readers:
-            stack.callback(reader.close)
-        spec = TiffSpec(target, ("label",), dtype.name, nodata=config.ignore_index)
-        writer = stack.enter_context(TiffWriter(path, spec))
-        stream = stream_windows(readers, windows, workers=1, look_ahead=2, dtype=backend.dtype)
-        stack.callback(stream.close)
-        for window, sources in stream:
-            classes = _checked(backend.classify(*sources), window.shape_yx, backend)
-            if config.mapping is None and backend.dtype != "uint8":
-                _check_limit(classes, limit, backend)
-            table = tables[classes.dtype.name].astype(dtype, copy=False)
-            out = np.empty((1, *window.shape_yx), dtype)
-            map_labels(classes, table, out[0], counts)
-            writer.write(window, out)
-    return label_stats(counts, config, backend.class_names), dtype.name
-
-
-def _open_source(
-    source: LabelSource, target: Grid, backend: LabelBackend, config: LabelConfig
-) -> RasterReader:
-    """Open a source on the target grid, with a value outside of it that no class has."""
-    raster = source.raster
-    label = raster.path if not raster.path.startswith("<") else f"source of labels {config.backend}"
-    if raster.grid == target and source.nodata is None:
-        return RasterReader(raster.path, label, formats=raster.formats)
-    fill = float("nan") if backend.dtype == "float32" else float(np.iinfo(backend.dtype).max)
-    spec = WarpSpec(config.resampling, _GDAL_DTYPES[backend.dtype], source.nodata, fill, max_error=0.0)
-    return RasterReader(warped_vrt(raster, target, spec), label, formats=raster.formats)
-
-
-def _checked(classes: np.ndarray, shape_yx: tuple[int, int], backend: LabelBackend) -> np.ndarray:
-    name = type(backend).__name__
-    if not isinstance(classes, np.ndarray) or classes.shape != shape_yx:
-        got = getattr(classes, "shape", type(classes).__name__)
-        msg = f"{name}.classify: expected classes of shape {shape_yx}, got {got}"
-        raise S2PipeError(msg)
-    if classes.dtype not in (np.uint8, np.uint16):
-        msg = f"{name}.classify: expected uint8 or uint16, got {classes.dtype}; convert it with astype"
-        raise S2PipeError(msg)
-    return np.ascontiguousarray(classes)
-
-
-def _check_limit(classes: np.ndarray, limit: int, backend: LabelBackend) -> None:
-    none = np.iinfo(classes.dtype).max
-    if none <= limit:
-        return
-    highest = int(np.max(classes, where=classes != none, initial=0))
-    if highest > limit:
-        msg = (
-            f"{type(backend).__name__}.classify: class {highest} is above {limit}; name it in class_names, or map it "
-            "with labels.mapping"
-        )
-        raise S2PipeError(msg)
-
-
-def label_stats(
-    counts: np.ndarray, config: LabelConfig, class_names: Mapping[int, str] = SCL_CLASSES
-) -> dict[str, Any]:
-    """Turn counts by label into the statistics of ``meta.json``; ratios are of all pixels of the grid."""
-    total = int(counts.sum())
-    found: Mapping[int, int] = {int(label): int(counts[label]) for label in np.flatnonzero(counts)}
-    ignored = found.get(config.ignore_index, 0)
-    stats: dict[str, Any] = {
-        "pixels": total,
-        "ignore_index": config.ignore_index,
-        "ignored": ignored,
-        "counts": {str(label): count for label, count in found.items()},
-        "ratios": {str(label): count / total for label, count in found.items()} if total else {},
-    }
-    if config.mapping is None:
-        stats["class_names"] = {str(label): class_names[label] for label in found if label in class_names}
-    return stats
+    @functools.cached_property
+    def meaning(self) -> LabelMeaning:
+        """What the labels mean."""
+        return self.backend.meaning(self.rasters)

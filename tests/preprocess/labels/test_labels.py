@@ -17,10 +17,9 @@ from s2pipe.preprocess.labels.backends import (
     NO_LABEL,
     LabelBackend,
     LabelInput,
-    label_table,
     load_backend,
-    write_labels,
 )
+from s2pipe.preprocess.labels.raster import label_table, write_labels
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.reader import inspect_raster

@@ -1,0 +1,102 @@
+"""All files of one sample: bands, labels, quality and angles, then ``meta.json``."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from s2pipe.dataset.samples import NO_QUALITY
+from s2pipe.preprocess.angles.raster import write_angles
+from s2pipe.preprocess.finish import UNFINISHED, finish_sample
+from s2pipe.preprocess.labels.raster import write_labels
+from s2pipe.preprocess.pixels.stack_vrt import write_stack_vrt
+from s2pipe.preprocess.quality import QUALITY_BANDS, QUALITY_NAME, write_quality
+from s2pipe.preprocess.record import AssetRecord, SampleResult, sample_meta
+from s2pipe.preprocess.scene import mask_names, write_stack
+from s2pipe.runtime.cores import core_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from s2pipe.preprocess.cfg import PreprocessConfig
+    from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.stats.statistics import NormalizationStats
+
+
+@dataclass
+class _Side:
+    """What was written beside the bands."""
+
+    assets: dict[str, AssetRecord] = field(default_factory=dict)
+    """Rasters by kind."""
+    label_stats: Mapping[str, Any] | None = None
+    """Label statistics."""
+    angles: Mapping[str, Any] | None = None
+    """What ``meta.json`` says about the angles."""
+    quality: Mapping[str, Any] | None = None
+    """What it says about ``q.tif``."""
+
+
+def write_sample(
+    scene: ScenePlan,
+    config: PreprocessConfig,
+    stats: NormalizationStats | None,
+    prove_again: Callable[[], None],
+) -> None:
+    """Write all files of a sample beside their final places, then move them there, ``meta.json`` last.
+
+    Parameters
+    ----------
+    scene : ScenePlan
+        What to read.
+    config : PreprocessConfig
+        What to write.
+    stats : NormalizationStats or None
+        Statistics to normalize with.
+    prove_again : callable
+        Called when everything is read, before anything is moved into place; raises if an input changed meanwhile.
+    """
+    final = config.out_dir / scene.directory
+    with tempfile.TemporaryDirectory(dir=final, prefix=UNFINISHED) as name:
+        work = Path(name)
+        bands = tuple(map(str, config.channels))
+        assets = {"x": _asset(scene, "x.tif", "float32", (*bands, *mask_names(config)), None)}
+        with ThreadPoolExecutor(1, "s2pipe-side") as pool:
+            future = pool.submit(_side_rasters, work, scene, config)
+            coverage = write_stack(work / "x.tif", scene, config, stats)
+            side = future.result()
+        assets.update(side.assets)
+        write_stack_vrt(work, final, scene.stack)
+        assets["stack"] = _asset(scene, "stack.vrt", "float32", bands, 0)
+        result = SampleResult(assets, coverage.by_channel, side.label_stats, side.angles, side.quality)
+        prove_again()
+        finish_sample(work, config.out_dir, scene.directory, sample_meta(scene, config, result, stats))
+
+
+def _side_rasters(work: Path, scene: ScenePlan, config: PreprocessConfig) -> _Side:
+    """Write labels, quality and angles; in a thread beside the bands, whose decoding would else wait for these."""
+    side = _Side()
+    if scene.labels is not None:
+        side.label_stats, dtype = write_labels(work / "y.tif", scene.labels, scene.target, config.labels)
+        side.assets["y"] = _asset(scene, "y.tif", dtype, ("label",), config.labels.ignore_index)
+    if scene.quality is not None:
+        side.quality = write_quality(work / QUALITY_NAME, scene.quality, scene.target)
+        side.assets["quality"] = _asset(scene, QUALITY_NAME, "uint8", QUALITY_BANDS, NO_QUALITY)
+    if scene.angles is not None:
+        threads = core_count(config.num_workers)
+        made = write_angles(work, scene.angles, scene.target, config.angles, config.view_bands, threads)
+        side.angles = made.document
+        for kind, raster in made.rasters.items():
+            record = _asset(scene, raster.name, raster.dtype, raster.band_names, raster.nodata)
+            side.assets[kind] = replace(record, grid=raster.grid)
+    return side
+
+
+def _asset(
+    scene: ScenePlan, name: str, dtype: str, bands: tuple[str, ...], nodata: float | None
+) -> AssetRecord:
+    return AssetRecord((scene.directory / name).as_posix(), dtype, tuple(bands), nodata)

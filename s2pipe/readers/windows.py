@@ -11,6 +11,7 @@ from s2pipe.dataset.samples import Sample, check_grids, load_samples
 from s2pipe.errors import ConfigError, Fault, MissingInputError
 from s2pipe.ground.split import SplitPlan, load_plan
 from s2pipe.patches.candidates.assign import candidates, drop_by_ground
+from s2pipe.patches.candidates.screens import Screens
 from s2pipe.patches.cfg import PatchConfig, SplitConfig
 from s2pipe.patches.missing_angles import settle
 from s2pipe.patches.run import checked_config
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from s2pipe.readers.options import Reading
 
 _OPEN_SAMPLES = 16
+_QUALITY = "q"
 
 
 class WindowItems:
@@ -66,7 +68,7 @@ class WindowItems:
         if not len(table):
             msg = f"{index}: there is no window of {size} pixels" + (f" in {split}" if self._has_plan else "")
             raise MissingInputError(msg, [], "Take smaller windows, edges='pad' or another split.")
-        self._table = table
+        self._table, self._screens = table, Screens.of(samples, config.quality)
         self._dataset = Dataset(config, samples, table, single_groups(table), plan.grid, Targets())
         self.units = table.scene
         self._opened: dict[int, dict[str, Any]] = {}
@@ -108,12 +110,15 @@ class WindowItems:
         window = (int(table.row[number]), int(table.col[number]))
         members = self._dataset.members(1)
         arrays = {member.suffix: np.empty(member.shape, member.dtype) for member in members}
+        if sample.quality is not None and self._screens.by_class:
+            arrays[_QUALITY] = np.empty((2, *arrays["x.npy"].shape[1:]), np.uint8)
         for suffix, reader in self._readers(scene, sample).items():
             read_padded(reader, window, arrays[suffix], fill_value(sample, suffix))
         if ANGLES_VALID in arrays:
             known = settle(arrays["angles.npy"], sample.angle_bands, keep_nan=self._reading.keep_nan)
             arrays[ANGLES_VALID][:] = known
         self._score(number, sample, arrays)
+        arrays.pop(_QUALITY, None)
         document = self._dataset.document(number)
         if not self._has_plan:
             document["split"] = "none"
@@ -130,6 +135,11 @@ class WindowItems:
             by_label = dict(zip(labels.tolist(), counts.tolist(), strict=True))
             table.counts[number] = [by_label.get(label, 0) for label in table.labels]
             table.ignore[number] = 1.0 - table.counts[number].sum() / pixels
+        for name, found in (*self._screens.by_label.items(), *self._screens.by_class.items()):
+            classes = arrays["y.npy"] if name in self._screens.by_label else arrays[_QUALITY][0]
+            table.share(name)[number] = np.count_nonzero(np.isin(classes, found) & valid) / max(
+                1, int(valid.sum())
+            )
         if ANGLES_VALID in arrays:
             missing = np.count_nonzero(valid & (arrays[ANGLES_VALID] == 0))
             table.missing_angles[number] = missing / max(1, int(valid.sum()))
@@ -141,6 +151,8 @@ class WindowItems:
                 for reader in self._opened.pop(next(iter(self._opened))).values():
                     reader.close()
             paths = {"x.npy": sample.x_path, "y.npy": sample.y_path, "angles.npy": sample.angles_path}
+            if sample.quality is not None and self._screens.by_class:
+                paths[_QUALITY] = sample.quality.path
             self._opened[scene] = {
                 suffix: open_raster(path, sample) for suffix, path in paths.items() if path is not None
             }

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest.importorskip("pyarrow")
-SCENE = Scene(angles=True, shape_yx=(130, 200))
+SCENE = Scene(angles=True, quality=True, shape_yx=(130, 200))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("windows")
     index = write_step2(
-        root, [SCENE, Scene(angles=True, shape_yx=(130, 200), sensing="2025-08-03T10:00:00Z")]
+        root, [SCENE, Scene(angles=True, quality=True, shape_yx=(130, 200), sensing="2025-08-03T10:00:00Z")]
     )
     split = SplitConfig(0.5, 0.25, 0.25, cell_m=1000)
     cfg = config(index, root / "out", patch_size=16, stride=16, split=split, shards=ShardConfig(max_count=4))
@@ -71,7 +71,7 @@ def test_windows_of_a_split_are_the_patches_of_its_shards(made: Path) -> None:
         assert set(found) == set(expected)
         for key, item in found.items():
             assert list(item) == list(expected[key])
-            assert item["json"] == expected[key]["json"] | {"cloud_fraction": -1.0}
+            assert item["json"] == expected[key]["json"]
             np.testing.assert_array_equal(item["x"], expected[key]["x"])
         shared = ("bands", "unit", "normalization", "labels", "angle_bands", "patch_size", "stride", "group")
         assert [windows.about[name] for name in shared] == [shards.about[name] for name in shared]

@@ -28,7 +28,13 @@ NO_FRACTION = -1.0
 _NO_DATE: dict[str, Any] = {
     "sensing_start_utc": "",
     **dict.fromkeys(
-        ("valid_fraction", "ignore_fraction", "cloud_fraction", "missing_angles_fraction"), NO_FRACTION
+        (
+            "valid_fraction",
+            "ignore_fraction",
+            *(f"{name}_fraction" for name in CONDITIONS),
+            "missing_angles_fraction",
+        ),
+        NO_FRACTION,
     ),
 }
 

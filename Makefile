@@ -9,6 +9,7 @@
 VENV ?= .venv
 VENV_SYSTEM ?= .venv-system
 VENV_CLIENTS ?= .venv-clients
+VENV_TORCH ?= .venv-torch
 DEMO_OUTPUT ?= demo-output
 FUZZ_SECONDS ?= 60
 export CONSTRAINTS
@@ -18,7 +19,7 @@ run_pytest = -m pytest -q $(PYTEST_ARGS) || { code=$$?; \
 	[ $$code -ne 5 ] || echo "pytest found no test to run, which counts as a failure" >&2; exit $$code; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system setup-clients demo test test-quick test-system-gdal test-clients fuzz fuzz-atheris bench lint format types check wheel constraints clean
+.PHONY: help setup setup-system setup-clients setup-torch demo test test-quick test-system-gdal test-clients test-torch fuzz fuzz-atheris bench lint format types check wheel constraints clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -35,6 +36,11 @@ setup-system: ## Make .venv-system, with bindings built for the system's libgdal
 setup-clients:
 	@python=$$(sh tools/find-python) && CONSTRAINTS=none "$$python" tools/setup_venv.py $(VENV_CLIENTS) --extras clients,test
 
+# The pinned PyTorch is a build for CPUs, and there is one for Python 3.11 only.
+setup-torch:
+	@python=$$(sh tools/find-python 3.11) && \
+		"$$python" tools/setup_venv.py $(VENV_TORCH) --gdal system --extras torch,test
+
 demo: setup ## Synthesise two products and run the whole pipeline on them
 	@$(VENV)/bin/s2pipe demo --out $(DEMO_OUTPUT)
 
@@ -49,6 +55,9 @@ test-system-gdal: setup-system ## Run the tests against the system's GDAL
 
 test-clients: setup-clients ## Let two independent clients search the local test service and fetch from it
 	@$(VENV_CLIENTS)/bin/python -m pytest -q tests/clients $(PYTEST_ARGS)
+
+test-torch: setup-torch ## Read patches with PyTorch: batches, shuffling, resuming, samplers, a small U-Net, the docs' examples
+	@$(VENV_TORCH)/bin/python -m pytest -q tests/torch tests/readers $(PYTEST_ARGS)
 
 fuzz: setup ## Feed damaged and hostile files to every reader (FUZZ_SECONDS=60, FUZZ_TARGET=...)
 	@$(VENV)/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_TARGET),--target $(FUZZ_TARGET))
@@ -84,6 +93,6 @@ constraints: ## Take the newest versions into requirements/constraints.txt
 	@python=$$(sh tools/find-python) && "$$python" tools/refresh_constraints.py
 
 clean: ## Remove environments, caches and everything built
-	rm -rf .venv .venv.lock .venv-system .venv-system.lock .venv-clients .venv-clients.lock build dist *.egg-info kernels/build kernels/*.egg-info $(DEMO_OUTPUT)
+	rm -rf .venv .venv.lock .venv-system .venv-system.lock .venv-clients .venv-clients.lock .venv-torch .venv-torch.lock build dist *.egg-info kernels/build kernels/*.egg-info $(DEMO_OUTPUT)
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find s2pipe kernels tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -16,8 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "requirements" / "constraints.txt"
 MINORS = (11, 12, 13)
+# torch stays as it is: which of its versions have a build for CPUs must be looked up by hand.
+KEPT = ("filelock", "jinja2", "markupsafe", "mpmath", "networkx", "sympy", "torch", "torchdata")
 # Not `gdal`, whose version the system's libgdal dictates, nor `clients`, which no set-up of ours installs.
-EXTRAS = ("gdal-wheel", "tables", "shards", "xarray", "figures", "test", "dev")
+EXTRAS = ("gdal-wheel", "tables", "shards", "xarray", "figures", "remote", "test", "dev")
 HEADER = """\
 # Versions that are known to work together on Python {first} to {last}. pip reads them with --constraint:
 # they install nothing by themselves, and name no place that packages come from. `make constraints` writes them.
@@ -34,7 +36,9 @@ def main(pythons: list[str]) -> int:
     for minor, python in sorted(found.items()):
         for name, version in resolve(python).items():
             versions.setdefault(name, {})[minor] = version
-    lines = [line for name in sorted(versions) for line in pins(name, versions[name])]
+    kept = [line for line in TARGET.read_text().splitlines() if line.partition("==")[0] in KEPT]
+    fresh = [line for name in versions if name not in KEPT for line in pins(name, versions[name])]
+    lines = sorted(fresh + kept, key=lambda line: line.partition("==")[0])
     header = HEADER.format(first=f"3.{MINORS[0]}", last=f"3.{MINORS[-1]}")
     TARGET.write_text(header + "".join(line + "\n" for line in lines))
     print(f"{TARGET.relative_to(ROOT)}: {len(versions)} packages")

@@ -139,9 +139,13 @@ def _parser(annotation: Any) -> Callable[[str], Any]:
         origin, args = get_origin(member), get_args(member)
         kinds += [args[0]] if origin is tuple else [member]
 
+    choices = {str(value): value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)}
+
     def parse(text: str) -> Any:
         if nullable and text.lower() == "null":
             return _Null()
+        if text in choices:
+            return choices[text]
         if any(get_origin(kind) is dict or dataclasses.is_dataclass(kind) for kind in kinds):
             try:
                 return parse_json(text)

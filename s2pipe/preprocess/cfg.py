@@ -61,6 +61,9 @@ class AngleAssetConfig:
     dtype: Literal["float32", "int16"] = "float32"
     """Pixel type on the target grid; int16 is scaled, with scale and offset in the file: it is accurate to 0.007
     degrees and takes a quarter of the space."""
+    fill: Literal["nan", 0] = "nan"
+    """What missing angles are: NaN (-32768 in int16), or 0 with a last channel valid_angles that is 1 where all angles
+    are known and 0 elsewhere."""
     output_name: Annotated[str, _TIFF_NAME] = "angles.tif"
     """File name of the raster in the scene's directory, with the extension .tif; the VRT has the same stem."""
 

@@ -75,6 +75,13 @@ def _angle_faults(angles: AngleAssetConfig) -> list[Fault]:
                 f"expected float32 with angles.grid {angles.grid} (the nodes are few), got int16",
             )
         )
+    if angles.grid != "target" and angles.fill == 0:
+        faults.append(
+            Fault(
+                "angles.fill",
+                f"expected nan with angles.grid {angles.grid}: zeros at nodes would be taken for angles",
+            )
+        )
     if angles.grid == "vrt" and angles.encode != "sin_cos":
         faults.append(
             Fault(

@@ -114,6 +114,7 @@ class ShardItems:
         for place, data in zip(places, self._store.ranges(places) if places else (), strict=True):
             item = decoded_item(data, f"{self._store.name_of(place[0])}, item at byte {place[1]}")
             _finish_angles(item, self.about["angle_bands"], self._reading)
+            _fill_targets(item["json"], self.about["targets"])
             items.append(item)
         return items
 
@@ -165,6 +166,20 @@ def _finish_angles(item: dict[str, Any], names: Sequence[str], reading: Reading)
         item["angles_valid"] = (known if angles.ndim == 4 else known[0]).astype(np.uint8)
     if not reading.keep_nan:
         np.nan_to_num(angles, copy=False, nan=0.0)
+
+
+def _fill_targets(document: dict[str, Any], targets: dict[str, Any] | None) -> None:
+    """Replace targets that a patch lacks, which no batch could hold, and say in ``target_known`` which it has."""
+    if targets is None:
+        return
+    empty = {name: {"string": "", "double": 0.0}.get(kind, 0) for name, kind in targets["columns"].items()}
+    for scores in (document, *document.get("dates", ())):
+        if "target" in scores:
+            found = scores["target"]
+            scores["target_known"] = {name: value is not None for name, value in found.items()}
+            scores["target"] = {
+                name: empty[name] if value is None else value for name, value in found.items()
+            }
 
 
 def decoded_item(data: bytearray, where: str) -> dict[str, Any]:

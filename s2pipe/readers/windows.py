@@ -61,7 +61,13 @@ class WindowItems:
         samples = load_samples(index)
         check_grids(samples)
         facts = shared_facts(samples, config)
-        self.about: dict[str, Any] = {**facts, "patch_size": size, "stride": stride, "group": "none"}
+        self.about: dict[str, Any] = {
+            **facts,
+            "targets": None,
+            "patch_size": size,
+            "stride": stride,
+            "group": "none",
+        }
         self._reading = reading
         self._has_plan = reading.split_plan is not None
         table, plan = _chosen(samples, config, split, reading.split_plan)

@@ -14,7 +14,7 @@ import pytest
 from s2pipe.errors import ConfigError, ManifestError, PathEscapeError
 from s2pipe.patches.cfg import QualityConfig, ShardConfig, SplitConfig
 from s2pipe.patches.run import run_patches
-from s2pipe.readers.items import ShardItems, decoded_item
+from s2pipe.readers.items import ShardItems, _fill_targets, decoded_item
 from s2pipe.readers.opening import open_items
 from s2pipe.readers.options import Reading
 from s2pipe.readers.storage import LocalStore
@@ -117,6 +117,18 @@ def test_time_stacks_of_different_length_are_refused_unless_asked_for(tmp_path: 
         ].tolist()
         assert (item["x"][item["date_mask"] == 0] == 0).all()
         assert (item["y"][item["date_mask"] == 0] == IGNORE).all()
+
+
+def test_missing_targets_are_filled_and_told() -> None:
+    targets = {"columns": {"count": "int64", "share": "double", "crop": "string"}}
+    known = {"target": {"count": 3, "share": 0.5, "crop": "rye"}}
+    unknown: dict[str, Any] = {"target": dict.fromkeys(targets["columns"])}
+    document = {"length": 1, "dates": [known, unknown]}
+    _fill_targets(document, targets)
+    assert known["target"] == {"count": 3, "share": 0.5, "crop": "rye"}
+    assert known["target_known"] == dict.fromkeys(targets["columns"], True)
+    assert unknown["target"] == {"count": 0, "share": 0.0, "crop": ""}
+    assert unknown["target_known"] == dict.fromkeys(targets["columns"], False)
 
 
 @pytest.mark.parametrize(

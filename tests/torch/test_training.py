@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +77,7 @@ def plain_webdataset(made: Path) -> Any:
     for batch in DataLoader(data, batch_size=None):
         assert isinstance(batch["json"][0], dict)
         assert batch["angles_valid.npy"].shape == batch["y.npy"].shape
-        arrays = (batch["x.npy"], batch["angles.npy"], batch["y.npy"].astype(np.int64))
-        yield tuple(torch.as_tensor(part) for part in arrays)
+        yield batch["x.npy"], batch["angles.npy"], batch["y.npy"].long()
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,18 @@ def test_the_example_trains_for_an_epoch(shards_json: Path) -> None:
     losses = runpy.run_path(str(EXAMPLE))["train"](shards_json)
     assert len(losses) > 3
     assert np.isfinite(losses).all()
+
+
+def test_the_examples_of_the_docs_run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("webdataset")
+    pytest.importorskip("torchdata.stateful_dataloader")
+    (tmp_path / "out_norm").symlink_to(made)
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "loading.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 5
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "docs/loading.md", "exec"), names)
+    assert len(names["rest"]) > 0
+    assert min(len(names["windows"]), len(names["training"])) > 0

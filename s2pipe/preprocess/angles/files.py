@@ -17,7 +17,7 @@ class AngleRaster:
     """NumPy name of the pixel type."""
     band_names: tuple[str, ...]
     """Channel names."""
-    nodata: float
-    """Declared nodata value."""
+    nodata: float | None
+    """Declared nodata value; None if missing angles are told by a mask channel."""
     grid: Grid
     """Where its pixels lie."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,8 @@ def write_node_vrt(work: Path, native: AngleRaster, target: Grid) -> AngleRaster
     """Declare the raster of the nodes on the target grid, as a VRT beside it."""
     spec = WarpSpec(
         "bilinear",
-        source_nodata=native.nodata,
-        fill=native.nodata,
+        source_nodata=math.nan,
+        fill=math.nan,
         band_names=native.band_names,
         max_error=0.0,
     )

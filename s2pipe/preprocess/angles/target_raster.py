@@ -14,6 +14,7 @@ from s2pipe.preprocess.angles.placement import placement
 from s2pipe.preprocess.pixels.blocks import Background, stream_windows
 from s2pipe.raster.block_cache import block_cache
 from s2pipe.raster.writer import TILE_PX, TiffSpec, TiffStorage, TiffWriter
+from s2pipe.sentinel2.angle_channels import ANGLE_MASK
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from s2kernels import AngleEncoding, Placement
     from s2pipe.preprocess.angles.scene_angles import ChannelGroup, SceneAngles
+    from s2pipe.preprocess.cfg import AngleAssetConfig
     from s2pipe.raster.grid import Grid, Window
 
 _WINDOW_BYTES = 96 << 20
@@ -47,7 +49,7 @@ def write_target_raster(path: Path, scene: SceneAngles, target: Grid, threads: i
 
     encoding = AngleEncoding.of(scene.config.encode, scene.config.dtype)
     groups = scene.groups()
-    spec = _tiff_spec(groups, encoding, scene.config.encode, target)
+    spec = _tiff_spec(groups, encoding, scene.config, target)
     channels = len(spec.band_names)
     place = placement(scene.angles.tile, target)
     windows = _windows(target, channels * np.dtype(encoding.dtype).itemsize)
@@ -65,8 +67,10 @@ def write_target_raster(path: Path, scene: SceneAngles, target: Grid, threads: i
             out = out.reshape(channels, *window.shape_yx)
             here = place._replace(origin_yx=(window.row, window.col))
             _fill(groups, here, ids, encoding, out)
+            if scene.config.fill == 0:
+                _mask_missing(spec, encoding, out)
             background.submit(functools.partial(writer.write, window, out))
-    return AngleRaster(path.name, encoding.dtype, spec.band_names, encoding.missing, target)
+    return AngleRaster(path.name, encoding.dtype, spec.band_names, spec.nodata, target)
 
 
 def _fill(
@@ -85,15 +89,30 @@ def _fill(
         interpolate_directions(group.field, place, detectors, encoding, part)
 
 
+def _mask_missing(spec: TiffSpec, encoding: AngleEncoding, out: np.ndarray) -> None:
+    """Replace missing angles (channel, y, x) by the stored form of 0, and fill in the last channel, the mask."""
+    known = out[-1]
+    known[:] = 1
+    scales = spec.scale_offset or [(1.0, 0.0)] * len(out)
+    for channel, (scale, offset) in zip(out[:-1], scales, strict=False):
+        missing = np.isnan(channel) if channel.dtype.kind == "f" else channel == encoding.missing
+        channel[missing] = round(-offset / scale)
+        known[missing] = 0
+
+
 def _tiff_spec(
-    groups: Sequence[ChannelGroup], encoding: AngleEncoding, encode: str, target: Grid
+    groups: Sequence[ChannelGroup], encoding: AngleEncoding, config: AngleAssetConfig, target: Grid
 ) -> TiffSpec:
-    names = tuple(name for group in groups for name in group.channel_names(encode))
+    names = tuple(name for group in groups for name in group.channel_names(config.encode))
     offsets = [encoding.azimuth_offset if name.endswith("azi_deg") else 0.0 for name in names]
     scales = tuple((encoding.scale, offset) for offset in offsets) if encoding.dtype == "int16" else None
+    nodata: float | None = encoding.missing
+    if config.fill == 0:
+        names, nodata = (*names, ANGLE_MASK), None
+        scales = None if scales is None else (*scales, (1.0, 0.0))
     # Values are multiples of a step (see AngleEncoding): a full 10 m tile of sun and mean view direction then takes
     # 103 MB with predictor 2, 152 MB with 3, and 858 MB with 3 if all bits were kept.
-    return TiffSpec(target, names, encoding.dtype, encoding.missing, TiffStorage(predictor=2), scales)
+    return TiffSpec(target, names, encoding.dtype, nodata, TiffStorage(predictor=2), scales)
 
 
 def _detector_ids(

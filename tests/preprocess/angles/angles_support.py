@@ -72,7 +72,9 @@ def channels(path: Path) -> dict[str, np.ndarray]:
         band = data.GetRasterBand(number)
         values = _read(band, data)
         if band.DataType == gdal.GDT_Int16:
-            values = np.where(values == -32768, np.nan, values * band.GetScale() + band.GetOffset())
+            values = np.where(
+                values == -32768, np.nan, values * (band.GetScale() or 1) + (band.GetOffset() or 0)
+            )
         found[band.GetDescription()] = values
     return found
 

@@ -100,6 +100,22 @@ def test_single_is_the_mean_of_the_bands_as_vectors(rasters: Scene, tmp_path: Pa
     assert not np.isfinite(stacked[..., 0]).all(axis=0)[anywhere].all()  # the bands' edges differ
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+@pytest.mark.parametrize("encode", ["sin_cos", "deg"])
+def test_missing_angles_become_0_with_a_mask(rasters: Scene, tmp_path: Path, encode: str, dtype: str) -> None:
+    options = replace(ON, encode=encode, dtype=dtype)
+    plain, _ = run_angles(rasters, tmp_path / "nan", options)
+    masked, meta = run_angles(rasters, tmp_path / "zero", replace(options, fill=0))
+    expected, found = channels(plain / "angles.tif"), channels(masked / "angles.tif")
+    assert meta["assets"]["angles"]["nodata"] is None
+    assert list(found) == [*expected, "valid_angles"] == meta["assets"]["angles"]["band_names"]
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], np.nan_to_num(values))
+    known = np.isfinite(np.stack(list(expected.values()))).all(axis=0)
+    np.testing.assert_array_equal(found["valid_angles"], known)
+    assert 0 < known.mean() < 1
+
+
 def test_view_bands(rasters: Scene, tmp_path: Path) -> None:
     where, meta = run_angles(
         rasters, tmp_path / "out", replace(ON, view_bands=("B11",), include_sun=False, encode="deg")

@@ -52,7 +52,17 @@ def test_the_plan_has_tables_for_the_house_and_every_step() -> None:
     folders = [storey.folder for storey in STOREYS]
     assert folders[0] == ""
     assert {"preprocess", "download", "patches", "indexing"} <= set(folders)
-    assert {"dataset", "ground", "synthetic", "testing"} <= set(folders)
+    assert {
+        "cli",
+        "config",
+        "dataset",
+        "ground",
+        "raster",
+        "runtime",
+        "sentinel2",
+        "synthetic",
+        "testing",
+    } <= set(folders)
     assert all(len(storey.floors) > 1 for storey in STOREYS)
 
 

@@ -329,7 +329,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for module, path in modules_of(ROOT / "s2pipe").items()
         }
         for storey in storeys:
-            name = f"architecture-{storey.folder}" if storey.folder else "architecture"
+            name = "-".join(["architecture", *storey.folder.split(".")]).rstrip("-")
             draw(ROOT / "docs" / "img" / f"{name}.svg", storey, graph, lines)
         return 0
     found = [

@@ -7,7 +7,8 @@ import platform
 from typing import TYPE_CHECKING
 
 from s2pipe import __version__
-from s2pipe.cli.common import OUTPUT_OPTIONS, parse, print_json
+from s2pipe.cli.arguments import OUTPUT_OPTIONS, parse
+from s2pipe.cli.output import print_json
 from s2pipe.errors import DependencyError
 from s2pipe.runtime.cores import core_count
 

@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.cli.common import option, parse, print_json
+from s2pipe.cli.arguments import option, parse
+from s2pipe.cli.output import print_json
 from s2pipe.cli.step import step_document, step_options
 from s2pipe.config.options import merged, overrides
 from s2pipe.config.steps import STEPS, build_config

@@ -7,7 +7,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
+from s2pipe.cli.arguments import OUTPUT_OPTIONS, option, parse
+from s2pipe.cli.output import print_json
 from s2pipe.errors import MissingInputError, UsageError
 
 if TYPE_CHECKING:

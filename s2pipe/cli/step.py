@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
+from s2pipe.cli.arguments import OUTPUT_OPTIONS, option, parse
+from s2pipe.cli.output import print_json
 from s2pipe.config.options import merged, options_class, overrides
 from s2pipe.config.steps import STEPS, Step, build_config, read_step_document
 from s2pipe.errors import UsageError

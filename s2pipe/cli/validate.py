@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
+from s2pipe.cli.arguments import OUTPUT_OPTIONS, option, parse
+from s2pipe.cli.output import print_json
 from s2pipe.config.documents import parse_json, read_document
 from s2pipe.config.schema import SCHEMA_IDS, STEP1_INDEX, document_faults
 from s2pipe.config.steps import STEPS, top_level_faults

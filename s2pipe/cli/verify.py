@@ -6,7 +6,8 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
-from s2pipe.cli.common import OUTPUT_OPTIONS, option, parse, print_json
+from s2pipe.cli.arguments import OUTPUT_OPTIONS, option, parse
+from s2pipe.cli.output import print_json
 
 if TYPE_CHECKING:
     from s2pipe.cli.commands import Command

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2pipe.cli.arguments import parse
 from s2pipe.cli.commands import COMMANDS
-from s2pipe.cli.common import parse
 from s2pipe.cli.step import step_options
 from s2pipe.config.options import merged, overrides
 from s2pipe.config.steps import STEPS, build_config

@@ -1,14 +1,13 @@
-"""What all commands share: parsing, the switches for output, logging, JSON summaries."""
+"""The arguments of commands: fields as options, the switches that every command has, parsing."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.cli.output import set_up_logging
 from s2pipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,19 +72,3 @@ def parse(command: Command, options: type, arguments: Sequence[str], subcommand:
     level = logging.WARNING if parsed.quiet else logging.DEBUG if parsed.verbose else logging.INFO
     set_up_logging(level)
     return parsed
-
-
-def set_up_logging(level: int) -> None:
-    """Send the log of s2pipe to stderr as plain lines."""
-    root = logging.getLogger("s2pipe")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    root.propagate = False
-
-
-def print_json(summary: Any) -> None:
-    """Print a summary as JSON on stdout; names of files that are no UTF-8 are escaped."""
-    text = json.dumps(summary, indent=2, ensure_ascii=False)
-    print(text.encode("utf-8", "backslashreplace").decode("utf-8"))

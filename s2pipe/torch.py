@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from s2pipe.errors import DependencyError, Fault, ManifestError
+from s2pipe.errors import ConfigError, DependencyError, Fault, ManifestError
 
 try:
     import torch
@@ -26,6 +26,7 @@ except ImportError as error:
 from s2pipe.readers.opening import open_items
 from s2pipe.readers.options import Reading
 from s2pipe.readers.order import Shuffle, share_of, worker_part
+from s2pipe.readers.shares import check_share
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,9 +108,18 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
         far as ``buffer`` allows. False keeps the order of the shards.
     buffer : int
         How many items are mixed with one another across shards. It takes no memory: what is mixed are numbers.
-    share : (int, int)
-        Rank and number of processes. All get equally many items; up to ``number - 1`` items are left over, others in
-        every epoch.
+    share : (int, int), optional
+        Rank and number of processes; by default those of ``torch.distributed`` where it is initialised, else all is
+        one share. All get equally many items; with ``shuffle``, up to ``number - 1`` items are left over, others in
+        every epoch, and without, items that do not divide are refused.
+    uneven : bool
+        Read all items, in shares that differ by one: for evaluation, where no process waits for another.
+
+    Raises
+    ------
+    ManifestError, ConfigError
+        As for :class:`PatchMap`, and where ``share`` is not what ``torch.distributed`` runs as or its items do not
+        divide: here if it is known by now, else by ``len`` and in the first pass.
 
     Notes
     -----
@@ -125,22 +135,41 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
         *,
         shuffle: bool | int = False,
         buffer: int = 2000,
-        share: tuple[int, int] = (0, 1),
+        share: tuple[int, int] | None = None,
+        uneven: bool = False,
         **reading: Any,
     ) -> None:
-        rank, world = share
-        if not 0 <= rank < world or buffer < 0:
+        if (share is not None and not 0 <= share[0] < share[1]) or buffer < 0:
             msg = f"expected 0 <= rank < number of processes and buffer >= 0, got {share} and {buffer}"
             raise ValueError(msg)
         self._reading = Reading(**reading)
         self._items = open_items(path, split, self._reading)
         self._shuffle = Shuffle(None if shuffle is False else int(shuffle), buffer)
-        self._share = share
+        self._given_share = share
+        self._seen_share: tuple[int, int] | None = None
+        self._uneven = uneven
+        self._where = f"{path}, {split}"
         self._epochs = _Epochs()
         self._resume: dict[str, Any] | None = None
         self._pass: _Pass | None = None
         self.about: dict[str, Any] = self._items.about
         """Bands, unit, normalization, labels, class weights: what ``shards.json`` says of all samples."""
+        self._share()  # refused now, where it is known already
+
+    def _share(self) -> tuple[int, int]:
+        """Rank and number of processes, once they are known to fit the items and what runs."""
+        share, running = self._given_share, _running_share()
+        if share is not None and running is not None and share != running:
+            message = (
+                f"is {share}, and torch.distributed runs as {running}; leave share out, or take what runs"
+            )
+            raise ConfigError(self._where, [Fault("share", message)])
+        share = share or running or self._seen_share or (0, 1)
+        if not self._uneven:
+            check_share(
+                len(self._items.units), share, drops=self._shuffle.seed is not None, where=self._where
+            )
+        return share
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next pass; later passes count up from it."""
@@ -148,7 +177,9 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
 
     def __len__(self) -> int:
         """Number of items of this process."""
-        return len(self._items.units) // self._share[1]
+        rank, world = self._share()
+        count = len(self._items.units)
+        return len(range(rank, count if self._uneven else count - count % world, world))
 
     def __iter__(self) -> _Pass:
         self._pass = _Pass(self, self._epochs.begin())
@@ -158,7 +189,8 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
         return self._pass
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_pass": None}
+        # Workers that are spawned do not see torch.distributed.
+        return {**vars(self), "_pass": None, "_seen_share": _running_share() or self._seen_share}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position of this process's pass, to resume from; at its end, the start of the next one."""
@@ -182,12 +214,12 @@ class PatchDataset(IterableDataset):  # type: ignore[misc]  # Any without PyTorc
     @property
     def order_id(self) -> str:
         """What an order depends on, beside the epoch and the workers."""
-        return f"{self._items.identity}/{len(self._items.units)}/{self._shuffle}/{self._share}"
+        return f"{self._items.identity}/{len(self._items.units)}/{self._shuffle}/{self._share()}"
 
     def numbers(self, epoch: int) -> np.ndarray:
         """Numbers of the items that this process, or this worker, reads in an epoch, in order."""
         worker = get_worker_info()
-        order = share_of(self._shuffle.order(self._items.units, epoch), self._share)
+        order = share_of(self._shuffle.order(self._items.units, epoch), self._share(), uneven=self._uneven)
         return order if worker is None else worker_part(order, (worker.id, worker.num_workers))
 
     def read(self, numbers: np.ndarray) -> list[Any]:
@@ -292,6 +324,14 @@ class _Epochs:
             raise ValueError(msg)
         common = f"{worker.seed - worker.id}/{self._passes}"
         return worker.id + 1, zlib.crc32(common.encode()) & 0x3FFFFFFF | 1
+
+
+def _running_share() -> tuple[int, int] | None:
+    """Rank and number of the processes of ``torch.distributed``; None where it does not run."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return None
+    return distributed.get_rank(), distributed.get_world_size()
 
 
 def _finished(item: dict[str, Any], reading: Reading) -> Any:

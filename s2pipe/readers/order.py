@@ -45,10 +45,14 @@ class Shuffle:
         return mixed
 
 
-def share_of(order: np.ndarray, share: tuple[int, int]) -> np.ndarray:
-    """What one of several processes gets: all get equally many, and fewer than there are processes are left over."""
+def share_of(order: np.ndarray, share: tuple[int, int], *, uneven: bool = False) -> np.ndarray:
+    """What one of several processes gets.
+
+    All get equally many, and fewer than there are processes are left over; or, if ``uneven``, nothing is left over.
+    """
     rank, world = share
-    return order[: len(order) - len(order) % world][rank::world]
+    whole = len(order) if uneven else len(order) - len(order) % world
+    return order[:whole][rank::world]
 
 
 def worker_part(order: np.ndarray, worker: tuple[int, int]) -> np.ndarray:

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from s2pipe.testing.products import stored
 from s2pipe.testing.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,15 +56,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command:
             return subprocess.run(command, env={**os.environ, **variables}, check=False).returncode  # noqa: S603 - the user's own command
         text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
-        with contextlib.suppress(KeyboardInterrupt):
+        with _stop_signal() as stopped:
             if options.env_file is None:
                 print(text, end="", flush=True)
             else:
                 # Whole or not at all: a shell that sourced half of it would talk to the real service.
                 write_bytes_atomic(options.env_file, text.encode())
                 print(f"ready; variables in {options.env_file}", flush=True)
-            threading.Event().wait()
+            stopped.wait()
     return 0
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """Yield an event that interrupts and requests to terminate set.
+
+    A shell starts programs in the background with interrupts ignored; the service is to stop all the same.
+    """
+    stopped = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stopped.set()) for number in numbers]
+    try:
+        yield stopped
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -60,15 +60,21 @@ def test_the_exit_code_is_that_of_the_command(held: Path) -> None:
     assert main(["--products", str(held), "--", sys.executable, "-c", code]) == 7
 
 
-def test_variables_are_written_when_the_service_answers(held: Path, tmp_path: Path) -> None:
+# A shell starts programs in the background with interrupts ignored.
+@pytest.mark.parametrize("ignored", [False, True])
+def test_variables_are_written_when_the_service_answers(held: Path, tmp_path: Path, ignored: bool) -> None:
     file = tmp_path / "service.env"
     command = [sys.executable, "-m", "s2pipe.testing", "--products", str(held), "--env-file", str(file)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert "ready" in process.stdout.readline()
-        lines = [shlex.split(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+    shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"] if ignored else []
+    with subprocess.Popen([*shell, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert "ready" in process.stdout.readline()
+            lines = [shlex.split(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
     names = {text.partition("=")[0] for _, text in lines}
     assert {word for word, _ in lines} == {"export"}
     assert names == {

@@ -64,6 +64,8 @@ def read_legend(path: str, formats: Formats) -> Legend:
     band = dataset.GetRasterBand(1)
     with quiet_errors(), standing_alone(formats.alone):
         try:
+            # GDAL's GeoTIFF driver reads .aux.xml when it is asked for this, but not for category names.
+            dataset.GetGeoTransform(can_return_null=True)
             categories = band.GetCategoryNames() or ()
             table, palette = band.GetDefaultRAT(), band.GetColorTable()
         except RuntimeError:  # a damaged .aux.xml: the pixels do not depend on it

@@ -199,6 +199,10 @@ class Parity(LabelBackend):
         return np.where(sources[0] == 255, np.uint8(255), sources[0] % 2)
 
 
+class Garish(Parity):
+    class_colors = {0: "red"}  # noqa: RUF012
+
+
 class Broken(Parity):
     answer: Any = None
 
@@ -210,6 +214,45 @@ class Broken(Parity):
         }[str((self.config.options or {})["fault"])]
 
     dtype = "uint16"
+
+
+def test_names_and_colours_of_a_raster_follow_its_classes(tmp_path: Path) -> None:
+    path = make_raster(tmp_path / "c.tif", CLASSES)
+    data = gdal.Open(str(path), gdal.GA_Update)
+    table = gdal.ColorTable()
+    table.SetColorEntry(10, (0, 100, 0, 255))
+    table.SetColorEntry(30, (255, 255, 76, 255))
+    data.GetRasterBand(1).SetColorTable(table)
+    data.GetRasterBand(1).SetCategoryNames(["none" if n == 0 else f"class of {n}" for n in range(31)])
+    del data
+    before = path.read_bytes()
+    config = raster_config(
+        mapping={10: 1, 30: 1, 20: 2, 95: 3}, class_names={3: "mangroves"}, cloud_labels=(3,)
+    )
+    raster = inspect_raster(str(path), with_files_beside=True)
+    meaning = LabelInput(load_backend(config), (raster,)).meaning
+    assert meaning.names == {1: "class of 10 / class of 30", 2: "class of 20", 3: "mangroves"}
+    assert meaning.colors == {1: "#006400", 2: "#000000"}, "a class with a name is black, others are unused entries"
+    assert (meaning.source, meaning.conditions) == ("classes.tif", {"cloud": (3,)})
+    _, stats, _ = labels_of(tmp_path, [path], grid_of((3, 4)), config)
+    assert stats["class_names"] == {str(label): name for label, name in meaning.names.items()}
+    assert path.read_bytes() == before
+
+
+def test_a_legend_that_changes_rebuilds_the_labels(dataset: Dataset, tmp_path: Path) -> None:
+    grid = inspect_raster(str(next(dataset.products.rglob("*SCL_20m.jp2")))).grid
+    epsg = (32633, grid.geotransform[0], grid.geotransform[3])
+    path = make_raster(tmp_path / "c.tif", np.full(grid.shape_yx, 1, np.uint8), crs=epsg)
+    config = dataset.config(
+        tmp_path / "out", labels=raster_config(str(path)), max_scenes=1, l1c_bands=("B11",)
+    )
+    assert run_preprocess(config).done
+    assert run_preprocess(config).up_to_date
+    beside = tmp_path / "c.tif.aux.xml"
+    names = "<CategoryNames><Category/><Category>wood</Category></CategoryNames>"
+    beside.write_text(f'<PAMDataset><PAMRasterBand band="1">{names}</PAMRasterBand></PAMDataset>')
+    assert run_preprocess(config).done
+    assert _meta(tmp_path / "out")[1]["labels"]["meaning"]["class_names"] == {"1": "wood"}
 
 
 def _own(name: str, **changes: Any) -> LabelConfig:
@@ -274,6 +317,16 @@ def test_what_a_backend_may_not_return(dataset: Dataset, tmp_path: Path, fault: 
         ),
         (LabelConfig(enabled=True, threshold=0), r"labels\.threshold"),
         (LabelConfig(enabled=True, mapping={256: 1}), r"labels\.mapping\.256"),
+        (LabelConfig(enabled=True, class_names={1: ""}), r"labels\.class_names\.1"),
+        (LabelConfig(enabled=True, class_names={-1: "a"}), r"labels\.class_names\.-1: expected a label 0"),
+        (LabelConfig(enabled=True, class_colors={1: "red"}), r"labels\.class_colors\.1"),
+        (LabelConfig(enabled=True, cloud_labels=(70000,)), r"labels\.cloud_labels\[0\]"),
+        (LabelConfig(enabled=True, cloud_labels=(255,)), r"labels\.cloud_labels: expected labels other than"),
+        (
+            LabelConfig(enabled=True, mapping={4: 1}, class_names={4: "a"}),
+            r"labels\.class_names\.4: labels.mapping makes no label 4, but 1, 255",
+        ),
+        (_own("Garish"), "Garish: expected colours such as #1f77b4, got 'red'"),
     ],
 )
 def test_configurations_that_make_no_sense(

@@ -232,7 +232,9 @@ def test_names_and_colours_of_a_raster_follow_its_classes(tmp_path: Path) -> Non
     raster = inspect_raster(str(path), with_files_beside=True)
     meaning = LabelInput(load_backend(config), (raster,)).meaning
     assert meaning.names == {1: "class of 10 / class of 30", 2: "class of 20", 3: "mangroves"}
-    assert meaning.colors == {1: "#006400", 2: "#000000"}, "a class with a name is black, others are unused entries"
+    assert meaning.colors == {1: "#006400", 2: "#000000"}, (
+        "a class with a name is black, others are unused entries"
+    )
     assert (meaning.source, meaning.conditions) == ("classes.tif", {"cloud": (3,)})
     _, stats, _ = labels_of(tmp_path, [path], grid_of((3, 4)), config)
     assert stats["class_names"] == {str(label): name for label, name in meaning.names.items()}

@@ -39,7 +39,7 @@ setup-clients:
 # The pinned PyTorch is a build for CPUs, and there is one for Python 3.11 only.
 setup-torch:
 	@python=$$(sh tools/find-python 3.11) && \
-		"$$python" tools/setup_venv.py $(VENV_TORCH) --gdal system --extras torch,test
+		"$$python" tools/setup_venv.py $(VENV_TORCH) --gdal system --extras torch,lightning,test
 
 demo: setup ## Synthesise two products and run the whole pipeline on them
 	@$(VENV)/bin/s2pipe demo --out $(DEMO_OUTPUT)

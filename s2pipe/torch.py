@@ -15,7 +15,7 @@ from s2pipe.errors import ConfigError, DependencyError, Fault, ManifestError
 
 try:
     import torch
-    from torch.utils.data import Dataset, IterableDataset, get_worker_info
+    from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 except ImportError as error:
     msg = (
         f"PyTorch cannot be imported: {error}\ns2pipe.torch needs it: see pytorch.org for the build of your machine, "
@@ -324,6 +324,25 @@ class _Epochs:
             raise ValueError(msg)
         common = f"{worker.seed - worker.id}/{self._passes}"
         return worker.id + 1, zlib.crc32(common.encode()) & 0x3FFFFFFF | 1
+
+
+def batches(dataset: PatchMap | PatchDataset, batch_size: int, num_workers: int = 0) -> DataLoader[Any]:
+    """Return a loader whose workers live on between epochs, with pinned memory where there is a GPU to copy it to.
+
+    Parameters
+    ----------
+    dataset : PatchMap or PatchDataset
+        What to read, in its order.
+    batch_size, num_workers : int
+        Items of a batch; loading workers.
+    """
+    return DataLoader(
+        dataset,
+        batch_size,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
 
 
 def _running_share() -> tuple[int, int] | None:

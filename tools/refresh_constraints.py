@@ -16,8 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "requirements" / "constraints.txt"
 MINORS = (11, 12, 13)
-# torch stays as it is: which of its versions have a build for CPUs must be looked up by hand.
-KEPT = ("filelock", "jinja2", "markupsafe", "mpmath", "networkx", "sympy", "torch", "torchdata")
+# torch and what needs it stay as they are: which versions have a build for CPUs must be looked up by hand.
+KEPT = (
+    *("filelock", "jinja2", "markupsafe", "mpmath", "networkx", "sympy", "torch", "torchdata"),
+    *("lightning", "lightning-utilities", "pytorch-lightning", "torchmetrics"),
+)
 # Not `gdal`, whose version the system's libgdal dictates, nor `clients`, which no set-up of ours installs.
 EXTRAS = ("gdal-wheel", "tables", "shards", "xarray", "figures", "remote", "test", "dev")
 HEADER = """\

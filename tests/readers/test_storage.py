@@ -148,6 +148,23 @@ def test_a_server_without_ranges_is_refused(server: RangeServer) -> None:
         remote.read([1])
 
 
+def test_an_object_store_is_read_by_ranges(directory: Path, server: RangeServer) -> None:
+    pytest.importorskip("s3fs")
+    endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    options = {"anon": True, "endpoint_url": endpoint, "client_kwargs": {"region_name": "eu-central-1"}}
+    # The server's directory stands for the bucket: its files lie in a folder of the same name.
+    bucket = directory / "bucket"
+    if not bucket.exists():
+        bucket.symlink_to(directory)
+    local = open_items(directory / "shards.json", "train", Reading())
+    remote = open_items("s3://bucket/shards.json", "train", Reading(storage_options=options))
+    server.sent = 0
+    for item, expected in zip(remote.read([5, 2]), local.read([5, 2]), strict=True):
+        assert item["key"] == expected["key"]
+        np.testing.assert_array_equal(item["x"], expected["x"])
+    assert server.sent == int(remote._nbytes[5] + remote._nbytes[2])
+
+
 def test_what_is_not_there_is_an_error(server: RangeServer) -> None:
     with pytest.raises(ManifestError, match=r"other.json: cannot be read"):
         open_items(address(server).replace("shards.json", "other.json"), "train", Reading())

@@ -156,7 +156,7 @@ def test_by_cell(step2: Path, tmp_path: Path) -> None:
     for row in database(out):
         assert row["target_people"] == expected.get(row["cell_id"])
     other = csv(tmp_path / "u.csv", "cell_id,people", "20000m_0698_00431,1")
-    with pytest.raises(ConfigError, match=r"row 1: .* is no ground cell of 2000 m"):
+    with pytest.raises(ConfigError, match=r"row 1: .* is not a ground cell of 2000 m"):
         run(step2, tmp_path / "not", other, small, join="cell")
     assert not (tmp_path / "not" / "shards.json").exists()
 

@@ -81,7 +81,15 @@ def field_infos(cls: type) -> tuple[FieldInfo, ...]:
 
 
 def _field_docs(cls: type) -> dict[str, str]:
-    """Read the string literal under each field of a class from its source."""
+    """Read the string literal under each field of a class, and of those it derives from, from their sources."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if "__dataclass_fields__" in vars(base):
+            docs |= _own_field_docs(base)
+    return docs
+
+
+def _own_field_docs(cls: type) -> dict[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
     docs: dict[str, str] = {}
     if not isinstance(tree, ast.ClassDef):

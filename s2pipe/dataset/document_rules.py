@@ -92,7 +92,10 @@ def meta_faults(document: Mapping[str, Any]) -> list[Fault]:
     if normalization["mode"] == "apply_with_stats":
         faults += normalization_faults(normalization, bands)
     faults += _grid_faults(document["grid"], "grid")
-    faults += _label_faults(document["labels"]["stats"], document["grid"]["shape_yx"])
+    labels, pixels = document["labels"], math.prod(document["grid"]["shape_yx"])
+    faults += _label_faults(labels["stats"], pixels, "labels")
+    for place, target in enumerate(labels.get("targets") or ()):
+        faults += _label_faults(target["stats"], pixels, f"labels.targets.{place}")
     return faults
 
 
@@ -144,20 +147,40 @@ def _names_faults(
         yield from (Fault(f"{path}.{band}", f"is none of {', '.join(wanted)}") for band in others)
 
 
-def _label_faults(stats: Mapping[str, Any] | None, shape: list[int]) -> Iterator[Fault]:
+def _label_faults(stats: Mapping[str, Any] | None, total: int, where: str) -> Iterator[Fault]:
     if stats is None:
         return
-    total, counts = math.prod(shape), stats["counts"]
+    if "counts" not in stats:
+        yield from _quantity_faults(stats, total, where)
+        return
+    counts = stats["counts"]
     for name, got in (("pixels", stats["pixels"]), ("counts", sum(counts.values()))):
         if got != total:
-            yield Fault(f"labels.stats.{name}", f"expected {total}, the pixels of the grid, got {got}")
+            yield Fault(f"{where}.stats.{name}", f"expected {total}, the pixels of the grid, got {got}")
     ignored = counts.get(str(stats["ignore_index"]), 0)
     if stats["ignored"] != ignored:
-        yield Fault("labels.stats.ignored", f"expected {ignored}, as in counts, got {stats['ignored']}")
+        yield Fault(f"{where}.stats.ignored", f"expected {ignored}, as in counts, got {stats['ignored']}")
     for label, ratio in stats["ratios"].items():
         wanted = counts.get(label, 0) / max(1, stats["pixels"])
         if abs(ratio - wanted) > _ROUNDING:
-            yield Fault(f"labels.stats.ratios.{label}", f"expected {wanted}, as in counts, got {ratio}")
+            yield Fault(f"{where}.stats.ratios.{label}", f"expected {wanted}, as in counts, got {ratio}")
+
+
+def _quantity_faults(stats: Mapping[str, Any], total: int, where: str) -> Iterator[Fault]:
+    if stats["pixels"] != total:
+        yield Fault(
+            f"{where}.stats.pixels", f"expected {total}, the pixels of the grid, got {stats['pixels']}"
+        )
+    count = stats.get("count")
+    if count is None or stats["ignored"] + count != stats["pixels"]:
+        yield Fault(f"{where}.stats.count", f"expected pixels without ignored ones, got {count}")
+        return
+    stated = [stats.get(name) for name in ("min", "mean", "max")]
+    found = [value for value in stated if value is not None]
+    if len(found) != (3 if count else 0) or found != sorted(found):
+        yield Fault(
+            f"{where}.stats.mean", f"expected min <= mean <= max where there are values, got {stated}"
+        )
 
 
 def key_faults(key: Mapping[str, Any], where: str) -> list[Fault]:

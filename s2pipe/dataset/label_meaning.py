@@ -19,8 +19,8 @@ class LabelMeaning:
 
     source: str
     """What the values are taken from."""
-    ignore_index: int
-    """Value of pixels that have no class."""
+    ignore_index: int | None
+    """Value of pixels that have no class; None where values are measurements, and NaN marks such pixels."""
     names: Mapping[int, str] = field(default_factory=dict)
     """Names of the values that have one."""
     colors: Mapping[int, str] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class LabelMeaning:
         conditions = {name: document.get(f"{name}_labels") for name in CONDITIONS}
         return cls(
             source=str(document["source"]),
-            ignore_index=int(document["ignore_index"]),
+            ignore_index=None if document["ignore_index"] is None else int(document["ignore_index"]),
             names={int(value): str(name) for value, name in document.get("class_names", {}).items()},
             colors={int(value): str(color) for value, color in document.get("class_colors", {}).items()},
             conditions={name: tuple(map(int, found)) for name, found in conditions.items() if found},

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import xarray
 
     from s2pipe.dataset.label_meaning import LabelMeaning
+    from s2pipe.dataset.samples import Labels
 
 
 def open_scene(meta_path: str | Path) -> xarray.Dataset:
@@ -30,7 +31,8 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``image`` (band, y, x), ``valid`` (mask, y, x), ``label`` (y, x), ``angles`` (angle, y, x) and ``quality``
+        ``image`` (band, y, x), ``valid`` (mask, y, x), ``label`` (y, x; ``label_<name>`` for each of
+        several), ``angles`` (angle, y, x) and ``quality``
         (layer, y, x; the content of ``q.tif``) where there are any. Coordinates ``x`` and ``y`` are pixel centres in
         metres; attributes hold key, CRS and unit. Those of ``label`` and ``quality`` say what their classes mean:
         ``class_values``, ``class_names`` and ``class_colors`` go together. The rasters are read whole.
@@ -63,8 +65,11 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
         "x": left + dx * (np.arange(width) + 0.5),
     }
     if sample.y_path is not None and sample.labels is not None:
-        labels = _read(sample.y_path, 1, sample.labels.dtype)[0]
-        data["label"] = (("y", "x"), labels, _class_attributes(sample.labels.meaning))
+        labels = _read(sample.y_path, len(sample.label_bands), sample.labels.dtype)
+        for band, pixels in zip(sample.label_bands, labels, strict=True):
+            name = "label" if band.name is None else f"label_{band.name}"
+            whole = pixels if band.kind == "regression" else pixels.astype(_class_type(band), copy=False)
+            data[name] = (("y", "x"), whole, {"kind": band.kind, **_class_attributes(band.meaning)})
     if sample.angles_path is not None:
         data["angles"] = (("angle", "y", "x"), _read(sample.angles_path, len(sample.angle_bands), "float32"))
         coords["angle"] = list(sample.angle_bands)
@@ -83,10 +88,17 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
     return xarray.Dataset(data, coords, attributes)
 
 
+def _class_type(labels: Labels) -> str:
+    """Smallest type that holds the labels of a band, which may lie beside quantities in one float raster."""
+    return "uint8" if max([labels.ignore_index or 0, *labels.found]) <= 255 else "uint16"
+
+
 def _class_attributes(meaning: LabelMeaning) -> dict[str, Any]:
     """What classes mean, in values that netCDF can hold: a value without a name or colour has an empty one."""
     values = sorted({*meaning.names, *meaning.colors})
-    attributes: dict[str, Any] = {"source": meaning.source, "ignore_index": meaning.ignore_index}
+    attributes: dict[str, Any] = {"source": meaning.source}
+    if meaning.ignore_index is not None:
+        attributes["ignore_index"] = meaning.ignore_index
     if values:
         attributes["class_values"] = values
         attributes["class_names"] = [meaning.names.get(value, "") for value in values]

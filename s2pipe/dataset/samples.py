@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from s2pipe.runtime.paths import InsidePath
 
 @dataclass(frozen=True)
 class Labels:
-    """What the values of ``y.tif`` are."""
+    """What the values of ``y.tif``, or of one of its bands, are."""
 
     dtype: str
     """NumPy name of the pixel type."""
@@ -28,15 +29,34 @@ class Labels:
     """Labels of this sample's pixels, ignore_index among them where it occurs."""
     mapping: Mapping[int, int] | None
     """Class of the source -> label; None where labels are the classes."""
+    name: str | None = None
+    """Name of the band where ``y.tif`` has named ones; None where it is one raster."""
 
     @property
-    def ignore_index(self) -> int:
-        """Label of pixels that have none."""
+    def ignore_index(self) -> int | None:
+        """Label of pixels that have none; None for quantities, where NaN marks them."""
         return self.meaning.ignore_index
 
-    def to_document(self) -> dict[str, Any]:
-        """JSON form, as ``shards.json`` has it."""
-        return {"dtype": self.dtype, **self.meaning.to_document()}
+    @property
+    def kind(self) -> str:
+        """``classes`` or ``regression``."""
+        return "classes" if self.ignore_index is not None else "regression"
+
+    @property
+    def no_value(self) -> float:
+        """Value of pixels that have none."""
+        return math.nan if self.ignore_index is None else self.ignore_index
+
+
+def labels_document(bands: Sequence[Labels]) -> dict[str, Any] | None:
+    """Return the JSON form of the bands of ``y.tif``, as ``shards.json`` has it; None without labels."""
+    if not bands:
+        return None
+    described = [{"kind": band.kind, **band.meaning.to_document()} for band in bands]
+    if bands[0].name is None:
+        return {"dtype": bands[0].dtype, **described[0]}
+    named = [{"name": band.name, **about} for band, about in zip(bands, described, strict=True)]
+    return {"dtype": bands[0].dtype, "channels": named}
 
 
 NO_QUALITY = 255
@@ -73,8 +93,8 @@ class Sample:
     """Bands and mask channels of ``x.tif``."""
     angle_bands: tuple[str, ...]
     """Channels of the angle raster."""
-    labels: Labels | None
-    """Meaning of ``y.tif``; None without labels."""
+    label_bands: tuple[Labels, ...]
+    """Meaning of the bands of ``y.tif``; none without labels."""
     quality: Quality | None
     """``q.tif``; None where it was not made."""
     meta: Mapping[str, Any]
@@ -84,6 +104,11 @@ class Sample:
     def name(self) -> str:
         """``T33UWQ_20251210T100319Z``: unique in an index, without dots."""
         return self.key.compact
+
+    @property
+    def labels(self) -> Labels | None:
+        """Meaning of the first band of ``y.tif``, which patches are scored by; None without labels."""
+        return self.label_bands[0] if self.label_bands else None
 
     @property
     def mask_channels(self) -> tuple[int, ...]:
@@ -166,7 +191,7 @@ def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any]) -> Sa
         angles_path=None if angles_path is None else InsidePath(root, angles_path).path,
         x_bands=tuple(assets["x"]["band_names"]),
         angle_bands=() if angles_path is None else tuple(assets["angles"]["band_names"]),
-        labels=None if y_path is None else _labels(meta),
+        label_bands=() if y_path is None else _labels(meta),
         quality=None if quality_path is None else _quality(meta, InsidePath(root, quality_path).path),
         meta=meta,
     )
@@ -200,18 +225,28 @@ def check_grids(samples: Sequence[Sample]) -> None:
         raise ManifestError(msg, faults)
 
 
-def _labels(meta: Mapping[str, Any]) -> Labels:
-    labels, config = meta["labels"], meta["config"].get("labels", {})
+def _labels(meta: Mapping[str, Any]) -> tuple[Labels, ...]:
+    labels, config, dtype = meta["labels"], meta["config"].get("labels", {}), meta["assets"]["y"]["dtype"]
+    if labels.get("targets") is None:
+        return (_band(labels, config, dtype),)
+    return tuple(
+        _band(target, stated, dtype)
+        for target, stated in zip(labels["targets"], config["targets"], strict=True)
+    )
+
+
+def _band(labels: Mapping[str, Any], config: Mapping[str, Any], dtype: str) -> Labels:
     stats = labels["stats"] or {}
     mapping, meaning = config.get("mapping"), labels.get("meaning")
     if meaning is None:  # written by a version that did not record it
         ignored = stats.get("ignore_index", config.get("ignore_index", 255))
         meaning = {"source": labels["backend"] or "", "ignore_index": ignored}
     return Labels(
-        dtype=meta["assets"]["y"]["dtype"],
+        dtype=dtype,
         meaning=LabelMeaning.from_document(meaning),
         found=tuple(sorted(map(int, stats.get("counts", {})))),
         mapping=None if mapping is None else {int(value): int(label) for value, label in mapping.items()},
+        name=labels.get("name"),
     )
 
 
@@ -236,8 +271,8 @@ def shared_quality(samples: Sequence[Sample]) -> LabelMeaning | None:
     return meaning
 
 
-def shared_labels(samples: Sequence[Sample]) -> Labels | None:
-    """Return what the labels of all samples are; None without labels.
+def shared_labels(samples: Sequence[Sample]) -> tuple[Labels, ...]:
+    """Return what the bands of labels of all samples are; none without labels.
 
     Names and colours that only some samples have, such as those of rasters with and without a legend, hold for all.
 
@@ -246,12 +281,17 @@ def shared_labels(samples: Sequence[Sample]) -> Labels | None:
     ManifestError
         The samples' labels are of different kinds, or mean different things.
     """
-    first = samples[0].labels
-    shared_value(samples, "labels", [s.labels and (s.labels.dtype, s.labels.ignore_index) for s in samples])
-    shared_value(samples, "labels.mapping", [s.labels and s.labels.mapping for s in samples])
-    if first is None:
-        return None
-    meanings = [sample.labels.meaning for sample in samples if sample.labels is not None]
+    kinds = [
+        [(band.name, band.dtype, band.ignore_index) for band in sample.label_bands] for sample in samples
+    ]
+    shared_value(samples, "labels", kinds)
+    return tuple(_shared_band(samples, place) for place in range(len(samples[0].label_bands)))
+
+
+def _shared_band(samples: Sequence[Sample], place: int) -> Labels:
+    bands = [sample.label_bands[place] for sample in samples]
+    shared_value(samples, "labels.mapping", [band.mapping for band in bands])
+    meanings = [band.meaning for band in bands]
     shared_value(samples, "labels.meaning.source", [meaning.source for meaning in meanings])
     shared_value(samples, "labels.meaning", [dict(meaning.conditions) for meaning in meanings])
     whole = meanings[0]
@@ -269,8 +309,8 @@ def shared_labels(samples: Sequence[Sample]) -> Labels | None:
                         "run `s2pipe preprocess` again"
                     )
                     raise ManifestError(sample.name, [Fault(f"labels.meaning.{what}", message)])
-    occurring = {label for sample in samples if sample.labels for label in sample.labels.found}
-    return Labels(first.dtype, whole, tuple(sorted(occurring)), first.mapping)
+    occurring = {label for band in bands for label in band.found}
+    return replace(bands[0], meaning=whole, found=tuple(sorted(occurring)))
 
 
 def shared_value(samples: Sequence[Sample], what: str, values: Sequence[Any]) -> Any:

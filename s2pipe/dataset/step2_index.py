@@ -19,7 +19,7 @@ from s2pipe.runtime.locks import locked
 from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 log = logging.getLogger("s2pipe.preprocess")
 
@@ -131,6 +131,7 @@ def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:
             "angles_path": paths.get("angles"),
             "quality_path": paths.get("quality"),
             "labels": meta["labels"].get("meaning"),
+            "label_targets": _target_meanings(meta["labels"].get("targets")),
             "stack_path": paths.get("stack"),
             "meta_path": meta_path.relative,
             "fingerprint": meta["fingerprint"],
@@ -141,3 +142,8 @@ def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, PathEscapeError):
         return None
     return entry if there else None
+
+
+def _target_meanings(targets: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]] | None:
+    """Name and meaning of each of several label rasters; None where there is one, or none."""
+    return None if targets is None else [{"name": target["name"], **target["meaning"]} for target in targets]

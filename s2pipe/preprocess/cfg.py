@@ -69,16 +69,17 @@ class AngleAssetConfig:
 
 
 @dataclass(frozen=True)
-class LabelConfig:
-    """Label raster y.tif."""
+class LabelRasterConfig:
+    """What one label raster is made from."""
 
-    enabled: bool = False
-    """Write a label raster for every scene."""
+    kind: Literal["classes", "regression"] = "classes"
+    """classes are whole numbers, one class a pixel; regression is a quantity, float32 with NaN where there is none."""
     backend: Annotated[str, _BACKEND] = "scl"
     """Where labels come from: scl (L2A scene classification), raster (any georeferenced raster, see path),
     cloud_probability (L2A cloud probability, see threshold), or your own class: my_package.labels:Burned."""
-    resampling: Literal["nearest", "mode"] = "nearest"
-    """How labels are brought onto the target grid."""
+    resampling: ResampleMethod | None = None
+    """How labels are brought onto the target grid: nearest or mode for classes, any but mode for regression. Null means
+    nearest for classes, and for regression average where source pixels are smaller than the target's, else bilinear."""
     path: str | None = None
     """Raster for the backend raster: a path in which {tile_id} and {date} (or {date:%Y%m%d}) stand for those of the
     scene; null for other backends."""
@@ -105,6 +106,32 @@ class LabelConfig:
     source: Annotated[str | None, Rule({"minLength": 1, "maxLength": 200})] = None
     """What the labels are, for the record: ESA WorldCover 2021 v200. Null takes the backend's name, or the name of the
     file that path gives."""
+
+
+@dataclass(frozen=True)
+class LabelTargetConfig(LabelRasterConfig):
+    """One of several label rasters: a band of y.tif."""
+
+    name: Annotated[str, Rule({"pattern": "^[A-Za-z][A-Za-z0-9_]{0,63}$"})] = field(kw_only=True)
+    """Name of the band and of the channel of y.npy."""
+
+
+@dataclass(frozen=True)
+class LabelConfig(LabelRasterConfig):
+    """Label raster y.tif."""
+
+    enabled: bool = False
+    """Write a label raster for every scene."""
+    targets: Annotated[tuple[LabelTargetConfig, ...] | None, Rule({"minItems": 1})] = None
+    """Several label rasters at once, as named bands of y.tif in this order; the keys beside this one must then be left
+    out. Scores and limits of patches go by the first. Null makes one raster from the keys beside it."""
+
+    @property
+    def rasters(self) -> tuple[tuple[str, LabelRasterConfig], ...]:
+        """Name and configuration of each band of ``y.tif``."""
+        if self.targets is None:
+            return (("label", self),)
+        return tuple((target.name, target) for target in self.targets)
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ def describe(scene: ScenePlan) -> str:
         lines.append(
             f"  {band.channel}: {band.method or 'as it is'}, (DN + {offset:g}) / {quantification:g}, {band.raster.path}"
         )
-    if scene.labels is not None:
-        sources = ", ".join(raster.path for raster in scene.labels.rasters)
-        lines.append(f"  labels: {type(scene.labels.backend).__name__}, {sources}")
+    for labels in scene.labels:
+        sources = ", ".join(raster.path for raster in labels.rasters)
+        name = "labels" if labels.name == "label" else f"labels {labels.name}"
+        lines.append(f"  {name}: {type(labels.backend).__name__}, {sources}")
     if scene.quality is not None:
         probability = scene.quality.cloud_probability
         lines.append(

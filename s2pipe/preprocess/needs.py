@@ -24,8 +24,8 @@ class SceneFiles:
 
     by_role: Mapping[str, InputFile]
     """Files of the manifest by role."""
-    for_labels: tuple[InputFile, ...] = ()
-    """Files beside the manifest's that labels are made from."""
+    for_labels: tuple[tuple[InputFile, ...], ...] = ()
+    """Files beside the manifest's that labels are made from, by band of ``y.tif``."""
     tiles: Mapping[Level, InputFile] = field(default_factory=dict)
     """Tile metadata by level, where the scene has them: they say where its rasters lie."""
     gaps: tuple[str, ...] = ()
@@ -48,8 +48,8 @@ class Needs:
 
     files: tuple[Need, ...]
     """Files of the manifest; labels, angles and quality are not needed to compute statistics."""
-    backend: LabelBackend | None
-    """Backend of the labels; None without labels, which statistics do not need."""
+    backends: Mapping[str, LabelBackend]
+    """Backend of each band of the labels by its name; none without labels, which statistics do not need."""
 
     @classmethod
     def of(cls, config: PreprocessConfig) -> Needs:
@@ -64,10 +64,10 @@ class Needs:
         needed.append(grid_role(config))
         if config.to_toa_reflectance:
             needed += [channel.metadata_role for channel in config.channels]
-        backend = None
+        backends: dict[str, LabelBackend] = {}
         if config.labels.enabled and config.normalize.mode != "compute_only":
-            backend = load_backend(config.labels)
-            needed += backend.roles
+            backends = {name: load_backend(raster) for name, raster in config.labels.rasters}
+            needed += [role for backend in backends.values() for role in backend.roles]
         if with_quality(config):
             needed.append(roles.L2A_SCL)
         files = [Need((role,)) for role in dict.fromkeys(needed)]
@@ -80,7 +80,7 @@ class Needs:
                     Need(footprint_roles(band), config.angles.require_footprints)
                     for band in config.view_bands
                 ]
-        return cls(tuple(files), backend)
+        return cls(tuple(files), backends)
 
     def files_of(self, scene: Scene, index: Index) -> SceneFiles:
         """Find a scene's files, and what it lacks: roles that the manifest has not, files that the disk has not.
@@ -108,10 +108,12 @@ class Needs:
             else:
                 if need.is_required:
                     gaps.append(", and ".join(lacking))
-        paths = () if self.backend is None else self.backend.files(scene.key)
-        gaps += [f"labels.path: {describe_absence(path)}" for path in paths if not path.is_file()]
-        labels = tuple(InputFile("labels.path", path, name=path.as_posix()) for path in paths)
-        return SceneFiles(found, labels, _tiles(scene, index, tuple(found)), tuple(gaps))
+        labels = []
+        for backend in self.backends.values():
+            paths = backend.files(scene.key)
+            gaps += [f"labels.path: {describe_absence(path)}" for path in paths if not path.is_file()]
+            labels.append(tuple(InputFile("labels.path", path, name=path.as_posix()) for path in paths))
+        return SceneFiles(found, tuple(labels), _tiles(scene, index, tuple(found)), tuple(gaps))
 
 
 def _tiles(scene: Scene, index: Index, used: tuple[str, ...]) -> dict[Level, InputFile]:

@@ -7,6 +7,7 @@ configuration allows incomplete scenes to be left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ from s2pipe.sentinel2 import roles
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from s2pipe.preprocess.cfg import PreprocessConfig
+    from s2pipe.preprocess.cfg import LabelRasterConfig, PreprocessConfig
     from s2pipe.raster.grid import Grid, RasterInfo
     from s2pipe.sentinel2.channels import Channel
 
@@ -61,8 +62,8 @@ class ScenePlan:
     """Bands in the configured order, and the grid of all outputs."""
     radiometry: SceneRadiometry
     """How DN become values, by band."""
-    labels: LabelInput | None
-    """Source of the labels; None without labels."""
+    labels: tuple[LabelInput, ...]
+    """Source of each band of the labels; none without labels."""
     angles: AngleInput | None
     """Source of the angles; None without angles."""
     quality: QualityInput | None
@@ -170,7 +171,7 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
         if gaps[scene.key]:
             continue
         try:
-            planned.append(_plan_scene(scene, files[scene.key], needs.backend, config))
+            planned.append(_plan_scene(scene, files[scene.key], needs.backends, config))
         except (RasterError, MetadataError, ChecksumError, MissingInputError) as error:
             unreadable.append(LeftOut(scene.key, str(error)))
     return Plan(tuple(planned), left_out, tuple(unreadable))
@@ -198,7 +199,7 @@ def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
 
 
 def _plan_scene(
-    scene: Scene, files: SceneFiles, backend: LabelBackend | None, config: PreprocessConfig
+    scene: Scene, files: SceneFiles, backends: Mapping[str, LabelBackend], config: PreprocessConfig
 ) -> ScenePlan:
     rasters: dict[str, RasterInfo] = {}
 
@@ -211,12 +212,12 @@ def _plan_scene(
     bands = tuple(
         _band_input(channel, raster(channel.raster_role), target, config) for channel in config.channels
     )
-    labels = None
-    if backend is not None:
-        beside = [_placed(_label_raster(file.gdal_path, config)) for file in files.for_labels]
-        labels = LabelInput(backend, (*map(raster, backend.roles), *beside))
-        backend.sources(labels.rasters)  # refuses what it cannot use now, not in the middle of the run
-        _ = labels.meaning  # likewise
+    labels = []
+    for (name, backend), own_files in zip(backends.items(), files.for_labels, strict=True):
+        beside = [_placed(_label_raster(file.gdal_path, backend.config)) for file in own_files]
+        labels.append(LabelInput(backend, (*map(raster, backend.roles), *beside), name))
+        backend.sources(labels[-1].rasters)  # refuses what it cannot use now, not in the middle of the run
+        _ = labels[-1].meaning  # likewise
     quality = None
     if with_quality(config):
         has_probability = roles.L2A_CLOUD_PROBABILITY in files.by_role
@@ -227,18 +228,18 @@ def _plan_scene(
         scene=scene,
         stack=BandStack(target, bands),
         radiometry=_radiometry(files, config),
-        labels=labels,
+        labels=tuple(labels),
         angles=_angle_input(files, config) if with_angles(config) else None,
         quality=quality,
-        files=(*files.by_role.values(), *files.for_labels, *files.tiles.values()),
+        files=(*files.by_role.values(), *dict.fromkeys(chain(*files.for_labels)), *files.tiles.values()),
         in_tile=tuple(_in_tile(files, rasters)),
-        inputs=tuple(sorted(_states(files, backend), key=lambda item: item.role)),
+        inputs=tuple(sorted(_states(files, backends), key=lambda item: item.role)),
     )
 
 
-def _label_raster(path: str, config: PreprocessConfig) -> RasterInfo:
+def _label_raster(path: str, config: LabelRasterConfig) -> RasterInfo:
     """Inspect a label raster of the user's own."""
-    if config.labels.allow_vrt:
+    if config.allow_vrt:
         return inspect_raster(path, ANY_FORMAT)
     raster = inspect_raster(path, LABELS, with_files_beside=True)
     if (mask := Path(f"{path}.msk")).exists():
@@ -292,10 +293,11 @@ def _radiometry(files: SceneFiles, config: PreprocessConfig) -> SceneRadiometry:
     return scene_radiometry([(channel, *metadata[channel.metadata_role]) for channel in channels])
 
 
-def _states(files: SceneFiles, backend: LabelBackend | None) -> Iterable[InputState]:
-    """Everything that a scene's outputs depend on, the code of a label backend among it."""
-    for file in (*files.by_role.values(), *files.for_labels):
+def _states(files: SceneFiles, backends: Mapping[str, LabelBackend]) -> Iterable[InputState]:
+    """Everything that a scene's outputs depend on, the code of label backends among it."""
+    for file in (*files.by_role.values(), *dict.fromkeys(chain(*files.for_labels))):
         yield file.state()
-    checksum = None if backend is None else backend_checksum(backend)
-    if backend is not None and checksum is not None:
-        yield InputState("labels.backend", backend.config.backend, 0, 0, checksum)
+    for backend in {item.config.backend: item for item in backends.values()}.values():
+        checksum = backend_checksum(backend)
+        if checksum is not None:
+            yield InputState("labels.backend", backend.config.backend, 0, 0, checksum)

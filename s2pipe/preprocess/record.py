@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import SAMPLE_META, STEP2_RUN, validate_document
 from s2pipe.dataset.proof import records_of, seal_fault, write_sealed
 from s2pipe.errors import OutputError
+from s2pipe.preprocess.labels.raster import label_resampling
 from s2pipe.preprocess.needs import grid_role
 from s2pipe.preprocess.pixels.sources import is_warped
 from s2pipe.preprocess.stats.histogram import HistogramSettings
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from s2pipe.dataset.scene_key import SceneKey
     from s2pipe.dataset.step1_index import Product
     from s2pipe.preprocess.cfg import PreprocessConfig
+    from s2pipe.preprocess.labels.backends import LabelInput
     from s2pipe.preprocess.plan import ScenePlan
     from s2pipe.preprocess.stats.statistics import NormalizationStats
 
@@ -60,13 +62,23 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Normali
     effective = {key: value for key, value in to_plain(config).items() if key not in _RUN_ONLY_KEYS}
     effective["normalize"] = {k: v for k, v in effective["normalize"].items() if k not in _STATS_ONLY_KEYS}
     # Where labels lie does not matter: the files themselves are among the inputs.
-    effective["labels"] = {k: v for k, v in effective["labels"].items() if k != "path"}
+    effective["labels"] = _without_paths(effective["labels"])
     parts = [OUTPUT_VERSION, effective, stats and stats.meaning(), _identities(plan, config)]
     parts.append(pixel_versions(plan))
-    if plan.labels is not None:  # a legend beside the file is no input of its own
-        meaning = plan.labels.meaning.to_document()
+    for labels in plan.labels:  # a legend beside the file is no input of its own
+        meaning = labels.meaning.to_document()
         parts.append({key: value for key, value in meaning.items() if key != "source"})
     return document_fingerprint(parts)
+
+
+def _without_paths(labels: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of labels without where they lie."""
+    kept = {key: value for key, value in labels.items() if key != "path"}
+    return {**kept, "targets": kept["targets"] and [_without_paths_of(item) for item in kept["targets"]]}
+
+
+def _without_paths_of(target: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in target.items() if key != "path"}
 
 
 def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
@@ -110,7 +122,7 @@ def pixel_versions(plan: ScenePlan) -> dict[str, str]:
     """
     rasters = [band.raster for band in plan.stack.bands]
     warped = any(is_warped(band, plan.target) for band in plan.stack.bands)
-    beside = [] if plan.labels is None else [*plan.labels.rasters]
+    beside = [raster for labels in plan.labels for raster in labels.rasters]
     if plan.quality is not None:
         beside += plan.quality.rasters
     rasters += beside
@@ -175,8 +187,8 @@ class SampleResult:
     """Rasters by kind: ``x``, ``y``, ``angles``, ``quality``, ``stack``."""
     valid_coverage: Mapping[str, float]
     """Valid share by mask channel."""
-    label_stats: Mapping[str, Any] | None
-    """Label statistics; None without labels."""
+    label_stats: Sequence[Mapping[str, Any]]
+    """Statistics of each band of the labels."""
     angles: Mapping[str, Any] | None = None
     """How the angles were made; None without angles."""
     quality: Mapping[str, Any] | None = None
@@ -220,13 +232,7 @@ def sample_meta(
         },
         "normalization": _normalization_document(config, stats),
         "valid_coverage": dict(result.valid_coverage),
-        "labels": {
-            "enabled": config.labels.enabled,
-            "backend": config.labels.backend if config.labels.enabled else None,
-            "meaning": None if plan.labels is None else plan.labels.meaning.to_document(),
-            "stats": result.label_stats,
-            "backend_stats": _backend_stats(plan, config),
-        },
+        "labels": _labels_document(plan, config, result.label_stats),
         "quality": result.quality or {"enabled": False},
         "angles": result.angles or {"enabled": False},
         "config": to_plain(config),
@@ -244,18 +250,40 @@ def _unit(config: PreprocessConfig) -> str:
     return "reflectance" if len(levels) > 1 else "boa_reflectance" if "L2A" in levels else "toa_reflectance"
 
 
-def _backend_stats(plan: ScenePlan, config: PreprocessConfig) -> dict[str, Any] | None:
-    if plan.labels is None:
-        return None
+def _labels_document(
+    plan: ScenePlan, config: PreprocessConfig, stats: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What ``meta.json`` says of labels: of one raster as such, of several under ``targets``."""
+    bands = [
+        {
+            "kind": labels.backend.config.kind,
+            "backend": labels.backend.config.backend,
+            "meaning": labels.meaning.to_document(),
+            "stats": found,
+            "backend_stats": _backend_stats(plan, labels),
+        }
+        for labels, found in zip(plan.labels, stats, strict=True)
+    ]
+    nothing = dict.fromkeys(("kind", "backend", "meaning", "stats", "backend_stats"))
+    targets = config.labels.targets
+    named = [{"name": labels.name, **band} for labels, band in zip(plan.labels, bands, strict=True)]
+    return {
+        "enabled": config.labels.enabled,
+        **(nothing if targets is not None or not bands else bands[0]),
+        "targets": named if targets is not None and bands else None,
+    }
+
+
+def _backend_stats(plan: ScenePlan, labels: LabelInput) -> dict[str, Any]:
     product = plan.scene.l2a
-    backend, rasters = plan.labels.backend, plan.labels.rasters
+    backend, rasters = labels.backend, labels.rasters
     on_target = all(raster.grid == plan.target for raster in rasters)
     return {
         "role": backend.roles[0] if backend.roles else None,
         "roles": list(backend.roles),
         "files": [path.as_posix() for path in backend.files(plan.key)],
         "source_pixel_size": list(rasters[0].grid.pixel_size) if rasters else None,
-        "resampling": "none" if on_target else config.labels.resampling,
+        "resampling": "none" if on_target else label_resampling(backend.config, rasters[0], plan.target),
         "scl_percentages": None
         if product is None or product.scl_percentages is None
         else dict(product.scl_percentages),

@@ -7,7 +7,7 @@ import string
 from typing import TYPE_CHECKING
 
 from s2pipe.errors import Fault
-from s2pipe.preprocess.cfg import LABEL_BACKENDS, MAX_BINS, bin_count
+from s2pipe.preprocess.cfg import LABEL_BACKENDS, MAX_BINS, LabelRasterConfig, bin_count
 from s2pipe.runtime.paths import path_fault
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
     return [
         *_band_faults(config),
         *_normalize_faults(config.normalize),
-        *_label_faults(config.labels),
+        *_labels_faults(config.labels),
         *_output_faults(config.output),
         *_angle_faults(config.angles),
         *_quality_faults(config),
@@ -110,8 +110,54 @@ def _quality_faults(config: PreprocessConfig) -> list[Fault]:
     return []
 
 
-def _label_faults(labels: LabelConfig) -> list[Fault]:
-    faults = []
+def _labels_faults(labels: LabelConfig) -> list[Fault]:
+    """Faults of one label raster, or of each of several."""
+    if labels.targets is None:
+        return _label_faults(labels)
+    plain = LabelRasterConfig()
+    message = "has no effect with labels.targets: state it in the targets that it is for"
+    faults = [
+        Fault(f"labels.{name}", message)
+        for name, value in vars(plain).items()
+        if getattr(labels, name) != value
+    ]
+    names = [target.name for target in labels.targets]
+    for place, target in enumerate(labels.targets):
+        where = f"labels.targets.{place}"
+        faults += [
+            Fault(fault.path.replace("labels", where, 1), fault.message) for fault in _label_faults(target)
+        ]
+        if target.name in names[:place]:
+            faults.append(Fault(f"{where}.name", f"{target.name!r} is there more than once"))
+    return faults
+
+
+def _kind_faults(labels: LabelRasterConfig) -> list[Fault]:
+    """Faults of what the kind of labels does not allow."""
+    if labels.kind == "classes":
+        if labels.resampling in (None, "nearest", "mode"):
+            return []
+        return [Fault("labels.resampling", f"expected nearest or mode for classes, got {labels.resampling}")]
+    plain, faults = LabelRasterConfig(), []
+    if labels.backend in ("scl", "cloud_probability"):
+        message = (
+            f"{labels.backend} gives classes; regression needs raster, or a class of your own with measure"
+        )
+        faults.append(Fault("labels.backend", message))
+    if labels.resampling == "mode":
+        faults.append(Fault("labels.resampling", "mode is for classes; expected null or another method"))
+    faults += [
+        Fault(
+            f"labels.{name}", "has no effect with kind: regression, whose pixels have values and no classes"
+        )
+        for name in ("ignore_index", "mapping", "class_names", "class_colors", "cloud_labels")
+        if getattr(labels, name) != getattr(plain, name)
+    ]
+    return faults
+
+
+def _label_faults(labels: LabelRasterConfig) -> list[Fault]:
+    faults = _kind_faults(labels)
     highest = 255 if labels.backend in ("scl", "cloud_probability") else 65534
     for source, target in (labels.mapping or {}).items():
         if not (0 <= source <= highest and 0 <= target <= 65535):
@@ -141,7 +187,7 @@ def _label_faults(labels: LabelConfig) -> list[Fault]:
     return faults
 
 
-def _meaning_faults(labels: LabelConfig) -> list[Fault]:
+def _meaning_faults(labels: LabelRasterConfig) -> list[Fault]:
     """Faults of what is stated of labels that there cannot be."""
     stated = {
         "class_names": labels.class_names or {},
@@ -163,7 +209,7 @@ def _meaning_faults(labels: LabelConfig) -> list[Fault]:
     return faults
 
 
-def _outside_faults(labels: LabelConfig) -> list[Fault]:
+def _outside_faults(labels: LabelRasterConfig) -> list[Fault]:
     """Faults of a mapping of class 255, which in byte sources marks the pixels outside their coverage."""
     target = (labels.mapping or {}).get(255, labels.ignore_index)
     if labels.backend not in ("scl", "cloud_probability") or target == labels.ignore_index:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,8 +33,8 @@ class _Side:
 
     assets: dict[str, AssetRecord] = field(default_factory=dict)
     """Rasters by kind."""
-    label_stats: Mapping[str, Any] | None = None
-    """Label statistics."""
+    label_stats: Sequence[Mapping[str, Any]] = ()
+    """Statistics of each band of the labels."""
     angles: Mapping[str, Any] | None = None
     """What ``meta.json`` says about the angles."""
     quality: Mapping[str, Any] | None = None
@@ -80,9 +80,9 @@ def write_sample(
 def _side_rasters(work: Path, scene: ScenePlan, config: PreprocessConfig) -> _Side:
     """Write labels, quality and angles; in a thread beside the bands, whose decoding would else wait for these."""
     side = _Side()
-    if scene.labels is not None:
-        side.label_stats, dtype = write_labels(work / "y.tif", scene.labels, scene.target, config.labels)
-        side.assets["y"] = _asset(scene, "y.tif", dtype, ("label",), config.labels.ignore_index)
+    if scene.labels:
+        side.label_stats, dtype, nodata = write_labels(work / "y.tif", scene.labels, scene.target)
+        side.assets["y"] = _asset(scene, "y.tif", dtype, tuple(item.name for item in scene.labels), nodata)
     if scene.quality is not None:
         side.quality = write_quality(work / QUALITY_NAME, scene.quality, scene.target)
         side.assets["quality"] = _asset(scene, QUALITY_NAME, "uint8", QUALITY_BANDS, NO_QUALITY)

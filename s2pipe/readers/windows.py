@@ -136,13 +136,16 @@ class WindowItems:
         table, pixels = self._table, self._dataset.config.patch_size**2
         valid = (arrays["x.npy"][list(sample.mask_channels)] > 0).all(axis=0)
         table.valid[number] = valid.sum() / pixels
-        if "y.npy" in arrays:
-            labels, counts = np.unique(arrays["y.npy"], return_counts=True)
+        first = _first_labels(arrays)
+        if first is not None and sample.labels is not None:
+            labels, counts = np.unique(first[~np.isnan(first)], return_counts=True)
             by_label = dict(zip(labels.tolist(), counts.tolist(), strict=True))
             table.counts[number] = [by_label.get(label, 0) for label in table.labels]
-            table.ignore[number] = 1.0 - table.counts[number].sum() / pixels
+            is_class = sample.labels.kind == "classes"
+            known = table.counts[number].sum() if is_class else counts.sum()
+            table.ignore[number] = 1.0 - known / pixels
         for name, found in (*self._screens.by_label.items(), *self._screens.by_class.items()):
-            classes = arrays["y.npy"] if name in self._screens.by_label else arrays[_QUALITY][0]
+            classes = arrays[_QUALITY][0] if first is None or name in self._screens.by_class else first
             table.share(name)[number] = np.count_nonzero(np.isin(classes, found) & valid) / max(
                 1, int(valid.sum())
             )
@@ -163,6 +166,12 @@ class WindowItems:
                 suffix: open_raster(path, sample) for suffix, path in paths.items() if path is not None
             }
         return self._opened[scene]
+
+
+def _first_labels(arrays: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The labels that a window is scored by, (y, x): the first of several; None without labels."""
+    labels = arrays.get("y.npy")
+    return None if labels is None else labels.reshape(-1, *labels.shape[-2:])[0]
 
 
 def _chosen(

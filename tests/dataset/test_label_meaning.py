@@ -116,4 +116,12 @@ def test_every_schema_describes_all_of_it() -> None:
         shards["quality"],
     ):
         assert {*schema["properties"]} == {*schema["required"]} == keys
-    assert {*shards["labels"]["properties"]} == keys | {"dtype"}
+    assert {*shards["labels"]["properties"]} == keys | {"dtype", "kind", "channels"}
+    channel = shards["labels"]["properties"]["channels"]["items"]
+    for schema in (
+        meta["labels"]["properties"]["targets"]["items"]["properties"]["meaning"],
+        sample["label_targets"]["items"],
+        channel,
+    ):
+        assert {*schema["properties"]} - {"name", "kind"} == keys
+        assert {*schema["required"]} == {*schema["properties"]}

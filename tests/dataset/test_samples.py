@@ -63,8 +63,7 @@ def test_labels_with_and_without_a_legend_share_it(tmp_path: Path) -> None:
         Scene(sensing="2025-09-01T10:00:00Z", meaning=replace(LAND_COVER, names={10: "trees"})),
     ]
     samples = load_samples(write_step2(tmp_path, days))
-    labels = shared_labels(samples[:2])
-    assert labels is not None
+    (labels,) = shared_labels(samples[:2])
     assert labels.meaning == replace(LAND_COVER, names={10: "tree cover", 20: "shrubland"})
     with pytest.raises(ManifestError, match=r"class_names: label 10 is 'trees', and 'tree cover' in another"):
         shared_labels(samples)

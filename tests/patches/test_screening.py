@@ -165,6 +165,7 @@ def test_meaning_travels_to_shards_and_database_and_on(tmp_path: Path) -> None:
         shards = json.loads((out / "shards.json").read_text())
         assert shards["labels"] == {
             "dtype": "uint8",
+            "kind": "classes",
             "source": "land cover",
             "ignore_index": 255,
             "class_names": {"1": "class 8 / tree cover"},

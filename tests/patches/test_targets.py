@@ -252,6 +252,24 @@ def test_dates_of_a_stack_have_targets_of_their_own(step2: Path, tmp_path: Path)
         assert [date["target"] for date in json.loads(item["json"])["dates"]] == [{"t": 0}, {"t": 1}]
 
 
+def test_readers_make_batches_of_targets(step2: Path, tmp_path: Path) -> None:
+    from s2pipe.readers.items import ShardItems
+    from s2pipe.readers.options import Reading
+    from s2pipe.readers.storage import LocalStore
+
+    table = csv(tmp_path / "t.csv", "row,col,t,name", "0,0,4,a")
+    out = run(step2, tmp_path / "out", table)
+    items = ShardItems(LocalStore(out), "shards.json", "train", Reading())
+    seen = set()
+    for item in items.read(range(len(items.units))):
+        target = item["json"]["target"]
+        assert target["name"] == ("a" if target["t"] == 4 else "")
+        assert item["json"]["target_known"] == dict.fromkeys(("t", "name"), target["t"] == 4)
+        assert target["t"] in (0, 4)
+        seen.add(target["name"])
+    assert seen == {"a", ""}
+
+
 def test_new_shards_and_conditions_keep_targets(step2: Path, tmp_path: Path) -> None:
     table = csv(tmp_path / "t.csv", "row,col,Wheat share", *(f"{r},{c},{c / 1000}" for r, c in ROWS_COLS))
     out = run(step2, tmp_path / "out", table)

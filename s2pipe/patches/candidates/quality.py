@@ -63,8 +63,12 @@ def score_settings(
     # The smallest type that holds a code: strips of int64 took twice as long.
     code_type = np.uint8 if 2 * width + 1 <= np.iinfo(np.uint8).max else np.uint32
     columns = np.zeros(1, code_type)
-    if labels is not None:
-        columns = np.full(np.iinfo(labels.dtype).max + 1, width, code_type)
+    if labels is not None and labels.ignore_index is None:
+        columns, width = np.arange(2, dtype=code_type), 1  # pixels with a value, and those without
+    elif labels is not None:
+        # A band of classes beside quantities is of float32.
+        labels_end = 65536 if labels.dtype == "float32" else np.iinfo(labels.dtype).max + 1
+        columns = np.full(labels_end, width, code_type)
         for column, label in enumerate(table.labels):
             columns[label] = column
         columns[labels.ignore_index] = width
@@ -167,12 +171,13 @@ def _open(sample: Sample, settings: ScoreSettings) -> dict[str, StackReader]:
     """Open the rasters of a sample that scores are made from."""
     paths = {"x": sample.x_path}
     if sample.y_path is not None:
-        paths["y"] = sample.y_path
+        paths["y"] = sample.y_path  # of several bands the first
     if settings.by_class and sample.quality is not None:
         paths["quality"] = sample.quality.path
     readers = {}
     for kind, path in paths.items():
-        reader = readers[kind] = StackReader(str(path), sample.mask_channels if kind == "x" else None)
+        bands = {"x": sample.mask_channels, "y": (0,)}.get(kind)
+        reader = readers[kind] = StackReader(str(path), bands)
         if reader.shape_yx != sample.grid.shape_yx:
             msg = f"{path}: has {reader.shape_yx} pixels, meta.json says {sample.grid.shape_yx}; run Step 2 again"
             raise RasterError(msg)
@@ -195,7 +200,12 @@ def _label_codes(
         return np.zeros(window.shape_yx, np.uint8)
     found = np.empty((1, *window.shape_yx), sample.labels.dtype)
     labels.read(window, found)
-    result: np.ndarray = np.take(2 * settings.columns, found[0])
+    values = found[0]
+    if values.dtype.kind == "f":
+        values = np.isnan(values) if sample.labels.ignore_index is None else values.astype(np.uint16)
+    result: np.ndarray = np.take(
+        2 * settings.columns, values.astype(np.uint8) if values.dtype == bool else values
+    )
     return result
 
 
@@ -222,7 +232,7 @@ def _score_patch(table: PatchTable, place: int, codes: np.ndarray, settings: Sco
     table.valid[place] = valid / pixels
     if settings.has_labels:
         labelled = counts[: settings.width].sum(axis=1)
-        table.counts[place] = labelled
+        table.counts[place] = labelled[: len(table.labels)]
         # Padding has no label either.
         table.ignore[place] = (pixels - int(labelled.sum())) / pixels
         for name, columns in settings.by_label.items():

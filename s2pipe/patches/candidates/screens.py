@@ -43,7 +43,7 @@ class Screens:
         ManifestError
             Samples differ in what they tell.
         """
-        labels, layer = shared_labels(samples), shared_quality(samples)
+        labels, layer = next(iter(shared_labels(samples)), None), shared_quality(samples)
         by_class = {} if layer is None else dict(layer.conditions)
         by_label = {}
         if labels is not None:
@@ -65,18 +65,17 @@ class Screens:
 
 
 def _label_faults(labels: Labels | None, quality: QualityConfig) -> list[Fault]:
-    """Faults of filters on labels where there are none."""
+    """Faults of filters on labels where there are none, or which are no classes."""
     given = {
         "max_ignore": quality.max_ignore < 1.0,
         "min_classes": quality.min_classes > 0,
         "cloud_labels": quality.cloud_labels is not None,
     }
-    message = "needs labels, and the samples have none; run Step 2 with labels.enabled"
-    return [
-        Fault(f"patches.quality.{name}", message)
-        for name, is_given in given.items()
-        if is_given and labels is None
-    ]
+    message, needing = "needs labels, and the samples have none; run Step 2 with labels.enabled", [*given]
+    if labels is not None:
+        needing = ["min_classes", "cloud_labels"] if labels.kind == "regression" else []
+        message = "needs classes, and the samples' (first) labels are of kind regression"
+    return [Fault(f"patches.quality.{name}", message) for name in needing if given[name]]
 
 
 def _limit_faults(labels: Labels | None, quality: QualityConfig, known: set[str]) -> list[Fault]:

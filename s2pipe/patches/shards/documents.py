@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from s2pipe.dataset.label_meaning import CONDITIONS
-from s2pipe.dataset.samples import Sample, check_grids, shared_labels, shared_quality, shared_value
+from s2pipe.dataset.samples import (
+    Sample,
+    check_grids,
+    labels_document,
+    shared_labels,
+    shared_quality,
+    shared_value,
+)
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.ground.cells import CellGrid
 from s2pipe.ground.projection import utm_epsg
@@ -64,7 +71,8 @@ class Dataset:
         time = () if config.group == "none" else (length,)
         members = [ArrayMember("x.npy", config.shards.dtype, (*time, len(sample.x_bands), *side))]
         if sample.labels is not None:
-            members.append(ArrayMember("y.npy", sample.labels.dtype, (*time, *side)))
+            channels = () if sample.labels.name is None else (len(sample.label_bands),)
+            members.append(ArrayMember("y.npy", sample.labels.dtype, (*time, *channels, *side)))
         if sample.angles_path is not None:
             # float32 whatever x.npy is: half precision would cost up to 0.125 degrees.
             members.append(ArrayMember("angles.npy", "float32", (*time, len(sample.angle_bands), *side)))
@@ -159,13 +167,17 @@ def shared_facts(samples: Sequence[Sample], config: PatchConfig) -> dict[str, An
         message = "float16 cannot hold DN exactly; use float32, or reflectance (to_toa_reflectance)"
         msg = "PatchConfig"
         raise ConfigError(msg, [Fault("patches.shards.dtype", message)])
+    if labels and labels[0].kind == "regression" and config.balance.class_weights is not None:
+        message = "needs classes, and the samples' (first) labels are of kind regression; leave it out"
+        msg = "PatchConfig"
+        raise ConfigError(msg, [Fault("patches.balance.class_weights", message)])
     return {
         "bands": bands,
         "unit": "standard deviations" if normalized else unit,
         "pixel_size_m": pixel,
         "normalization": normalization,
         "angle_bands": angles,
-        "labels": None if labels is None else labels.to_document(),
+        "labels": labels_document(labels),
         "quality": None if quality is None else quality.to_document(),
         "attribution": sorted({s.meta["attribution"] for s in samples}),
         "sources": {s.name: s.meta["fingerprint"] for s in samples},

@@ -304,12 +304,18 @@ def open_raster(path: Path, sample: Sample) -> StackReader:
     return reader
 
 
-def fill_value(sample: Sample, suffix: str) -> int:
-    """Value of pixels outside the raster, and of missing dates."""
-    return sample.labels.ignore_index if suffix == "y.npy" and sample.labels is not None else 0
+def fill_value(sample: Sample, suffix: str) -> float | np.ndarray:
+    """Value of pixels outside the raster, and of missing dates; of named bands, (band, 1, 1)."""
+    if suffix != "y.npy" or sample.labels is None:
+        return 0
+    if sample.labels.name is None:
+        return sample.labels.no_value
+    return np.array([band.no_value for band in sample.label_bands]).reshape(-1, 1, 1)
 
 
-def read_padded(reader: StackReader, window: tuple[int, int], out: np.ndarray, fill: int) -> None:
+def read_padded(
+    reader: StackReader, window: tuple[int, int], out: np.ndarray, fill: float | np.ndarray
+) -> None:
     """Read a window into ``out``, (y, x) or (band, y, x), filling up what lies outside the raster."""
     bands = out[np.newaxis] if out.ndim == 2 else out
     row, col = window

@@ -35,13 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from s2pipe.dataset.scene_key import SceneKey
-    from s2pipe.preprocess.cfg import LabelConfig
+    from s2pipe.preprocess.cfg import LabelRasterConfig
 
 NO_LABEL = 65535
 """Class of a pixel that has none, in uint16 arrays; it becomes the ignore index."""
 NO_LABEL_8 = 255
 """The same in uint8 arrays."""
-_GDAL_DTYPES = {"uint8": "Byte", "uint16": "UInt16", "float32": "Float32"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class LabelBackend:
     dtype: ClassVar[str] = "float32"
     """Type of the arrays that ``classify`` is given: uint8, uint16 or float32."""
 
-    def __init__(self, config: LabelConfig) -> None:
+    def __init__(self, config: LabelRasterConfig) -> None:
         self.config = config
 
     def files(self, key: SceneKey) -> tuple[Path, ...]:  # noqa: ARG002 - for subclasses
@@ -101,7 +100,10 @@ class LabelBackend:
         ConfigError
             A colour is none.
         """
-        config, legend = self.config, self.legend(rasters)
+        config = self.config
+        if config.kind == "regression":
+            return LabelMeaning(config.source or self.default_source, None)
+        legend = self.legend(rasters)
         strange = [color for color in legend.colors.values() if not COLOR.fullmatch(str(color))]
         if strange:
             message = f"{type(self).__name__}: expected colours such as #1f77b4, got {strange[0]!r}"
@@ -132,6 +134,11 @@ class LabelBackend:
     def classify(self, *sources: np.ndarray) -> np.ndarray:
         """Turn a window of every source, (y, x), into classes, uint8 or uint16 (y, x)."""
         msg = f"{type(self).__name__} has no method classify"
+        raise NotImplementedError(msg)
+
+    def measure(self, *sources: np.ndarray) -> np.ndarray:
+        """Turn a window of every source, (y, x), into values, float32 (y, x), NaN where there is none."""
+        msg = f"{type(self).__name__} has no method measure"
         raise NotImplementedError(msg)
 
 
@@ -189,6 +196,25 @@ class LabelRaster(LabelBackend):
         return sources[0]
 
 
+class ValueRaster(LabelRaster):
+    """``raster`` with ``kind: regression``: the values of any georeferenced raster."""
+
+    dtype = "float32"
+
+    def sources(self, rasters: Sequence[RasterInfo]) -> tuple[LabelSource, ...]:
+        """Check that the raster holds numbers; NaN is no value, whatever nodata it declares."""
+        (raster,) = rasters
+        if raster.dtype.startswith("C"):
+            msg = f"{raster.path}: expected real numbers, got {raster.dtype}; convert it to Float32"
+            raise RasterError(msg)
+        nodata = float("nan") if raster.nodata is None and raster.dtype.startswith("Float") else raster.nodata
+        return (LabelSource(raster, nodata),)
+
+    def measure(self, *sources: np.ndarray) -> np.ndarray:
+        """Leave the values as they are."""
+        return sources[0]
+
+
 class CloudProbability(LabelBackend):
     """``cloud_probability``: 1 where the L2A cloud probability reaches the threshold, else 0.
 
@@ -222,16 +248,22 @@ _BACKENDS: dict[str, type[LabelBackend]] = {
 }
 
 
-def load_backend(config: LabelConfig) -> LabelBackend:
+_VALUE_BACKENDS: dict[str, type[LabelBackend]] = {"raster": ValueRaster}
+"""Those of them that give quantities."""
+
+
+def load_backend(config: LabelRasterConfig) -> LabelBackend:
     """Make the backend that a configuration names.
 
     Raises
     ------
     ConfigError
-        Its module cannot be imported, or has no such class.
+        Its module cannot be imported, or has no such class, or that has no method for this kind of labels.
     """
-    if config.backend in _BACKENDS:
-        return _BACKENDS[config.backend](config)
+    is_regression = config.kind == "regression"
+    known = _VALUE_BACKENDS if is_regression else _BACKENDS
+    if config.backend in known:
+        return known[config.backend](config)
     module_name, _, name = config.backend.partition(":")
     reason = f"has no class {name} derived from s2pipe.preprocess.labels.backends.LabelBackend"
     try:
@@ -241,12 +273,17 @@ def load_backend(config: LabelConfig) -> LabelBackend:
     if not (isinstance(found, type) and issubclass(found, LabelBackend)):
         msg = "labels"
         raise ConfigError(msg, [Fault("preprocess.labels.backend", f"{module_name} {reason}")])
+    method = "measure" if is_regression else "classify"
+    if getattr(found, method) is getattr(LabelBackend, method):
+        msg = "labels"
+        message = f"labels.kind {config.kind} needs a class with the method {method}, and {name} has none"
+        raise ConfigError(msg, [Fault("preprocess.labels.backend", message)])
     return found(config)
 
 
 def backend_checksum(backend: LabelBackend) -> str | None:
     """Identify the code of a backend that is not part of s2pipe, so that other code rebuilds the labels."""
-    if type(backend) in _BACKENDS.values():
+    if type(backend) in (*_BACKENDS.values(), *_VALUE_BACKENDS.values()):
         return None
     try:
         path = inspect.getsourcefile(type(backend))
@@ -257,12 +294,14 @@ def backend_checksum(backend: LabelBackend) -> str | None:
 
 @dataclass(frozen=True)
 class LabelInput:
-    """What labels of one scene are made from."""
+    """What a label raster of one scene is made from."""
 
     backend: LabelBackend
     """How they are made."""
     rasters: tuple[RasterInfo, ...]
     """Rasters of the backend's roles, then those of its files."""
+    name: str = "label"
+    """Name of its band of ``y.tif``."""
 
     @functools.cached_property
     def meaning(self) -> LabelMeaning:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -10,22 +11,23 @@ import numpy as np
 from s2pipe.errors import S2PipeError
 from s2pipe.preprocess.pixels.blocks import scene_windows, stream_windows
 from s2pipe.raster.reader import RasterReader
+from s2pipe.raster.transform import same_crs, transform_points
 from s2pipe.raster.vrt import WarpSpec, warped_vrt
 from s2pipe.raster.writer import TiffSpec, TiffWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from s2pipe.dataset.label_meaning import LabelMeaning
-    from s2pipe.preprocess.cfg import LabelConfig
+    from s2pipe.preprocess.cfg import LabelRasterConfig
     from s2pipe.preprocess.labels.backends import LabelBackend, LabelInput, LabelSource
-    from s2pipe.raster.grid import Grid
+    from s2pipe.raster.grid import Grid, RasterInfo, Window
 
 _GDAL_DTYPES = {"uint8": "Byte", "uint16": "UInt16", "float32": "Float32"}
 
 
-def label_table(config: LabelConfig, dtype: str = "uint8", class_limit: int = 255) -> np.ndarray:
+def label_table(config: LabelRasterConfig, dtype: str = "uint8", class_limit: int = 255) -> np.ndarray:
     """Return the lookup table from class to label.
 
     Parameters
@@ -56,66 +58,172 @@ def label_table(config: LabelConfig, dtype: str = "uint8", class_limit: int = 25
     return table.astype(np.uint8 if highest <= 255 else np.uint16)
 
 
+class _ClassBand:
+    """A band of classes while it is written: labels and their counts."""
+
+    def __init__(self, labels: LabelInput) -> None:
+        self._labels, self._backend, config = labels, labels.backend, labels.backend.config
+        self._limit = labels.backend.class_limit(labels.rasters)
+        tables = {kind: label_table(config, kind, self._limit) for kind in ("uint8", "uint16")}
+        self.dtype = tables["uint8" if self._backend.dtype == "uint8" else "uint16"].dtype
+        self._tables = {kind: table.astype(self.dtype, copy=False) for kind, table in tables.items()}
+        self._counts = np.zeros(max(int(table.max()) for table in tables.values()) + 1, np.int64)
+
+    def fill(self, sources: np.ndarray, out: np.ndarray) -> None:
+        """Turn a window of the sources into labels."""
+        from s2kernels import map_labels
+
+        backend = self._backend
+        classes = _checked(backend.classify(*sources), out.shape, backend)
+        if backend.config.mapping is None and backend.dtype != "uint8":
+            _check_limit(classes, self._limit, backend)
+        labels = out if out.dtype == self.dtype else np.empty(out.shape, self.dtype)
+        map_labels(classes, self._tables[classes.dtype.name], labels, self._counts)
+        if labels is not out:
+            out[:] = labels
+
+    def stats(self) -> dict[str, Any]:
+        """Statistics of what was written."""
+        return label_stats(self._counts, self._labels.meaning)
+
+
+class _ValueBand:
+    """A band of a quantity while it is written: values, and their moments so far."""
+
+    dtype = np.dtype("float32")
+
+    def __init__(self, labels: LabelInput) -> None:
+        self._backend = labels.backend
+        self._pixels = self._count = 0
+        self._mean = self._squares = 0.0
+        self._least, self._greatest = math.inf, -math.inf
+
+    def fill(self, sources: np.ndarray, out: np.ndarray) -> None:
+        """Turn a window of the sources into values; what is not finite is no value."""
+        name = type(self._backend).__name__
+        values = self._backend.measure(*sources)
+        if not isinstance(values, np.ndarray) or values.shape != out.shape or values.dtype.kind != "f":
+            got = f"{getattr(values, 'dtype', type(values).__name__)} {getattr(values, 'shape', '')}".strip()
+            msg = f"{name}.measure: expected float32 values of shape {out.shape}, got {got}"
+            raise S2PipeError(msg)
+        known = np.isfinite(values)
+        out[:] = np.where(known, values, np.float32("nan"))
+        self._pixels += values.size
+        self._add(out[known].astype(np.float64))
+
+    def _add(self, values: np.ndarray) -> None:
+        """Merge the moments of a window into those of the windows before (Chan, Golub and LeVeque, 1979)."""
+        if not len(values):
+            return
+        count = self._count + len(values)
+        mean = float(values.mean())
+        apart = mean - self._mean
+        self._squares += float(((values - mean) ** 2).sum()) + apart**2 * self._count * len(values) / count
+        self._mean += apart * len(values) / count
+        self._count = count
+        self._least = min(self._least, float(values.min()))
+        self._greatest = max(self._greatest, float(values.max()))
+
+    def stats(self) -> dict[str, Any]:
+        """Statistics of the values that there are; without any, they are None."""
+        known = self._count > 0
+        return {
+            "pixels": self._pixels,
+            "ignored": self._pixels - self._count,
+            "count": self._count,
+            "mean": self._mean if known else None,
+            "std": math.sqrt(self._squares / self._count) if known else None,
+            "min": self._least if known else None,
+            "max": self._greatest if known else None,
+        }
+
+
 def write_labels(
-    path: Path, labels: LabelInput, target: Grid, config: LabelConfig
-) -> tuple[dict[str, Any], str]:
+    path: Path, labels: Sequence[LabelInput], target: Grid
+) -> tuple[list[dict[str, Any]], str, float | None]:
     """Write the label raster of a scene.
 
     Parameters
     ----------
     path : Path
-        GeoTIFF to make.
-    labels : LabelInput
-        Backend and rasters.
+        GeoTIFF to make, one band an input.
+    labels : sequence of LabelInput
+        Backends and rasters.
     target : Grid
         Target grid.
-    config : LabelConfig
-        Mapping, ignore index, resampling.
 
     Returns
     -------
-    (dict, str)
-        Statistics for ``meta.json`` (pixels, counts and ratios by label, ignored pixels), and the pixel type.
+    (list of dict, str, float or None)
+        Statistics of each band for ``meta.json`` (of classes: pixels, counts and ratios by label, ignored pixels; of
+        quantities: mean, standard deviation, least and greatest value), the pixel type, which is the smallest that
+        holds all bands, and the nodata value, where the bands share one.
     """
-    from s2kernels import map_labels
-
-    backend = labels.backend
-    limit = backend.class_limit(labels.rasters)
-    tables = {kind: label_table(config, kind, limit) for kind in ("uint8", "uint16")}
-    dtype = tables["uint8" if backend.dtype == "uint8" else "uint16"].dtype
-    counts = np.zeros(max(int(table.max()) for table in tables.values()) + 1, np.int64)
+    bands = [_ValueBand(item) if _is_quantity(item) else _ClassBand(item) for item in labels]
+    dtype = np.result_type(*(band.dtype for band in bands))
+    ignored = {math.nan if _is_quantity(item) else float(item.backend.config.ignore_index) for item in labels}
+    nodata = ignored.pop() if len({str(value) for value in ignored}) == 1 else None
     windows = scene_windows(target)
     with ExitStack() as stack:
-        readers = [
-            _open_source(source, target, backend, config) for source in backend.sources(labels.rasters)
-        ]
-        for reader in readers:
-            stack.callback(reader.close)
-        spec = TiffSpec(target, ("label",), dtype.name, nodata=config.ignore_index)
+        spec = TiffSpec(target, tuple(item.name for item in labels), dtype.name, nodata=nodata)
         writer = stack.enter_context(TiffWriter(path, spec))
-        stream = stream_windows(readers, windows, workers=1, look_ahead=2, dtype=backend.dtype)
-        stack.callback(stream.close)
-        for window, sources in stream:
-            classes = _checked(backend.classify(*sources), window.shape_yx, backend)
-            if config.mapping is None and backend.dtype != "uint8":
-                _check_limit(classes, limit, backend)
-            table = tables[classes.dtype.name].astype(dtype, copy=False)
-            out = np.empty((1, *window.shape_yx), dtype)
-            map_labels(classes, table, out[0], counts)
+        streams = [_stream(item, target, windows, stack) for item in labels]
+        for parts in zip(*streams, strict=True):
+            window = parts[0][0]
+            out = np.empty((len(bands), *window.shape_yx), dtype)
+            for band, (_, sources), values in zip(bands, parts, out, strict=True):
+                band.fill(sources, values)
             writer.write(window, out)
-    return label_stats(counts, labels.meaning), dtype.name
+    return [band.stats() for band in bands], dtype.name, nodata
 
 
-def _open_source(
-    source: LabelSource, target: Grid, backend: LabelBackend, config: LabelConfig
-) -> RasterReader:
+def _is_quantity(labels: LabelInput) -> bool:
+    return labels.backend.config.kind == "regression"
+
+
+def _stream(
+    labels: LabelInput, target: Grid, windows: Sequence[Window], stack: ExitStack
+) -> Iterator[tuple[Window, np.ndarray]]:
+    """Sources of one band on the target grid, window by window."""
+    backend = labels.backend
+    readers = [_open_source(source, target, backend) for source in backend.sources(labels.rasters)]
+    for reader in readers:
+        stack.callback(reader.close)
+    stream = stream_windows(readers, windows, workers=1, look_ahead=2, dtype=backend.dtype)
+    stack.callback(stream.close)
+    return stream
+
+
+def label_resampling(config: LabelRasterConfig, raster: RasterInfo, target: Grid) -> str:
+    """Return the method that brings a source of labels onto the target grid."""
+    if config.resampling is not None:
+        return config.resampling
+    if config.kind == "classes":
+        return "nearest"
+    return "average" if _source_pixels(raster.grid, target) > 1.0 + 1e-6 else "bilinear"
+
+
+def _source_pixels(source: Grid, target: Grid) -> float:
+    """How many source pixels lie in a target pixel, in the middle of the target grid."""
+    left, bottom, right, top = target.bounds
+    middle = np.array([(left + right) / 2, (bottom + top) / 2])
+    width, height = target.pixel_size
+    corners = middle + np.array([[0.0, 0.0], [width, 0.0], [0.0, height]])
+    if not same_crs(source.crs_wkt, target.crs_wkt):
+        corners = transform_points(target.crs_wkt, source.crs_wkt, corners)
+    across, down = (corners[1:] - corners[0]) / np.array(source.pixel_size)
+    return abs(float(across[0] * down[1] - across[1] * down[0]))
+
+
+def _open_source(source: LabelSource, target: Grid, backend: LabelBackend) -> RasterReader:
     """Open a source on the target grid, with a value outside of it that no class has."""
-    raster = source.raster
+    raster, config = source.raster, backend.config
     label = raster.path if not raster.path.startswith("<") else f"source of labels {config.backend}"
-    if raster.grid == target and source.nodata is None:
+    if raster.grid == target and (source.nodata is None or math.isnan(source.nodata)):
         return RasterReader(raster.path, label, formats=raster.formats)
     fill = float("nan") if backend.dtype == "float32" else float(np.iinfo(backend.dtype).max)
-    spec = WarpSpec(config.resampling, _GDAL_DTYPES[backend.dtype], source.nodata, fill, max_error=0.0)
+    method = label_resampling(config, raster, target)
+    spec = WarpSpec(method, _GDAL_DTYPES[backend.dtype], source.nodata, fill, max_error=0.0)
     return RasterReader(warped_vrt(raster, target, spec), label, formats=raster.formats)
 
 
@@ -151,7 +259,7 @@ def label_stats(counts: np.ndarray, meaning: LabelMeaning) -> dict[str, Any]:
     stats: dict[str, Any] = {
         "pixels": total,
         "ignore_index": meaning.ignore_index,
-        "ignored": found.get(meaning.ignore_index, 0),
+        "ignored": 0 if meaning.ignore_index is None else found.get(meaning.ignore_index, 0),
         "counts": {str(label): count for label, count in found.items()},
         "ratios": {str(label): count / total for label, count in found.items()} if total else {},
     }

@@ -76,14 +76,14 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
     if sample.quality is not None:
         values = _read(sample.quality.path, 2, "uint8")
         data["quality"] = (("layer", "y", "x"), values, _class_attributes(sample.quality.meaning))
-        coords["layer"] = list(sample.meta["assets"]["quality"]["band_names"])
+        coords["layer"] = list(sample.rasters["quality"].band_names)
     attributes = {
         **sample.key.to_document(),
         "crs_wkt": sample.grid.crs_wkt,
         "geotransform": list(sample.grid.geotransform),
-        "unit": sample.meta["radiometry"]["unit"],
-        "normalization": sample.meta["normalization"]["mode"],
-        "attribution": sample.meta["attribution"],
+        "unit": sample.unit,
+        "normalization": sample.normalization.mode,
+        "attribution": sample.attribution,
     }
     return xarray.Dataset(data, coords, attributes)
 

@@ -11,6 +11,7 @@ from typing import Any
 from s2pipe.config.documents import read_json
 from s2pipe.config.schema import STEP2_INDEX, validate_document
 from s2pipe.dataset.label_meaning import LabelMeaning
+from s2pipe.dataset.sample_records import AppliedNormalization, SampleRaster
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.raster.grid import Grid
@@ -97,8 +98,16 @@ class Sample:
     """Meaning of the bands of ``y.tif``; none without labels."""
     quality: Quality | None
     """``q.tif``; None where it was not made."""
-    meta: Mapping[str, Any]
-    """Content of ``meta.json``."""
+    rasters: Mapping[str, SampleRaster]
+    """Records of the rasters by kind: ``x``, ``y``, ``angles``, ``quality``, ``stack``."""
+    unit: str
+    """Unit of the bands before normalization."""
+    normalization: AppliedNormalization
+    """How the bands were normalized."""
+    attribution: str
+    """Whom users of the data have to name."""
+    fingerprint: str
+    """Identifies everything that the rasters depend on."""
 
     @property
     def name(self) -> str:
@@ -181,19 +190,23 @@ def load_sample(meta_path: Path, root: Path, entry: Mapping[str, Any]) -> Sample
 
 
 def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any]) -> Sample:
-    assets, grid = meta["assets"], meta["grid"]
+    rasters = {kind: SampleRaster.from_document(asset) for kind, asset in meta["assets"].items()}
     y_path, angles_path, quality_path = (entry.get(f"{kind}_path") for kind in ("y", "angles", "quality"))
     return Sample(
         key=SceneKey.from_document(meta["key"]),
-        grid=Grid(grid["crs_wkt"], tuple(grid["geotransform"]), tuple(grid["shape_yx"])),
+        grid=Grid.from_document(meta["grid"]),
         x_path=InsidePath(root, entry["x_path"]).path,
         y_path=None if y_path is None else InsidePath(root, y_path).path,
         angles_path=None if angles_path is None else InsidePath(root, angles_path).path,
-        x_bands=tuple(assets["x"]["band_names"]),
-        angle_bands=() if angles_path is None else tuple(assets["angles"]["band_names"]),
+        x_bands=rasters["x"].band_names,
+        angle_bands=() if angles_path is None else rasters["angles"].band_names,
         label_bands=() if y_path is None else _labels(meta),
         quality=None if quality_path is None else _quality(meta, InsidePath(root, quality_path).path),
-        meta=meta,
+        rasters=rasters,
+        unit=meta["radiometry"]["unit"],
+        normalization=AppliedNormalization.from_document(meta["normalization"]),
+        attribution=meta["attribution"],
+        fingerprint=meta["fingerprint"],
     )
 
 
@@ -208,17 +221,15 @@ def check_grids(samples: Sequence[Sample]) -> None:
     faults = [
         Fault(
             f"assets.{kind}.grid",
-            f"{sample.name} has {kind} of {list(shape)} pixels of {step[0]:g} x {step[1]:g} m, and bands of "
+            f"{sample.name} has {kind} of {list(grid.shape_yx)} pixels of {step[0]:g} x {step[1]:g} m, and bands of "
             f"{list(sample.grid.shape_yx)} pixels; run Step 2 with angles.grid target or vrt",
         )
         for sample in samples
         for kind, path in (("y", sample.y_path), ("angles", sample.angles_path))
         if path is not None
-        and (document := sample.meta["assets"][kind]["grid"])
-        and (shape := tuple(sample.meta["assets"][kind]["shape"][1:]))
-        and (transform := tuple(document["geotransform"]))
-        and (step := (abs(transform[1]), abs(transform[5])))
-        and (transform, shape) != (sample.grid.geotransform, sample.grid.shape_yx)
+        and (grid := sample.rasters[kind].grid)
+        and (step := grid.pixel_size)
+        and (grid.geotransform, grid.shape_yx) != (sample.grid.geotransform, sample.grid.shape_yx)
     ]
     if faults:
         msg = "rasters of samples"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from s2pipe.patches.shards.facts import SharedFacts
     from s2pipe.patches.shards.layout import Groups, ShardPlan
 
 DATABASE_NAME = "patches.parquet"
@@ -100,7 +101,7 @@ def write_database(
     scenes: Scenes,
     shards: tuple[Sequence[str], Places],
     more: Mapping[str, Any],
-    facts: Mapping[str, Any],
+    facts: SharedFacts,
 ) -> None:
     """Write the database atomically, in row groups, so that memory does not grow with it.
 
@@ -116,7 +117,7 @@ def write_database(
         Paths of the shards, and where the patches lie in them.
     more : mapping
         Arrow arrays by column, one value a candidate, that come after its scores.
-    facts : mapping
+    facts : SharedFacts
         Content of ``shards.json``; what labels and classes mean goes into the file's metadata.
     """
     pa = optional_module("pyarrow")
@@ -130,9 +131,9 @@ def write_database(
     write_geoparquet(path, (rows(part) for part in row_groups(len(table))), class_metadata(facts))
 
 
-def class_metadata(facts: Mapping[str, Any]) -> dict[str, str]:
+def class_metadata(facts: SharedFacts) -> dict[str, str]:
     """Metadata of the file: under ``s2pipe``, what labels and classes mean, as ``shards.json`` says it."""
-    return {"s2pipe": json.dumps({name: facts.get(name) for name in ("labels", "quality")}, sort_keys=True)}
+    return {"s2pipe": json.dumps({"labels": facts.labels, "quality": facts.quality}, sort_keys=True)}
 
 
 def row_groups(rows: int) -> Iterator[slice]:

@@ -24,7 +24,7 @@ from s2pipe.patches.database import (
 from s2pipe.patches.geoparquet import GEOMETRY, optional_module, write_geoparquet
 from s2pipe.patches.run import RUN_ONLY_KEYS, PatchResult, checked_config, sole_run
 from s2pipe.patches.shards.layout import Groups, Order, ShardPlan, plan_shards
-from s2pipe.patches.shards.publish import Publication, published_files
+from s2pipe.patches.shards.publish import Origin, Publication, Query, published_files
 from s2pipe.patches.shards.tarball import archive_size
 from s2pipe.patches.shards.writer import (
     SHARD_VERSION,
@@ -134,31 +134,16 @@ class _Copy:
         save_plan(config.out_dir / SPLIT_NAME, plan)
         tiles, months = [t for t, _ in source.scenes], [s[:7] for _, s in source.scenes]
         summary = summary_document(table, tiles, months, plan, [])
-        kept = (
-            "bands",
-            "unit",
-            "pixel_size_m",
-            "normalization",
-            "angle_bands",
-            "labels",
-            "attribution",
-            "sources",
-        )
-        facts = {name: source.document[name] for name in (*kept, "patch_size", "stride", "group")}
-        facts["targets"] = source.document.get("targets")
-        facts["quality"] = source.document.get("quality")
-        publication.finish(records, facts, summary, self._about(plan.rule_fingerprint))
+        publication.finish(records, source.facts, summary, self._origin(plan.rule_fingerprint))
         result = PatchResult(config.out_dir, config.out_dir / SPLIT_NAME, len(table), int(table.kept.sum()))
         result.shards, result.shards_written = records, sum(is_new for *_, is_new in copied)
         return result
 
-    def _about(self, split: str) -> dict[str, Any]:
+    def _origin(self, split: str) -> Origin:
         """What the outputs depend on, and where they are from."""
-        config = to_plain(self.config)
-        from_db = {"query": self._query, "source_fingerprint": self.source.fingerprint}
-        effective = {key: value for key, value in config.items() if key not in RUN_ONLY_KEYS}
-        fingerprint = document_fingerprint([effective, split, from_db])
-        return {"fingerprint": fingerprint, "config": config, "split": split, "from_db": from_db}
+        taken = Query(self._query, self.source.fingerprint)
+        effective = {key: value for key, value in to_plain(self.config).items() if key not in RUN_ONLY_KEYS}
+        return Origin(document_fingerprint([effective, split, vars(taken)]), self.config, split, taken)
 
     def choose(self, chosen: np.ndarray) -> Groups:
         """Drop what the query leaves out, balance the rest, and put the dates of a time stack together."""
@@ -248,5 +233,5 @@ class _Copy:
         write_geoparquet(
             self.config.out_dir / DATABASE_NAME,
             (columns(part) for part in row_groups(len(table))),
-            class_metadata(self.source.document),
+            class_metadata(self.source.facts),
         )

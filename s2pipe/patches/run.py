@@ -32,7 +32,8 @@ from s2pipe.patches.candidates.twins import drop_duplicates
 from s2pipe.patches.cfg import PatchConfig, rule_faults
 from s2pipe.patches.database import DATABASE_NAME, Places, Scenes, write_database
 from s2pipe.patches.geoparquet import optional_module
-from s2pipe.patches.shards.documents import Dataset, shared_facts
+from s2pipe.patches.shards.documents import Dataset
+from s2pipe.patches.shards.facts import SharedFacts, shared_facts
 from s2pipe.patches.shards.layout import (
     Groups,
     ShardPlan,
@@ -45,6 +46,7 @@ from s2pipe.patches.shards.layout import (
 from s2pipe.patches.shards.publish import (
     SHARDS_NAME,
     SUMMARY_NAME,
+    Origin,
     Publication,
     is_published,
     read_shards_json,
@@ -208,7 +210,7 @@ def run_patches(config: PatchConfig) -> PatchResult:
     require_gdal()
     samples = load_samples(config.index_json, config.max_scenes)
     rows = read_targets(config.targets)
-    facts = {**shared_facts(samples, config), "targets": describe_targets(rows, config.targets)}
+    facts = shared_facts(samples, config, describe_targets(rows, config.targets))
     screens = Screens.of(samples, config.quality)
     workers = core_count(config.num_workers)
     cache_bytes = min(3, workers) * _CACHE_BYTES["whole" if has_whole_tiles(config) else "shared"]
@@ -221,7 +223,7 @@ class _Run:
     """One run."""
 
     def __init__(
-        self, config: PatchConfig, samples: list[Sample], plan: SplitPlan, facts: dict[str, Any]
+        self, config: PatchConfig, samples: list[Sample], plan: SplitPlan, facts: SharedFacts
     ) -> None:
         self.config = config
         self.samples = samples
@@ -262,13 +264,10 @@ class _Run:
         )
         tiles, months = sample_tiles(self.samples), sample_months(self.samples)
         summary = summary_document(table, tiles, months, self.plan, self.result.failed, counts)
-        facts = {
-            **self.facts,
-            "patch_size": config.patch_size,
-            "stride": config.step_px,
-            "group": config.group,
-        }
-        publication.finish(records, facts, summary, self._about())
+        # A run with failed samples is not complete: the next one tries them again.
+        fingerprint = None if self.result.failed else self.fingerprint
+        origin = Origin(fingerprint, config, self.plan.rule_fingerprint)
+        publication.finish(records, self.facts, summary, origin)
         self.result.candidates, self.result.kept = len(table), int(table.kept.sum())
         self.result.shards, self.result.shards_written = records, writer.written
         return self.result
@@ -281,25 +280,15 @@ class _Run:
         return counts
 
     def _warn_of_leaking_statistics(self) -> None:
-        normalization = self.facts["normalization"]
-        if normalization["mode"] != "apply_with_stats" or self.config.split.train == 1.0:
+        normalization = self.facts.normalization
+        if not normalization.is_applied or self.config.split.train == 1.0:
             return
-        if normalization.get("split") != self.plan.rule_fingerprint:
+        if normalization.split != self.plan.rule_fingerprint:
             log.warning(
                 "the samples were normalised with statistics that were not restricted to the training ground of this "
                 "split; to restrict them, run pass 1 with normalize.split train and normalize.split_plan %s",
                 self.config.out_dir / "split.json",
             )
-
-    def _about(self) -> dict[str, Any]:
-        # A run with failed samples is not complete: the next one tries them again.
-        fingerprint = None if self.result.failed else self.fingerprint
-        return {
-            "fingerprint": fingerprint,
-            "config": to_plain(self.config),
-            "split": self.plan.rule_fingerprint,
-            "from_db": None,
-        }
 
     def _unchanged(self) -> PatchResult:
         document = read_shards_json(self.config.out_dir)
@@ -368,11 +357,11 @@ class _Run:
 RUN_ONLY_KEYS = ("index_json", "out_dir", "num_workers", "overwrite")
 
 
-def run_fingerprint(config: PatchConfig, plan: SplitPlan, facts: dict[str, Any]) -> str:
+def run_fingerprint(config: PatchConfig, plan: SplitPlan, facts: SharedFacts) -> str:
     """Identify everything that the outputs depend on."""
     effective = {key: value for key, value in to_plain(config).items() if key not in RUN_ONLY_KEYS}
     effective["targets"] = {**effective["targets"], "path": None}  # facts hold the checksum of the table
-    return document_fingerprint([effective, plan.rule_fingerprint, facts])
+    return document_fingerprint([effective, plan.rule_fingerprint, facts.to_document()])
 
 
 def sample_months(samples: Sequence[Sample]) -> list[str]:

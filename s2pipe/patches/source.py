@@ -22,6 +22,7 @@ from s2pipe.patches.candidates.assign import SPLIT_NAME
 from s2pipe.patches.candidates.windows import REASONS, PatchTable, reason_code
 from s2pipe.patches.database import Places
 from s2pipe.patches.geoparquet import COVERING, GEOMETRY, optional_module
+from s2pipe.patches.shards.facts import SharedFacts
 from s2pipe.patches.shards.publish import published_files, read_shards_json
 from s2pipe.patches.shards.tarball import padded
 from s2pipe.runtime.cores import core_count
@@ -73,6 +74,8 @@ class Source:
     """Directory of its ``shards.json``."""
     document: dict[str, Any]
     """Content of that."""
+    facts: SharedFacts
+    """What it says of all items."""
     rows: Any
     """The patch database, a pyarrow table."""
     table: PatchTable
@@ -107,7 +110,8 @@ def load_source(database: Path) -> Source:
         raise _unusable(database, faults)
     shards = [[record["path"], record["sha256"]] for record in document["shards"]]
     identity = document_fingerprint([document["fingerprint"], shards, hash_file(database, "sha256")])
-    return Source(database.parent, document, rows, table, scenes, places, identity)
+    facts = SharedFacts.from_document(document)
+    return Source(database.parent, document, facts, rows, table, scenes, places, identity)
 
 
 def check_files(directory: Path, files: Sequence[FileRecord]) -> None:

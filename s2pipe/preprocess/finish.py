@@ -82,7 +82,7 @@ def _sweep(directory: Path) -> None:
     sweep(directory / HISTOGRAM_NAME)
 
 
-def finish_sample(work: Path, out_dir: Path, directory: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
+def finish_sample(work: Path, out_dir: Path, directory: Path, meta: Mapping[str, Any]) -> None:
     """Move the files of a sample into place, and remove those of an earlier one. The caller holds the lock.
 
     Parameters
@@ -96,11 +96,6 @@ def finish_sample(work: Path, out_dir: Path, directory: Path, meta: Mapping[str,
     meta : mapping
         Content of ``meta.json`` without its list of files.
 
-    Returns
-    -------
-    dict
-        Content of ``meta.json``.
-
     Raises
     ------
     OutputError
@@ -111,8 +106,7 @@ def finish_sample(work: Path, out_dir: Path, directory: Path, meta: Mapping[str,
     final = out_dir / directory
     names = sorted(path.relative_to(work) for path in work.rglob("*") if path.is_file())
     records = record_files((work / name, (directory / name).as_posix()) for name in names)
-    document = {**meta, "files": [record.to_document() for record in records]}
-    write_meta(work / _META, document)
+    write_meta(work / _META, {**meta, "files": [record.to_document() for record in records]})
     earlier = _earlier_files(out_dir, directory)
     taken_away = earlier | {InsidePath(out_dir, record.path) for record in records}
     paths = [_movable(file) for file in taken_away]
@@ -127,7 +121,6 @@ def finish_sample(work: Path, out_dir: Path, directory: Path, meta: Mapping[str,
         (final / name).parent.mkdir(exist_ok=True)
         (work / name).replace(final / name)
     (work / _META).replace(final / _META)
-    return document
 
 
 def _movable(file: InsidePath) -> Path:

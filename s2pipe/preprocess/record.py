@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
@@ -15,13 +14,13 @@ from s2pipe.config.documents import parse_json
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import SAMPLE_META, STEP2_RUN, validate_document
 from s2pipe.dataset.proof import records_of, seal_fault, write_sealed
+from s2pipe.dataset.sample_records import AppliedNormalization, SampleRaster
 from s2pipe.errors import OutputError
 from s2pipe.preprocess.labels.raster import label_resampling
 from s2pipe.preprocess.needs import grid_role
 from s2pipe.preprocess.pixels.sources import is_warped
 from s2pipe.preprocess.stats.histogram import HistogramSettings
 from s2pipe.raster.capabilities import gdal_version, jpeg2000_driver
-from s2pipe.raster.grid import Grid
 from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.files import named_errors
 from s2pipe.runtime.hashing import document_fingerprint, is_known_algorithm
@@ -97,7 +96,7 @@ def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     rasters = [identity for identity in _identities(plan, config) if identity[0] in read]
     parts = [OUTPUT_VERSION, bands, config.target_grid_ref, config.valid_min_fraction, rasters, versions()]
     # The output's tiles decide the windows that a kept stack is stored by.
-    return document_fingerprint([*parts, config.output.tile_px, grid_document(plan.target)])
+    return document_fingerprint([*parts, config.output.tile_px, plan.target.to_document()])
 
 
 def _identities(plan: ScenePlan, config: PreprocessConfig) -> list[list[Any]]:
@@ -152,38 +151,10 @@ def versions() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class AssetRecord:
-    """One raster of a sample."""
-
-    path: str
-    """Path relative to the output directory."""
-    dtype: str
-    """NumPy name of the pixel type."""
-    band_names: tuple[str, ...]
-    """Band descriptions."""
-    nodata: float | None
-    """Declared nodata value."""
-    grid: Grid | None = None
-    """Its grid where that is not the target grid."""
-
-    def document(self, target: Grid) -> dict[str, Any]:
-        """JSON form, with its grid and shape; NaN, which JSON lacks, is the text ``nan``."""
-        grid = self.grid or target
-        return {
-            "path": self.path,
-            "dtype": self.dtype,
-            "band_names": list(self.band_names),
-            "nodata": "nan" if self.nodata is not None and math.isnan(self.nodata) else self.nodata,
-            "shape": [len(self.band_names), *grid.shape_yx],
-            "grid": grid_document(grid),
-        }
-
-
-@dataclass(frozen=True)
 class SampleResult:
     """What processing one scene made."""
 
-    assets: Mapping[str, AssetRecord]
+    assets: Mapping[str, SampleRaster]
     """Rasters by kind: ``x``, ``y``, ``angles``, ``quality``, ``stack``."""
     valid_coverage: Mapping[str, float]
     """Valid share by mask channel."""
@@ -207,8 +178,8 @@ def sample_meta(
         "created_utc": utc_now(),
         "key": plan.key.to_document(),
         "paths": {kind: asset.path for kind, asset in result.assets.items()},
-        "assets": {kind: asset.document(plan.target) for kind, asset in result.assets.items()},
-        "grid": grid_document(plan.target),
+        "assets": {kind: asset.to_document() for kind, asset in result.assets.items()},
+        "grid": plan.target.to_document(),
         "source_products": {
             "l1c": _product_document(plan.scene.l1c),
             "l2a": _product_document(plan.scene.l2a),
@@ -230,7 +201,7 @@ def sample_meta(
             }
             for band in plan.stack.bands
         },
-        "normalization": _normalization_document(config, stats),
+        "normalization": _normalization(config, stats).to_document(),
         "valid_coverage": dict(result.valid_coverage),
         "labels": _labels_document(plan, config, result.label_stats),
         "quality": result.quality or {"enabled": False},
@@ -290,21 +261,16 @@ def _backend_stats(plan: ScenePlan, labels: LabelInput) -> dict[str, Any]:
     }
 
 
-def _normalization_document(config: PreprocessConfig, stats: NormalizationStats | None) -> dict[str, Any]:
+def _normalization(config: PreprocessConfig, stats: NormalizationStats | None) -> AppliedNormalization:
     if stats is None:
-        return {"mode": config.normalize.mode}
+        return AppliedNormalization(config.normalize.mode)
     document = stats.to_document()
     keys = ("clip_low_by_band", "clip_high_by_band", "mean_by_band", "std_by_band", "split", "fingerprint")
-    return {
-        "mode": config.normalize.mode,
+    return AppliedNormalization(
+        config.normalize.mode,
         **{key: document.get(key) for key in keys},
-        "foreign_stats": stats.is_foreign,
-    }
-
-
-def grid_document(grid: Grid) -> dict[str, Any]:
-    """JSON form of a grid."""
-    return {"crs_wkt": grid.crs_wkt, "geotransform": list(grid.geotransform), "shape_yx": list(grid.shape_yx)}
+        foreign_stats=stats.is_foreign,
+    )
 
 
 def _product_document(product: Product | None) -> dict[str, Any] | None:
@@ -320,17 +286,17 @@ def write_meta(path: Path, document: Mapping[str, Any]) -> None:
     write_sealed(path, document)
 
 
-def complete_meta(out_dir: Path, directory: Path, fingerprint: str) -> dict[str, Any] | None:
-    """Return a sample's ``meta.json`` if it and all its files are complete and of this fingerprint, else None."""
+def is_complete(out_dir: Path, directory: Path, fingerprint: str) -> bool:
+    """Tell whether a sample's ``meta.json`` and all its files are complete and of this fingerprint."""
     try:
         data = (out_dir / directory / "meta.json").read_bytes()
         meta = parse_json(data)
     except (OSError, ValueError):
-        return None
+        return False
     if not isinstance(meta, dict) or meta.get("fingerprint") != fingerprint or seal_fault(data) is not None:
-        return None
+        return False
     files = records_of(meta.get("files"))
-    return meta if files is not None and all(file.is_at(out_dir) for file in files) else None
+    return files is not None and all(file.is_at(out_dir) for file in files)
 
 
 class RunLog:

@@ -26,8 +26,8 @@ from s2pipe.preprocess.pixels.cache import CacheDamagedError
 from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan
 from s2pipe.preprocess.record import (
     RunLog,
-    complete_meta,
     histogram_fingerprint,
+    is_complete,
     sample_fingerprint,
 )
 from s2pipe.preprocess.rules import rule_faults
@@ -301,18 +301,19 @@ class _Run:
         return _histogram_at(path, histogram_fingerprint(scene, self.config))
 
     def _write(self, scene: ScenePlan, stats: NormalizationStats | None, done: list[Path]) -> bool:
-        def is_complete(other: ScenePlan) -> bool:
+        def is_done(other: ScenePlan) -> bool:
+            if self.config.overwrite:
+                return False
             fingerprint = sample_fingerprint(other, self.config, stats)
-            found = complete_meta(self.config.out_dir, other.directory, fingerprint)
-            return found is not None and not self.config.overwrite
+            return is_complete(self.config.out_dir, other.directory, fingerprint)
 
-        is_new = not is_complete(scene)
+        is_new = not is_done(scene)
         if is_new:  # before anything of the scene is made, its directory included
-            prove_again = self._inputs.prove(scene, is_complete)
+            prove_again = self._inputs.prove(scene, is_done)
         else:
             self._inputs.confirm(scene)
         with sample_lock(self.config.out_dir, scene.directory):
-            is_new = is_new and not is_complete(scene)  # another run may have been at it
+            is_new = is_new and not is_done(scene)  # another run may have been at it
             if is_new:
                 write_sample(scene, self.config, stats, prove_again)
         done.append(scene.directory)

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.dataset.sample_records import SampleRaster
 from s2pipe.dataset.samples import NO_QUALITY
 from s2pipe.preprocess.angles.raster import write_angles
 from s2pipe.preprocess.finish import UNFINISHED, finish_sample
 from s2pipe.preprocess.labels.raster import write_labels
 from s2pipe.preprocess.pixels.stack_vrt import write_stack_vrt
 from s2pipe.preprocess.quality import QUALITY_BANDS, QUALITY_NAME, write_quality
-from s2pipe.preprocess.record import AssetRecord, SampleResult, sample_meta
+from s2pipe.preprocess.record import SampleResult, sample_meta
 from s2pipe.preprocess.scene import mask_names, write_stack
 from s2pipe.runtime.cores import core_count
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 class _Side:
     """What was written beside the bands."""
 
-    assets: dict[str, AssetRecord] = field(default_factory=dict)
+    assets: dict[str, SampleRaster] = field(default_factory=dict)
     """Rasters by kind."""
     label_stats: Sequence[Mapping[str, Any]] = ()
     """Statistics of each band of the labels."""
@@ -98,5 +99,5 @@ def _side_rasters(work: Path, scene: ScenePlan, config: PreprocessConfig) -> _Si
 
 def _asset(
     scene: ScenePlan, name: str, dtype: str, bands: tuple[str, ...], nodata: float | None
-) -> AssetRecord:
-    return AssetRecord((scene.directory / name).as_posix(), dtype, tuple(bands), nodata)
+) -> SampleRaster:
+    return SampleRaster((scene.directory / name).as_posix(), dtype, tuple(bands), nodata, scene.target)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s2pipe.raster.formats import SELF_CONTAINED, Formats
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Window(NamedTuple):
@@ -44,6 +47,19 @@ class Grid:
     pixel height (negative for north-up rasters). CRS units, metres for Sentinel-2."""
     shape_yx: tuple[int, int]
     """Rows and columns."""
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Grid:
+        """Make a grid from its (valid) JSON form."""
+        return cls(document["crs_wkt"], tuple(document["geotransform"]), tuple(document["shape_yx"]))
+
+    def to_document(self) -> dict[str, str | list[float] | list[int]]:
+        """Return the JSON form."""
+        return {
+            "crs_wkt": self.crs_wkt,
+            "geotransform": list(self.geotransform),
+            "shape_yx": list(self.shape_yx),
+        }
 
     @property
     def height(self) -> int:

@@ -15,7 +15,8 @@ from s2pipe.patches.candidates.screens import Screens
 from s2pipe.patches.cfg import PatchConfig, SplitConfig
 from s2pipe.patches.missing_angles import settle
 from s2pipe.patches.run import checked_config
-from s2pipe.patches.shards.documents import ANGLES_VALID, Dataset, shared_facts
+from s2pipe.patches.shards.documents import ANGLES_VALID, Dataset
+from s2pipe.patches.shards.facts import shared_facts
 from s2pipe.patches.shards.layout import single_groups
 from s2pipe.patches.shards.writer import fill_value, open_raster, read_padded
 from s2pipe.patches.targets.join import Targets
@@ -60,14 +61,7 @@ class WindowItems:
         )
         samples = load_samples(index)
         check_grids(samples)
-        facts = shared_facts(samples, config)
-        self.about: dict[str, Any] = {
-            **facts,
-            "targets": None,
-            "patch_size": size,
-            "stride": stride,
-            "group": "none",
-        }
+        self.about: dict[str, Any] = shared_facts(samples, config).to_document()
         self._reading = reading
         self._has_plan = reading.split_plan is not None
         table, plan = _chosen(samples, config, split, reading.split_plan)
@@ -79,7 +73,7 @@ class WindowItems:
         self.units = table.scene
         self._opened: dict[int, dict[str, Any]] = {}
         identity = [
-            [sample.meta["fingerprint"] for sample in samples],
+            [sample.fingerprint for sample in samples],
             [size, stride, reading.edges, plan.rule_fingerprint],
         ]
         self.identity = f"{document_fingerprint(identity)}/{split}"

@@ -19,6 +19,7 @@ from s2pipe.dataset.proof import (
     sealed_bytes,
     write_sealed,
 )
+from s2pipe.errors import PathEscapeError
 from s2pipe.runtime.files import json_bytes
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def test_records_tell_size_and_content(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"bb")
     assert not records[0].is_at(tmp_path)
     assert not FileRecord("c", 0, "").is_at(tmp_path)
-    assert not FileRecord("", 0, "").is_at(tmp_path)
+    with pytest.raises(PathEscapeError, match="is not a path"):
+        FileRecord("", 0, "").is_at(tmp_path)
     write_sealed(tmp_path / "x.json", {"files": [record.to_document() for record in records]})
     assert records_of(json.loads((tmp_path / "x.json").read_bytes())["files"]) == records
 

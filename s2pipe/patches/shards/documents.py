@@ -9,15 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from s2pipe.dataset.label_meaning import CONDITIONS
-from s2pipe.dataset.samples import (
-    Sample,
-    check_grids,
-    labels_document,
-    shared_labels,
-    shared_quality,
-    shared_value,
-)
-from s2pipe.errors import ConfigError, Fault
+from s2pipe.dataset.samples import Sample
 from s2pipe.ground.cells import CellGrid
 from s2pipe.ground.projection import utm_epsg
 from s2pipe.ground.split import SPLITS
@@ -143,42 +135,3 @@ class Dataset:
 def _plain(value: float) -> float:
     """A fraction as JSON has it: where there is none a number all the same, so that batches of them can be made."""
     return NO_FRACTION if math.isnan(value) else float(value)
-
-
-def shared_facts(samples: Sequence[Sample], config: PatchConfig) -> dict[str, Any]:
-    """What all samples have in common, as ``shards.json`` carries it.
-
-    Raises
-    ------
-    ManifestError
-        The samples were made with different configurations.
-    ConfigError
-        The values cannot be stored as float16.
-    """
-    normalization = shared_value(samples, "normalization", [s.meta["normalization"] for s in samples])
-    unit = shared_value(samples, "radiometry.unit", [s.meta["radiometry"]["unit"] for s in samples])
-    bands = shared_value(samples, "assets.x.band_names", [list(s.x_bands) for s in samples])
-    angles = shared_value(samples, "assets.angles.band_names", [list(s.angle_bands) for s in samples])
-    pixel = shared_value(samples, "grid", [list(s.grid.pixel_size) for s in samples])
-    labels, quality = shared_labels(samples), shared_quality(samples)
-    check_grids(samples)
-    normalized = normalization["mode"] == "apply_with_stats"
-    if config.shards.dtype == "float16" and unit == "dn" and not normalized:
-        message = "float16 cannot hold DN exactly; use float32, or reflectance (to_toa_reflectance)"
-        msg = "PatchConfig"
-        raise ConfigError(msg, [Fault("patches.shards.dtype", message)])
-    if labels and labels[0].kind == "regression" and config.balance.class_weights is not None:
-        message = "needs classes, and the samples' (first) labels are of kind regression; leave it out"
-        msg = "PatchConfig"
-        raise ConfigError(msg, [Fault("patches.balance.class_weights", message)])
-    return {
-        "bands": bands,
-        "unit": "standard deviations" if normalized else unit,
-        "pixel_size_m": pixel,
-        "normalization": normalization,
-        "angle_bands": angles,
-        "labels": labels_document(labels),
-        "quality": None if quality is None else quality.to_document(),
-        "attribution": sorted({s.meta["attribution"] for s in samples}),
-        "sources": {s.name: s.meta["fingerprint"] for s in samples},
-    }

@@ -6,15 +6,18 @@ import logging
 import re
 from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.documents import parse_json
+from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import STEP3_SHARDS, validate_document
 from s2pipe.dataset.proof import FileRecord, record_files, records_of, seal_fault, write_sealed
 from s2pipe.errors import Fault, ManifestError, PathEscapeError
 from s2pipe.ground.split import SPLITS
 from s2pipe.patches.candidates.assign import SPLIT_NAME
+from s2pipe.patches.cfg import PatchConfig
 from s2pipe.patches.database import DATABASE_NAME
 from s2pipe.patches.shards.layout import SHARD_PATH
 from s2pipe.patches.shards.writer import PROGRESS, ShardRecord, known_shards, progress_path
@@ -23,6 +26,8 @@ from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from s2pipe.patches.shards.facts import SharedFacts
 
 log = logging.getLogger("s2pipe.patches")
 _LEFT_PART = re.compile(r"[.]shard-[0-9]{6,12}[.]tar[.]part", re.ASCII)
@@ -105,6 +110,39 @@ def published_files(document: Mapping[str, Any]) -> list[FileRecord]:
     return shards + (records_of(document.get("files")) or [])
 
 
+@dataclass(frozen=True)
+class Query:
+    """Which patches of an existing set were taken."""
+
+    query: str
+    """The condition."""
+    source_fingerprint: str
+    """Identifies the set by its content."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a set of shards is made from."""
+
+    fingerprint: str | None
+    """Identifies everything that the outputs depend on; None where samples failed, so that the next run tries again."""
+    config: PatchConfig
+    """The configuration."""
+    split: str
+    """Fingerprint of the split's rules."""
+    from_db: Query | None = None
+    """For shards made from shards: what was taken from them."""
+
+    def to_document(self) -> dict[str, Any]:
+        """Return its part of ``shards.json``."""
+        return {
+            "fingerprint": self.fingerprint,
+            "config": to_plain(self.config),
+            "split": self.split,
+            "from_db": None if self.from_db is None else dict(vars(self.from_db)),
+        }
+
+
 class Publication:
     """Takes ``shards.json`` away while shards change, and writes it when they are complete.
 
@@ -129,22 +167,35 @@ class Publication:
     def finish(
         self,
         records: Sequence[ShardRecord],
-        facts: Mapping[str, Any],
+        facts: SharedFacts,
         summary: Mapping[str, Any],
-        about: Mapping[str, Any],
+        origin: Origin,
     ) -> None:
-        """Write summary and ``shards.json``, and remove shards of earlier runs that are no longer part of it."""
-        summary = {**summary, "from_db": about["from_db"]}
+        """Write summary and ``shards.json``, and remove shards of earlier runs that are no longer part of it.
+
+        Parameters
+        ----------
+        records : sequence of ShardRecord
+            The shards, complete.
+        facts : SharedFacts
+            What their items have in common.
+        summary : mapping
+            JSON form of the summary.
+        origin : Origin
+            What the shards are made from.
+        """
+        made = origin.to_document()
+        summary = {**summary, "from_db": made["from_db"]}
         validate_document(summary, "step3_summary", SUMMARY_NAME)
         write_json_atomic(self._out_dir / SUMMARY_NAME, summary)
         self._remove_superseded({record.path for record in records})
         beside = record_files((self._out_dir / name, name) for name in BESIDE)
         document = {
             "schema": STEP3_SHARDS,
-            **about,
+            **made,
             "candidates": summary["candidates"],
             "kept": summary["kept"],
-            **facts,
+            **facts.to_document(),
             "splits": _split_totals(records),
             "class_weights": _class_weights(records),
             "shards": [vars(record) for record in records],

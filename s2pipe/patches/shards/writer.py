@@ -92,7 +92,7 @@ class Contents:
         for group, document in zip(self.plan.groups.tolist(), self.documents, strict=True):
             parts.append(document)
             scenes = dataset.table.scene[dataset.groups.members(group)].tolist()
-            parts += [dataset.samples[scene].meta["fingerprint"].encode() for scene in scenes]
+            parts += [dataset.samples[scene].fingerprint.encode() for scene in scenes]
         return bytes_fingerprint(b"".join(parts))
 
 

@@ -26,6 +26,12 @@ def labels_to_columns(dataset: PatchDataset) -> tuple[torch.Tensor, torch.Tensor
     return table, torch.tensor(list(weights.values())).clamp(max=20.0)
 
 
+def class_titles(dataset: PatchDataset) -> list[str]:
+    """Return the names of the classes, as the labels carry them, in the order of their numbers."""
+    names = dataset.about["labels"]["class_names"]
+    return [names.get(label, f"label {label}") for label in dataset.about["class_weights"]]
+
+
 def train(shards_json: Path, workers: int = 0) -> list[float]:
     """Train for one epoch and return the loss of each step."""
     torch.manual_seed(0)
@@ -33,6 +39,7 @@ def train(shards_json: Path, workers: int = 0) -> list[float]:
         shards_json, "train", shuffle=True, transform=lambda item: (item["x"].float(), item["y"])
     )
     table, weights = labels_to_columns(dataset)
+    print("classes:", ", ".join(class_titles(dataset)))
     channels = len(dataset.about["bands"])
     model = nn.Sequential(
         nn.Conv2d(channels, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(),

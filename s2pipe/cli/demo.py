@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from s2pipe.cli.arguments import OUTPUT_OPTIONS, option, parse
 from s2pipe.cli.output import print_json
@@ -20,6 +20,15 @@ Options = dataclasses.make_dataclass(
     [
         ("out", str, option("Directory to write to.", "--out", "-o", default="s2pipe-demo", metavar="DIR")),
         ("seed", int, option("Seed of the landscape.", "--seed", default=ProductSpec.seed, metavar="N")),
+        (
+            "labels",
+            Literal["scl", "land_cover"],
+            option(
+                "Labels are the scene classes, or classes of a made-up land cover; clouds are known with both.",
+                "--labels",
+                default="scl",
+            ),
+        ),
         *OUTPUT_OPTIONS,
     ],
 )
@@ -34,7 +43,7 @@ def main(command: Command, arguments: list[str]) -> int:
     logging.getLogger("s2pipe.demo").info(
         "making two products in %s; this takes most of the time ...", options.out
     )
-    result = run_demo(Path(options.out), ProductSpec(seed=options.seed))
+    result = run_demo(Path(options.out), ProductSpec(seed=options.seed), options.labels)
     if options.json:
         print_json(result.summary())
     elif not options.quiet:

@@ -9,27 +9,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from s2pipe.config.documents import read_json
+from s2pipe.dataset.label_meaning import LabelMeaning
 from s2pipe.raster.formats import GEOTIFF
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import RasterReader, band_count, inspect_raster
 from s2pipe.runtime.files import atomic_path
-from s2pipe.sentinel2.bands import SCL_CLASSES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SCL_COLOURS = np.array(
-    [
-        (0, 0, 0), (255, 0, 0), (64, 64, 64), (110, 75, 40), (60, 160, 60), (235, 215, 120),
-        (40, 90, 200), (130, 130, 130), (200, 200, 200), (250, 250, 250), (150, 205, 240), (250, 150, 250),
-    ],
-    np.uint8,
-)  # fmt: skip
-"""Colour of each scene class."""
-_VALIDITY_COLOURS = np.array([(0, 0, 0), (255, 255, 255)], np.uint8)
+_VALIDITY_COLOURS = {0: "#000000", 1: "#ffffff"}
+_NO_COLOUR = "#7f7f7f"
+_MOST_NAME = 28
+"""Characters of a name in a legend."""
 _PANEL_PX = 366
 _MARGIN_PX = 14
 _TITLE_PX = 34
@@ -67,7 +64,8 @@ def draw_panels(path: Path, plain: Path, normalised: Path, rgb_bands: tuple[int,
     """
     true_colour = np.stack([_thumbnail(plain / "x.tif", band) for band in rgb_bands], axis=-1)
     valid = _thumbnail(plain / "x.tif", band_count(str(plain / "x.tif"))).astype(np.uint8)
-    labels = np.clip(_thumbnail(plain / "y.tif", 1).astype(np.int64), 0, len(_SCL_COLOURS) - 1)
+    labels = _thumbnail(plain / "y.tif", 1).astype(np.int64)
+    meaning = LabelMeaning.from_document(read_json(plain / "meta.json")["labels"]["meaning"])
     z = np.stack([_thumbnail(normalised / "x.tif", band) for band in rgb_bands], axis=-1)
     inside = valid[..., np.newaxis]
 
@@ -77,10 +75,15 @@ def draw_panels(path: Path, plain: Path, normalised: Path, rgb_bands: tuple[int,
         "True colour (reflectance)",
         _stretch(true_colour, _REFLECTANCE_RANGE, _REFLECTANCE_GAMMA) * inside,
     )
-    _show(panels[1], "Validity", _VALIDITY_COLOURS[valid])
+    _show(panels[1], "Validity", _drawn(valid, _VALIDITY_COLOURS))
     _legend(panels[1], _VALIDITY_COLOURS, {0: "no data", 1: "valid"})
-    _show(panels[2], "Labels (scene classification)", _SCL_COLOURS[labels])
-    _legend(panels[2], _SCL_COLOURS, {code: SCL_CLASSES[code] for code in np.unique(labels).tolist()})
+    found = np.unique(labels).tolist()
+    colours = {label: meaning.colors.get(label, _NO_COLOUR) for label in found}
+    names = {label: meaning.names.get(label, f"label {label}")[:_MOST_NAME] for label in found}
+    if meaning.ignore_index in names:
+        names[meaning.ignore_index] = "no label"
+    _show(panels[2], f"Labels ({meaning.source})", _drawn(labels, colours))
+    _legend(panels[2], colours, names)
     low, high = _NORMALISED_RANGE
     title = f"Normalised ({low:g} to {high:g} standard deviations)"
     _show(panels[3], title, _stretch(z, _NORMALISED_RANGE) * inside)
@@ -120,6 +123,14 @@ def _stretch(values: np.ndarray, limits: tuple[float, float], gamma: float = 1.0
     return stretched
 
 
+def _drawn(values: np.ndarray, colours: Mapping[int, str]) -> np.ndarray:
+    """Values in their colours, (y, x, 3) uint8."""
+    rgb = np.zeros((*values.shape, 3), np.uint8)
+    for value, colour in colours.items():
+        rgb[values == value] = tuple(bytes.fromhex(colour[1:]))
+    return rgb
+
+
 def _show(axes: Axes, title: str, rgb: np.ndarray) -> None:
     axes.imshow(rgb, interpolation="nearest")
     axes.set_title(title, fontsize=10)
@@ -127,12 +138,12 @@ def _show(axes: Axes, title: str, rgb: np.ndarray) -> None:
     axes.set_yticks([])
 
 
-def _legend(axes: Axes, colours: np.ndarray, names: dict[int, str]) -> None:
+def _legend(axes: Axes, colours: Mapping[int, str], names: Mapping[int, str]) -> None:
     """Explain a panel's colours beneath it."""
     from matplotlib.patches import Patch
 
     handles = [
-        Patch(facecolor=colours[code] / 255, edgecolor="0.5", linewidth=0.5, label=name)
+        Patch(facecolor=colours[code], edgecolor="0.5", linewidth=0.5, label=name)
         for code, name in names.items()
     ]
     axes.legend(

@@ -7,17 +7,18 @@ import logging
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from s2pipe.demo.picture import can_draw, draw_panels
 from s2pipe.errors import S2PipeError
 from s2pipe.indexing.run import index_products
 from s2pipe.patches.cfg import PatchConfig, QualityConfig, SplitConfig
 from s2pipe.patches.run import plan_patches, run_patches
-from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
+from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig, ScreeningConfig
 from s2pipe.preprocess.run import PreprocessResult, run_preprocess
 from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.synthetic import ProductSpec, make_products
+from s2pipe.synthetic.land_cover import COVER_CLASSES, COVER_COLORS, write_land_cover
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,9 @@ log = logging.getLogger("s2pipe.demo")
 DEMO_BANDS: tuple[BandName, ...] = ("B02", "B03", "B04", "B08", "B11", "B12")
 _RGB = (3, 2, 1)
 _PICTURE = "demo.png"
+_COVER = "land_cover.tif"
+DemoLabels = Literal["scl", "land_cover"]
+"""What a demonstration may take labels from."""
 
 
 @dataclass
@@ -57,7 +61,9 @@ class DemoResult:
             "stats.json": "dataset statistics",
             "histogram.npz": "histogram",
             "x.tif": "bands and validity mask",
-            "y.tif": "labels (SCL)",
+            "y.tif": "labels",
+            "q.tif": "scene classes, cloud probability",
+            _COVER: "land cover",
             "stack.vrt": "declared resampling",
             "meta.json": "record of the sample",
             "split.json": "split of the ground",
@@ -77,7 +83,7 @@ class DemoResult:
         return rows
 
 
-def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
+def run_demo(out_dir: Path, spec: ProductSpec | None = None, labels: DemoLabels = "scl") -> DemoResult:
     """Make two small products, index them, run both passes, and draw the result.
 
     Parameters
@@ -86,6 +92,8 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
         Directory to fill; the files of an earlier demonstration are replaced.
     spec : ProductSpec, optional
         The scene; None for the default one of 22 km.
+    labels : str
+        ``scl``: labels are the scene classes; ``land_cover``: classes of a land cover, which knows no clouds.
 
     Raises
     ------
@@ -104,7 +112,12 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None) -> DemoResult:
     timed("make products", lambda: make_products(products, spec))
     timed("index and verify", lambda: index_products([products], data, verify=True))
     patches = _patch_config(out_dir)
-    for part, config in _passes(data, normalised, patches).items():
+    label_config = LabelConfig(enabled=True)
+    if labels == "land_cover":
+        cover = out_dir / _COVER
+        timed("make land cover", lambda: write_land_cover(cover, spec or ProductSpec()))
+        label_config = _cover_labels(cover)
+    for part, config in _passes((data, normalised), patches, label_config).items():
         timed(part, lambda config=config: _complete(run_preprocess(config)))  # type: ignore[misc]
     scene = next((data / "processed").glob("tile=*/sensing=*")).relative_to(data)
     timed("picture", lambda: add_picture(result, data / scene, normalised / scene))
@@ -137,15 +150,31 @@ def _patch_config(out_dir: Path) -> PatchConfig:
     )
 
 
-def _passes(data: Path, normalised: Path, patches: PatchConfig) -> dict[str, PreprocessConfig]:
+def _cover_labels(cover: Path) -> LabelConfig:
+    return LabelConfig(
+        enabled=True,
+        backend="raster",
+        path=cover.as_posix(),
+        resampling="mode",
+        class_names=COVER_CLASSES,
+        class_colors=COVER_COLORS,
+        source="land cover",
+    )
+
+
+def _passes(
+    out_dirs: tuple[Path, Path], patches: PatchConfig, labels: LabelConfig
+) -> dict[str, PreprocessConfig]:
     """Configurations of Step 2 by what they are for; statistics are those of the training ground."""
+    data, normalised = out_dirs
     stats = data / "normalize" / "stats.json"
     plain = PreprocessConfig(
         index_json=data / "meta" / "step1" / "index.json",
         out_dir=data,
         target_grid_ref="scl_20m",
         l1c_bands=DEMO_BANDS,
-        labels=LabelConfig(enabled=True),
+        labels=labels,
+        quality=ScreeningConfig(enabled=True),
     )
     split = plan_patches(replace(patches, index_json=plain.index_json)).split_path
     training = NormalizeConfig(

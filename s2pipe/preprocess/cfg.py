@@ -104,8 +104,8 @@ class LabelRasterConfig:
     """Labels that mean cloud, such as those of a cloud mask of your own; null takes what the source's cloud classes
     became, and an empty list says that labels do not tell clouds."""
     source: Annotated[str | None, Rule({"minLength": 1, "maxLength": 200})] = None
-    """What the labels are, for the record: ESA WorldCover 2021 v200. Null takes the backend's name, or the name of the
-    file that path gives."""
+    """What the labels are, for the record: ESA WorldCover 2021 v200. Null takes the backend's title or name, or the
+    name of the file that path gives."""
 
 
 @dataclass(frozen=True)

@@ -254,7 +254,7 @@ def test_labels_by_cloud_probability_drop_what_is_cloudy(dataset: Dataset, tmp_p
     assert dropped
     limit = QualityConfig(min_valid=0.0, max_water=0.3)
     with pytest.raises(
-        ConfigError, match=r"max_water: nothing tells water: no label of the samples \(cloud_prob"
+        ConfigError, match=r"max_water: nothing tells water: no label of the samples \(L2A cloud prob"
     ):
         run_patches(PatchConfig(index, tmp_path / "none", patch_size=32, quality=limit, split=split))
 
@@ -272,7 +272,11 @@ def test_an_opened_scene_says_what_its_classes_mean(dataset: Dataset, tmp_path: 
     named = dict(zip(about["class_values"], about["class_names"], strict=True))
     assert named == {1: "vegetation", 2: "cloud, medium probability / cloud, high probability / thin cirrus"}
     assert about["class_colors"] == ["#00a000", "#ffffff"]
-    assert (about["cloud_labels"], about["ignore_index"], about["source"]) == ([2], 255, "scl")
+    assert (about["cloud_labels"], about["ignore_index"], about["source"]) == (
+        [2],
+        255,
+        "L2A scene classification",
+    )
     assert list(scene["layer"].values) == ["scl", "cloud_probability"]
     np.testing.assert_array_equal(scene["quality"].values, np.stack(_sources(dataset)))
     assert scene["quality"].attrs["cloud_labels"] == [8, 9, 10]

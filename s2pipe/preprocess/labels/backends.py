@@ -64,6 +64,8 @@ class LabelBackend:
     """Roles that every scene must have, such as ``l2a.band.B12_20m``."""
     class_names: ClassVar[Mapping[int, str]] = {}
     """Names of the classes."""
+    title: ClassVar[str] = ""
+    """What the labels are, for the record; empty for the name that configurations call the class by."""
     class_colors: ClassVar[Mapping[int, str]] = {}
     """Colours of the classes, ``#rrggbb``."""
     cloud_classes: ClassVar[tuple[int, ...]] = ()
@@ -125,7 +127,7 @@ class LabelBackend:
     @property
     def default_source(self) -> str:
         """What labels are taken from, unless the configuration says."""
-        return self.config.backend
+        return self.title or self.config.backend
 
     def class_limit(self, rasters: Sequence[RasterInfo]) -> int:  # noqa: ARG002 - for subclasses
         """Return the largest class, which decides the pixel type when there is no mapping."""
@@ -146,6 +148,7 @@ class SceneClassification(LabelBackend):
     """``scl``: the classes of the L2A scene classification."""
 
     roles = (roles.L2A_SCL,)
+    title = "L2A scene classification"
     class_names = SCL_CLASSES
     class_colors = SCL_COLORS
     cloud_classes, shadow_classes = SCL_CLOUD, SCL_SHADOW
@@ -222,6 +225,7 @@ class CloudProbability(LabelBackend):
     """
 
     roles = (roles.L2A_CLOUD_PROBABILITY, roles.L2A_SCL)
+    title = "L2A cloud probability"
     class_names: ClassVar[Mapping[int, str]] = {0: "clear", 1: "cloud"}
     class_colors: ClassVar[Mapping[int, str]] = {0: "#00a000", 1: "#ffffff"}
     cloud_classes = (1,)

@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.documents import parse_json
+from s2pipe.config.schema import document_faults
 from s2pipe.dataset.proof import FileRecord, is_sealed, records_of, seal_fault
 from s2pipe.dataset.step2_index import update_index
 from s2pipe.preprocess.finish import UNFINISHED, sample_lock
 from s2pipe.preprocess.stats.histogram import HISTOGRAM_NAME, is_intact_histogram
 from s2pipe.runtime.paths import InsidePath, is_safe_relative
-from s2pipe.verify.items import Count, Item, Problem, read_or_none, recorded, sealed
+from s2pipe.verify.items import Count, Item, Problem, read_or_none, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _META = "meta.json"
 _REDO = "`s2pipe preprocess` makes the sample anew after --repair"
+_UNSEALED = "carries no checksum of its own: it was written by an earlier version, or is damaged"
 INDEX = "the Step-2 index"
 """Unit of problems with the index itself."""
 
@@ -71,9 +73,7 @@ class Step2Part:
             document = parse_json(data)
         except ValueError:
             document = None
-        fault = seal_fault(data)
-        if fault is None and not is_sealed(document):
-            fault = "carries no checksum of its own: it was written by an earlier version, or is damaged"
+        fault = seal_fault(data) or (None if is_sealed(document) else _UNSEALED)
         files = document.get("files") if isinstance(document, dict) else None
         return _Meta(data, fault, (records_of(files) or []) if fault is None else [])
 
@@ -81,7 +81,7 @@ class Step2Part:
         """Return the index, every ``meta.json`` and the files that it lists, and the histograms."""
         items: list[Item] = []
         if self._is_whole and (data := read_or_none(self._index_path)) is not None:
-            items.append(sealed(self._index_path, data, INDEX))
+            items.append(Item(self._index_path, "checksum", 0, lambda _: _index_fault(data), INDEX))
         for directory, meta in self._metas.items():
             if meta.data is not None:
                 items.append(self._meta_item(directory, meta))
@@ -184,12 +184,23 @@ class Step2Part:
         data = read_or_none(self._index_path)
         if data is None:
             return []
-        if self._entries and seal_fault(data) is None:
+        if self._entries and _index_fault(data) is None:
             update_index(self._root, (), {})
             return [f"{self._index_path}: lists only samples that are whole"]
         # What a damaged index lists cannot be trusted, and not all samples on disk need belong to it.
         InsidePath(self._root, self._index_path.relative_to(self._root).as_posix()).unlink()
         return [f"{self._index_path}: removed; `s2pipe preprocess` lists the samples of its run anew"]
+
+
+def _index_fault(data: bytes) -> str | None:
+    """Say why bytes are not a Step-2 index as runs write it; None when they are."""
+    if (fault := seal_fault(data)) is not None:
+        return fault
+    document = parse_json(data)
+    faults = document_faults(document, "step2_index")
+    if faults:
+        return "; ".join(map(str, faults))
+    return None if is_sealed(document) else _UNSEALED
 
 
 class _Meta:

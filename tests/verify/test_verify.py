@@ -245,6 +245,18 @@ def test_no_document_makes_repairing_touch_another_file(whole: Whole) -> None:
     assert (whole.root / "precious.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_an_index_that_is_json_but_none_of_runs_is_damaged(whole: Whole, is_empty: bool) -> None:
+    index = whole.root / "meta/step2/index.json"
+    document = json.loads(index.read_text())
+    del document["document_sha256"]
+    index.write_text("{}" if is_empty else json.dumps(document))
+    report = verify([whole.root], repair=True)
+    assert found(report, whole.root) == {"damaged": ["meta/step2/index.json"]}
+    assert run_preprocess(whole.preprocess).exit_code == 0
+    assert verify([whole.root]).problems == []
+
+
 def test_parts_and_single_files_are_recognised(made: Whole) -> None:
     counts = {}
     for name in (
@@ -313,3 +325,17 @@ def test_what_is_checked_by_size_alone_is_said(dataset: Dataset, tmp_path: Path)
     report = verify([index])
     assert report.problems == []
     assert (report.checked["size"], report.checked["nothing"]) == (len(items) - 1, 2)
+
+
+def test_a_checksum_that_nobody_can_compute_damages_no_file(whole: Whole) -> None:
+    index = whole.root / "meta/step1/index.json"
+    document = json.loads(index.read_text())
+    items = [item for item in document["scenes"][0]["files_l1c"]["items"] if item["path"] == B05]
+    items[0]["checksum"]["algorithm"] = "BLAKE9"
+    del document["document_sha256"]
+    index.write_text(json.dumps(document))
+    report = verify([index], repair=True)
+    assert (report.problems, report.repairs) == ([], [])
+    assert report.checked["size"] == len(list((whole.root / "raw").rglob("manifest.safe"))) + 1
+    truncate(whole.root / B05)
+    assert found(verify([index]), whole.root) == {"damaged": [B05]}

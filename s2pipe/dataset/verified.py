@@ -109,7 +109,9 @@ class VerifiedFiles:
 
 
 def _checksum(file: InputFile) -> str:
-    return "" if file.checksum is None else f"{file.checksum.algorithm}:{file.checksum.value}"
+    """What a file was compared with; another size in the index is compared anew, though the checksum is the same."""
+    size = "" if file.size is None else f":{file.size}"
+    return "" if file.checksum is None else f"{file.checksum.algorithm}:{file.checksum.value}{size}"
 
 
 def _append(place: InsidePath, data: bytes) -> bool:

@@ -105,6 +105,20 @@ def test_sizes_always_count(small: Small, tmp_path: Path) -> None:
     assert f"expected {path.stat().st_size - 1} bytes, got {path.stat().st_size}" in failed.error
 
 
+def test_a_remembered_checksum_stands_for_no_other_size(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _settle(monkeypatch)
+    assert small.run(tmp_path / "out").exit_code == 0
+    index = small.root / "meta/step1/index.json"
+    document = json.loads(index.read_text())
+    items = document["scenes"][0]["files_l1c"]["items"]
+    next(item for item in items if item["role"] == "l1c.band.B11")["size"] = 1e300
+    index.write_text(json.dumps(document))
+    (failed,) = small.run(tmp_path / "again").failed
+    assert "expected 1e+300 bytes" in failed.error
+
+
 @pytest.mark.parametrize("name", ["MTD_MSIL1C.xml", "MTD_TL.xml"])
 def test_metadata_are_checked_too(small: Small, tmp_path: Path, name: str) -> None:
     for path in small.root.rglob(name):

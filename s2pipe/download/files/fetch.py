@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from s2pipe.dataset.assets import Checksum
+from s2pipe.download.service.answers import announced_length
 from s2pipe.download.service.retry import Backoff, Stopped, TryAgain
-from s2pipe.download.service.transport import announced_length
 from s2pipe.errors import ChecksumError, S2PipeError, ServiceError
 from s2pipe.runtime.disk import disk_full, is_full
 from s2pipe.runtime.hashing import hash_bytes, hash_file, new_hash

@@ -20,7 +20,7 @@ def make_products(out_dir: Path, spec: ProductSpec | None = None) -> ProductPath
     Parameters
     ----------
     out_dir : Path
-        Directory that the SAFE directories are put into; existing products of the same name are replaced.
+        Directory that the SAFE directories are put into; synthetic products of the same name are replaced.
     spec : ProductSpec, optional
         What to make; None for the default scene.
 
@@ -33,6 +33,8 @@ def make_products(out_dir: Path, spec: ProductSpec | None = None) -> ProductPath
     ------
     ConfigError
         The specification is not consistent.
+    ProductError
+        Something else lies there under the name of a product; nothing was written.
     DependencyError
         GDAL is missing or cannot write JPEG 2000.
     """

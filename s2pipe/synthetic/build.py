@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from s2pipe.errors import ProductError
 from s2pipe.raster.capabilities import require_jpeg2000_writer
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.jp2 import write_jp2_bands
@@ -21,7 +23,7 @@ from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.sentinel2.bands import BANDS, JP2_TILE_PX, L2A_BANDS_BY_RESOLUTION
 from s2pipe.synthetic.imagery.strips import Scene, Strip, scene_of
 from s2pipe.synthetic.metadata.gml import cloud_gml, detector_footprint_gml
-from s2pipe.synthetic.metadata.manifest_xml import MANIFEST, manifest_xml
+from s2pipe.synthetic.metadata.manifest_xml import MANIFEST, MARK, manifest_xml
 from s2pipe.synthetic.metadata.product_xml import datastrip_xml, product_xml
 from s2pipe.synthetic.metadata.tile_xml import tile_xml
 from s2pipe.synthetic.spec import ProductNames, ProductPaths, ProductSpec
@@ -58,10 +60,12 @@ def build_products(out_dir: Path, spec: ProductSpec) -> ProductPaths:
     """Make the products of a specification (see :func:`s2pipe.demo.make_products`)."""
     require_jpeg2000_writer()
     scene = scene_of(spec)
-    out_dir.mkdir(parents=True, exist_ok=True)
     levels = ("L1C", "L2A") if spec.l2a else ("L1C",)
     plans = {level: _layers(spec.names(level)) for level in levels}
     finals = {level: out_dir / spec.names(level).product for level in levels}
+    for final in finals.values():
+        _refuse_foreign(final)
+    out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".demo-") as scratch:
         counts = np.zeros(12, np.int64)
         work = [(Path(scratch) / level, layer) for level in levels for layer in plans[level]]
@@ -74,9 +78,26 @@ def build_products(out_dir: Path, spec: ProductSpec) -> ProductPaths:
         for level in levels:
             root = Path(scratch) / level
             _write_text(root, spec.names(level), scene, plans[level], counts)
-            shutil.rmtree(finals[level], ignore_errors=True)
+            if finals[level].exists():
+                shutil.rmtree(finals[level])
             root.replace(finals[level])
     return ProductPaths(finals["L1C"], finals.get("L2A"))
+
+
+def _refuse_foreign(final: Path) -> None:
+    """Refuse to replace what is no synthetic product: the names are those of real ones."""
+    if not os.path.lexists(final):
+        return
+    try:
+        is_own = not final.is_symlink() and (final / MANIFEST).read_bytes().endswith(MARK)
+    except OSError:
+        is_own = False
+    if not is_own:
+        msg = (
+            f"{final}: is there already, and no synthetic product that s2pipe made: expected such a product or none, "
+            "and nothing was replaced; move it away, or choose another directory"
+        )
+        raise ProductError(msg)
 
 
 def _layers(names: ProductNames) -> list[Layer]:

@@ -138,7 +138,10 @@ def test_the_command_plans_without_a_login_then_needs_one_then_fetches(
         assert json.loads(done.stdout)["done"] == ["T33UWQ/2025-12-10T10:03:19Z"]
         verified = command(service, str(config_file), "--verify", account=False)
         assert verified.returncode == 0
-        assert "9 file(s) verified by checksum, 0 by size alone, 0 not at all; 0 damaged or absent" in verified.stderr
+        assert (
+            "9 file(s) verified by checksum, 0 by size alone, 0 not at all; 0 damaged or absent"
+            in verified.stderr
+        )
 
 
 def test_netrc_serves_the_login_and_nothing_else(products: Path, config_file: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from s2pipe.errors import ProductError
 from s2pipe.runtime.hashing import hash_file
 from s2pipe.sentinel2.bands import BAND_NAMES, BY_NAME, JP2_TILE_PX
 from s2pipe.synthetic import ProductPaths, ProductSpec, make_products
@@ -291,3 +292,23 @@ def test_rasters_too_large_for_memory_come_out_the_same(
         (tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files(tmp_path / "a")
     )
     assert len(list((tmp_path / "b").iterdir())) == 2
+
+
+def test_only_synthetic_products_are_replaced(tmp_path: Path) -> None:
+    spec = ProductSpec(side_m=1_920, bands=("B02",), l2a=False, quality_masks=False)
+    first = make_products(tmp_path / "out", spec).l1c
+    (first / "left.txt").write_text("of an earlier run")
+    assert make_products(tmp_path / "out", spec).l1c == first
+    assert not (first / "left.txt").exists()
+    manifest = first / "manifest.safe"
+    manifest.write_bytes(manifest.read_bytes()[:-10])
+    before = files(first)
+    with pytest.raises(ProductError, match="no synthetic product that s2pipe made"):
+        make_products(tmp_path / "out", spec)
+    assert files(first) == before
+    first.rename(tmp_path / "elsewhere")
+    first.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ProductError, match="nothing was replaced"):
+        make_products(tmp_path / "out", spec)
+    assert files(tmp_path / "elsewhere") == before
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [first.name]

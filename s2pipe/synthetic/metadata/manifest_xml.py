@@ -20,6 +20,8 @@ _NAMESPACES = {
     "xfdu": "urn:ccsds:schema:xfdu:1",
 }
 MANIFEST = "manifest.safe"
+MARK = b"<!-- A synthetic product, made by s2pipe -->\n"
+"""Last line of every manifest: real products do not have it."""
 
 
 def manifest_xml(names: ProductNames, product: Path) -> bytes:
@@ -55,7 +57,7 @@ def manifest_xml(names: ProductNames, product: Path) -> bytes:
         if names.spec.checksum_name != "MD5" and index % 2:
             value = value.upper()
         add_element(stream, "checksum", value, checksumName=names.spec.checksum_name)
-    return document(top)
+    return document(top) + MARK
 
 
 def _metadata_section(top: ET.Element, names: ProductNames) -> None:

@@ -17,8 +17,8 @@ from s2pipe.raster._gdal import (
     standing_alone,
     type_code,
 )
-from s2pipe.raster.codestream import is_reversible, read_head
-from s2pipe.raster.formats import GEOTIFF, JPEG2000_DRIVERS, SELF_CONTAINED, Formats
+from s2pipe.raster.codestream import end_fault, is_reversible, read_head
+from s2pipe.raster.formats import GEOTIFF, JPEG2000, JPEG2000_DRIVERS, SELF_CONTAINED, Formats
 from s2pipe.raster.grid import Grid, RasterInfo, Window
 from s2pipe.raster.stored_vrt import load_stored_vrt
 
@@ -48,10 +48,13 @@ def inspect_raster(
     Raises
     ------
     RasterError
-        It is of another format, or GDAL cannot open it.
+        It is of another format, or GDAL cannot open it; or its code stream ends early.
     """
     opened_as = replace(formats, alone=False) if with_files_beside else formats
     dataset = open_dataset(path, path, opened_as)
+    if formats == JPEG2000 and not path.startswith("/vsi") and (fault := end_fault(Path(path))) is not None:
+        msg = f"{path}: is damaged: {fault}; {formats.cure}"
+        raise RasterError(msg)
     band = dataset.GetRasterBand(1)
     width, height = band.GetBlockSize()
     transform = dataset.GetGeoTransform(can_return_null=True)

@@ -22,6 +22,7 @@ from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.verified import VERIFIED, Stamp, VerifiedFiles
 from s2pipe.indexing.run import index_products
 from s2pipe.preprocess import run as run_module
+from s2pipe.preprocess import sample as sample_module
 from s2pipe.preprocess.cfg import NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import PreprocessResult, run_preprocess
 from s2pipe.synthetic import ProductSpec, make_products
@@ -117,6 +118,17 @@ def test_a_remembered_checksum_stands_for_no_other_size(
     index.write_text(json.dumps(document))
     (failed,) = small.run(tmp_path / "again").failed
     assert "expected 1e+300 bytes" in failed.error
+
+
+def test_a_band_without_its_end_fails_its_scene_even_by_size(small: Small, tmp_path: Path) -> None:
+    """As after a full disk, or a download that reserved its space: the size is right, the rest is zeros."""
+    path = small.file("20251210T100319_B11.jp2")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3].ljust(len(data), b"\0"))
+    result = small.run(tmp_path / "out", verify_inputs="size")
+    (failed,) = result.failed
+    assert (result.exit_code, len(result.done)) == (1, 1)
+    assert f"{path}: is damaged: it is cut short" in failed.error
 
 
 @pytest.mark.parametrize("name", ["MTD_MSIL1C.xml", "MTD_TL.xml"])
@@ -241,8 +253,8 @@ def test_a_file_that_is_swapped_while_it_is_read_fails_its_scene(
 
         return swapped
 
-    for name in ("write_stack", "count_scene"):
-        monkeypatch.setattr(run_module, name, swap_after(getattr(run_module, name)))
+    for module, name in ((sample_module, "write_stack"), (run_module, "count_scene")):
+        monkeypatch.setattr(module, name, swap_after(getattr(module, name)))
     pass_1 = NormalizeConfig(mode="compute_only", stats_path=tmp_path / "stats.json")
     for changes in ({}, {"normalize": pass_1}):
         (failed,) = small.run(tmp_path / "out", max_scenes=1, **changes).failed

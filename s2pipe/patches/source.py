@@ -221,8 +221,16 @@ def _value_faults(rows: Any) -> list[Fault]:
         strange = [text for text in rows[name].unique().to_pylist() if not is_allowed(text)]
         if strange:
             faults.append(Fault(name, f"holds {str(strange[0])[:80]!r}, which no run writes"))
-    is_negative = {name: len(rows) and rows[name].to_numpy().min() < 0 for name in ("row", "col")}
-    return faults + [Fault(name, "holds a negative number") for name, found in is_negative.items() if found]
+    counted = ("row", "col", *(name for name in rows.column_names if _COUNT.fullmatch(name)))
+    is_negative = {name: len(rows) and rows[name].to_numpy().min() < 0 for name in counted}
+    faults += [Fault(name, "holds a negative number") for name, found in is_negative.items() if found]
+    for name in (name for name in _TYPES if name.endswith("_fraction")):
+        values = rows[name].drop_null().to_numpy()
+        if not ((values >= 0) & (values <= 1)).all():
+            faults.append(Fault(name, "holds numbers that are no fractions, 0 to 1"))
+    if len(rows["patch_id"].unique()) != len(rows):
+        faults.append(Fault("patch_id", "names a patch more than once"))
+    return faults
 
 
 def _numbers(rows: Any, name: str) -> np.ndarray:

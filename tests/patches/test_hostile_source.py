@@ -123,6 +123,10 @@ IMPOSSIBLE: dict[str, tuple[str, Any]] = {
     "geometry": ("geometry", lambda values: [b"POINT"] * len(values)),
     "geometry of another kind": ("geometry", lambda values: [bytes([1, 1]) + bytes(19)] * len(values)),
     "counts": ("class_4", lambda values: [None] * len(values)),
+    "negative counts": ("class_4", lambda values: [-1] * len(values)),
+    "no number": ("valid_fraction", lambda values: [float("nan")] * len(values)),
+    "more than all": ("cloud_fraction", lambda values: [1e300] * len(values)),
+    "twice": ("patch_id", lambda values: [values[0]] * len(values)),
 }
 
 

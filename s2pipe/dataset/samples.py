@@ -11,6 +11,7 @@ from typing import Any
 from s2pipe.config.documents import read_json
 from s2pipe.config.schema import STEP2_INDEX, validate_document
 from s2pipe.dataset.label_meaning import LabelMeaning
+from s2pipe.dataset.sample_proof import check_entry, refuse_changed
 from s2pipe.dataset.sample_records import AppliedNormalization, SampleRaster
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, MissingInputError
@@ -158,9 +159,8 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
     if not entries:
         msg = f"{path}: the index lists no sample"
         raise MissingInputError(msg, [], "Run `s2pipe preprocess` first.")
-    samples = [
-        load_sample(InsidePath(root, entry["meta_path"]).path, root, entry) for entry in entries[:limit]
-    ]
+    refuse_changed(path, document)
+    samples = [_listed_sample(path, root, entry) for entry in entries[:limit]]
     gaps = [
         f"{sample.name}: {item} is not on disk"
         for sample in samples
@@ -174,6 +174,14 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
         msg = f"{path}: rasters are missing:"
         raise MissingInputError(msg, gaps, "Run `s2pipe preprocess` again.")
     return samples
+
+
+def _listed_sample(index: Path, root: Path, entry: Mapping[str, Any]) -> Sample:
+    meta_path = InsidePath(root, entry["meta_path"]).path
+    sample = load_sample(meta_path, root, entry)
+    refuse_changed(meta_path, sample.meta)
+    check_entry(index, entry, meta_path, sample.meta)
+    return sample
 
 
 def load_sample(meta_path: Path, root: Path, entry: Mapping[str, Any]) -> Sample:

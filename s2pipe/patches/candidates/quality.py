@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from s2pipe.dataset.label_meaning import CONDITIONS
+from s2pipe.dataset.sample_proof import check_files
 from s2pipe.dataset.samples import NO_QUALITY
 from s2pipe.errors import RasterError, S2PipeError
 from s2pipe.patches.missing_angles import known_angles, witness_channels
@@ -108,6 +109,7 @@ def score_all(
     def work(place: int) -> S2PipeError | None:
         part = slice(int(edges[place]), int(edges[place + 1]))
         try:
+            check_files(samples[place].x_path, samples[place].meta)
             _score_sample(table, part, samples[place], settings)
         except RasterError as error:
             return error

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from s2pipe.dataset.label_meaning import LabelMeaning
-from s2pipe.dataset.samples import load_samples, shared_labels, shared_quality, shared_value
+from s2pipe.dataset.proof import write_sealed
+from s2pipe.dataset.samples import check_files, load_samples, shared_labels, shared_quality, shared_value
 from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.errors import ManifestError, MissingInputError
+from s2pipe.errors import ManifestError, MissingInputError, RasterError
 from tests.patches.patchdata import LAND_COVER, SCENE_CLASSES, Scene, write_step2
 
 if TYPE_CHECKING:
@@ -46,6 +47,40 @@ def test_rasters_that_are_gone_are_listed(tmp_path: Path) -> None:
 def test_an_index_without_samples_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="lists no sample"):
         load_samples(write_step2(tmp_path, []))
+
+
+@pytest.mark.parametrize("name", ["x_path", "y_path", "meta_path"])
+def test_no_sample_lends_its_files_to_another(tmp_path: Path, name: str) -> None:
+    index = write_step2(tmp_path, scenes())
+    document = json.loads(index.read_text())
+    first, second = document["samples"]
+    first[name] = second[name]
+    index.write_text(json.dumps(document))
+    with pytest.raises(ManifestError, match=r"samples\[T33UWQ/2025-07-11T10:00:00Z\]\."):
+        load_samples(index)
+
+
+def test_documents_that_changed_since_they_were_written_are_refused(tmp_path: Path) -> None:
+    index = write_step2(tmp_path, scenes())
+    for path in (tmp_path / scenes()[0].directory / "meta.json", index):
+        write_sealed(path, json.loads(path.read_text()))
+        assert load_samples(index)
+        path.write_text(path.read_text().replace("33UWQ", "33UWP", 1))
+        with pytest.raises(ManifestError, match="was changed since it was written"):
+            load_samples(index)
+        path.write_text(path.read_text().replace("33UWP", "33UWQ", 1))
+
+
+@pytest.mark.parametrize("name", ["x.tif", "y.tif"])
+def test_a_flipped_bit_of_a_raster_is_found(tmp_path: Path, name: str) -> None:
+    late = load_samples(write_step2(tmp_path, scenes()))[1]
+    check_files(late)
+    path = tmp_path / scenes()[0].directory / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(RasterError, match=rf"{name}: expected SHA-256"):
+        check_files(late)
 
 
 def test_the_value_that_samples_share(tmp_path: Path) -> None:

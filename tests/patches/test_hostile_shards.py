@@ -184,3 +184,17 @@ def test_nothing_is_written_through_links(
         "kept": SECRET,
         "shard-000000.tar": SECRET,
     }
+
+
+def test_a_sample_with_a_flipped_bit_gets_into_no_shard(tmp_path: Path) -> None:
+    days = [Scene(shape_yx=(64, 64)), Scene(shape_yx=(64, 64), sensing="2025-08-03T10:00:00Z")]
+    index = write_step2(tmp_path, days)
+    path = tmp_path / days[0].directory / "x.tif"
+    whole = path.read_bytes()
+    path.write_bytes(
+        whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 1]) + whole[len(whole) // 2 + 1 :]
+    )
+    result = run_patches(config(index, tmp_path / "out"))
+    assert (result.exit_code, result.failed, result.kept) == (1, ["T33UWQ_20250701T100000Z"], 4)
+    path.write_bytes(whole)
+    assert run_patches(config(index, tmp_path / "out")).kept == 8  # the next run tries it again

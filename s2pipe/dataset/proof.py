@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.documents import parse_json
+from s2pipe.errors import PathEscapeError
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.files import json_bytes, write_bytes_atomic
 from s2pipe.runtime.hashing import hash_bytes, hash_file
@@ -51,7 +53,8 @@ class FileRecord:
         path, size, sha256 = (document.get(name) for name in ("path", "size", "sha256"))
         if not (isinstance(path, str) and isinstance(size, int) and isinstance(sha256, str)):
             return None
-        return cls(path, size, sha256) if is_safe_relative(path) else None
+        names_a_file = is_safe_relative(path) and PurePosixPath(path).name != ""
+        return cls(path, size, sha256) if names_a_file else None
 
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -59,7 +62,10 @@ class FileRecord:
 
     def is_at(self, root: Path) -> bool:
         """Tell whether the file is there and has its size; its content is not looked at."""
-        return InsidePath(root, self.path).is_file(self.size)
+        try:
+            return InsidePath(root, self.path).is_file(self.size)
+        except PathEscapeError:
+            return False
 
     def difference(self, root: Path, count: Callable[[int], None] | None = None) -> str | None:
         """Say how the file below a root differs from what was written; None when it does not.

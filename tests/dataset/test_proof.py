@@ -85,6 +85,7 @@ def test_records_tell_size_and_content(tmp_path: Path) -> None:
         *(None, [], ["x.tif"], [{"path": "x.tif"}], {"path": "x.tif", "size": 1, "sha256": "0"}),
         [{"path": "../x.tif", "size": 1, "sha256": "0"}],
         [{"path": "/x.tif", "size": 1, "sha256": "0"}],
+        [{"path": ".", "size": 1, "sha256": "0"}],
         [{"path": "x.tif", "size": "1", "sha256": "0"}],
         [{"path": "x.tif", "size": 1, "sha256": "0"}, None],
     ],

@@ -103,6 +103,16 @@ def write_step2(root: Path, scenes: list[Scene]) -> Path:
     return index
 
 
+def record_again(directory: Path) -> None:
+    """Let the ``meta.json`` of a sample record the rasters as they are now."""
+    meta = json.loads((directory / "meta.json").read_text())
+    meta["files"] = [
+        FileRecord.of(directory.parents[2] / record["path"], record["path"]).to_document()
+        for record in meta["files"]
+    ]
+    (directory / "meta.json").write_text(json.dumps(meta))
+
+
 def _write(path: Path, grid: Grid, names: tuple[str, ...], data: np.ndarray, nodata: float | None) -> dict:
     with TiffWriter(path, TiffSpec(grid, names, data.dtype.name, nodata)) as writer:
         for window in grid.block_windows(256, grid.width):

@@ -16,7 +16,7 @@ from s2pipe.patches.missing_angles import known_angles, settle, witness_channels
 from s2pipe.patches.run import run_patches
 from s2pipe.raster.grid import Window
 from s2pipe.raster.writer import TiffSpec, TiffWriter
-from tests.patches.patchdata import Scene, pixels, write_step2
+from tests.patches.patchdata import Scene, pixels, record_again, write_step2
 from tests.patches.test_shards import all_samples, array, config
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def step2(root: Path, angles: np.ndarray, names: tuple[str, ...]) -> Path:
     meta = json.loads((directory / "meta.json").read_text())
     meta["assets"]["angles"] |= {"band_names": list(names), "shape": list(angles.shape)}
     (directory / "meta.json").write_text(json.dumps(meta))
+    record_again(directory)
     return index
 
 

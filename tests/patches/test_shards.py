@@ -26,7 +26,7 @@ from s2pipe.patches.candidates.windows import window_starts
 from s2pipe.patches.cfg import BalanceConfig, PatchConfig, QualityConfig, ShardConfig, SplitConfig
 from s2pipe.patches.run import plan_patches, run_patches
 from s2pipe.runtime.locks import locked
-from tests.patches.patchdata import IGNORE, Scene, pixels, write_step2
+from tests.patches.patchdata import IGNORE, Scene, pixels, record_again, write_step2
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -569,6 +569,7 @@ def test_angles_that_are_stored_scaled_come_out_as_angles(tmp_path: Path) -> Non
         band.WriteRaster(0, 0, 420, 300, stored.astype(np.int16).tobytes(), buf_type=gdal.GDT_Int16)
     raster.FlushCache()
     del band, raster
+    record_again(path.parent)
     quality = replace(KEEP_ALL, max_missing_angles=None)
     shards = ShardConfig(keep_nan=True)
     run_patches(

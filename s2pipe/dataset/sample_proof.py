@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.dataset.proof import SEAL, is_unchanged, records_of
+from s2pipe.dataset.proof import SEAL, FileRecord, is_unchanged, records_of
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, RasterError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 _CURE = "run `s2pipe verify --repair` on the directory, then `s2pipe preprocess` again"
@@ -52,30 +51,33 @@ def check_entry(index: Path, entry: Mapping[str, Any], meta_path: Path, meta: Ma
         raise ManifestError(str(index), [*faults, Fault("", _CURE)])
 
 
-def check_files(x_path: Path, meta: Mapping[str, Any]) -> None:
-    """Compare the rasters of a sample with the size and SHA-256 that its ``meta.json`` records.
+def files_to_read(meta: Mapping[str, Any]) -> tuple[FileRecord, ...]:
+    """Return the records of a sample's files that later steps read: all but the declared stack, which is for people."""
+    declared = meta["paths"].get("stack", "").removesuffix(".vrt")
+    return tuple(
+        record
+        for record in records_of(meta.get("files")) or []
+        if not (declared and record.path.startswith((f"{declared}.vrt", f"{declared}/")))
+    )
+
+
+def check_files(root: Path, files: Iterable[FileRecord]) -> None:
+    """Compare files of a sample with their recorded size and SHA-256.
 
     Parameters
     ----------
-    x_path : Path
-        Where its ``x.tif`` is.
-    meta : mapping
-        Content of the ``meta.json``.
+    root : Path
+        Output directory of Step 2.
+    files : iterable of FileRecord
+        Their records.
 
     Raises
     ------
     RasterError
         They differ, or cannot be read; all are listed.
     """
-    root = x_path.parents[len(PurePosixPath(meta["paths"]["x"]).parts) - 1]
-    declared = meta["paths"].get("stack", "").removesuffix(".vrt")
-    faults = [
-        f"{record.path}: {fault}"
-        for record in records_of(meta.get("files")) or []
-        # The declared stack is for people to look at; no later step reads it.
-        if not (declared and record.path.startswith((f"{declared}.vrt", f"{declared}/")))
-        and (fault := record.difference(root)) is not None
-    ]
+    found = [(record.path, record.difference(root)) for record in files]
+    faults = [f"{path}: {fault}" for path, fault in found if fault is not None]
     if faults:
         msg = f"{root}: {'; '.join(faults)}; {_CURE}"
         raise RasterError(msg)

@@ -11,7 +11,8 @@ from typing import Any
 from s2pipe.config.documents import read_json
 from s2pipe.config.schema import STEP2_INDEX, validate_document
 from s2pipe.dataset.label_meaning import LabelMeaning
-from s2pipe.dataset.sample_proof import check_entry, refuse_changed
+from s2pipe.dataset.proof import FileRecord
+from s2pipe.dataset.sample_proof import check_entry, files_to_read, refuse_changed
 from s2pipe.dataset.sample_records import AppliedNormalization, SampleRaster
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, MissingInputError
@@ -109,6 +110,10 @@ class Sample:
     """Whom users of the data have to name."""
     fingerprint: str
     """Identifies everything that the rasters depend on."""
+    root: Path
+    """Output directory of Step 2."""
+    files: tuple[FileRecord, ...]
+    """Size and SHA-256 of the files that later steps read."""
 
     @property
     def name(self) -> str:
@@ -160,7 +165,9 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
         msg = f"{path}: the index lists no sample"
         raise MissingInputError(msg, [], "Run `s2pipe preprocess` first.")
     refuse_changed(path, document)
-    samples = [_listed_sample(path, root, entry) for entry in entries[:limit]]
+    samples = [
+        load_sample(InsidePath(root, entry["meta_path"]).path, root, entry, path) for entry in entries[:limit]
+    ]
     gaps = [
         f"{sample.name}: {item} is not on disk"
         for sample in samples
@@ -176,18 +183,13 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
     return samples
 
 
-def _listed_sample(index: Path, root: Path, entry: Mapping[str, Any]) -> Sample:
-    meta_path = InsidePath(root, entry["meta_path"]).path
-    sample = load_sample(meta_path, root, entry)
-    refuse_changed(meta_path, sample.meta)
-    check_entry(index, entry, meta_path, sample.meta)
-    return sample
-
-
-def load_sample(meta_path: Path, root: Path, entry: Mapping[str, Any]) -> Sample:
-    """Load one sample from its ``meta.json`` and its entry in the index (or the ``paths`` of the former)."""
+def load_sample(meta_path: Path, root: Path, entry: Mapping[str, Any], index: Path | None = None) -> Sample:
+    """Load one sample from its ``meta.json`` and its entry in an index (or the ``paths`` of the former)."""
     meta = _read(meta_path, "no such file; run `s2pipe preprocess` again")
     validate_document(meta, "sample_meta", str(meta_path))
+    refuse_changed(meta_path, meta)
+    if index is not None:
+        check_entry(index, entry, meta_path, meta)
     try:
         return _sample(meta, root, entry)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -215,6 +217,8 @@ def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any]) -> Sa
         normalization=AppliedNormalization.from_document(meta["normalization"]),
         attribution=meta["attribution"],
         fingerprint=meta["fingerprint"],
+        root=root,
+        files=files_to_read(meta),
     )
 
 

@@ -75,13 +75,13 @@ def test_documents_that_changed_since_they_were_written_are_refused(tmp_path: Pa
 @pytest.mark.parametrize("name", ["x.tif", "y.tif"])
 def test_a_flipped_bit_of_a_raster_is_found(tmp_path: Path, name: str) -> None:
     late = load_samples(write_step2(tmp_path, scenes()))[1]
-    check_files(late.x_path, late.meta)
+    check_files(late.root, late.files)
     path = tmp_path / scenes()[0].directory / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(RasterError, match=rf"{name}: expected SHA-256"):
-        check_files(late.x_path, late.meta)
+        check_files(late.root, late.files)
 
 
 def test_the_value_that_samples_share(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def score_all(
     def work(place: int) -> S2PipeError | None:
         part = slice(int(edges[place]), int(edges[place + 1]))
         try:
-            check_files(samples[place].x_path, samples[place].meta)
+            check_files(samples[place].root, samples[place].files)
             _score_sample(table, part, samples[place], settings)
         except RasterError as error:
             return error

@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.documents import parse_json
-from s2pipe.errors import PathEscapeError
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.files import json_bytes, write_bytes_atomic
 from s2pipe.runtime.hashing import hash_bytes, hash_file
@@ -62,10 +61,7 @@ class FileRecord:
 
     def is_at(self, root: Path) -> bool:
         """Tell whether the file is there and has its size; its content is not looked at."""
-        try:
-            return InsidePath(root, self.path).is_file(self.size)
-        except PathEscapeError:
-            return False
+        return InsidePath(root, self.path).is_file(self.size)
 
     def difference(self, root: Path, count: Callable[[int], None] | None = None) -> str | None:
         """Say how the file below a root differs from what was written; None when it does not.

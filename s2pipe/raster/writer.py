@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,8 @@ class TiffSpec:
     """Compression and tiles."""
     scale_offset: tuple[tuple[float, float], ...] | None = None
     """Scale and offset of each band, value = stored * scale + offset; None when values are stored as they are."""
+    palette: Mapping[int, str] | None = None
+    """Colours of values, ``#rrggbb``, in which viewers draw the one band of a uint8 raster; None states none."""
 
 
 class TiffWriter:
@@ -135,6 +138,12 @@ class TiffWriter:
             if spec.scale_offset is not None:
                 band.SetScale(spec.scale_offset[number - 1][0])
                 band.SetOffset(spec.scale_offset[number - 1][1])
+
+        if spec.palette:
+            table = gdal.ColorTable()
+            for value, color in spec.palette.items():
+                table.SetColorEntry(value, (*bytes.fromhex(color[1:]), 255))
+            self._dataset.GetRasterBand(1).SetColorTable(table)
 
     def write(self, window: Window, data: np.ndarray) -> None:
         """Write one window of all bands; windows come in order and start on tile boundaries.

@@ -165,7 +165,11 @@ def write_labels(
     nodata = ignored.pop() if len({str(value) for value in ignored}) == 1 else None
     windows = scene_windows(target)
     with ExitStack() as stack:
-        spec = TiffSpec(target, tuple(item.name for item in labels), dtype.name, nodata=nodata)
+        names = tuple(item.name for item in labels)
+        # A colour table of uint16 would have 65536 entries, and GeoTIFF has one for a single band only.
+        colors = labels[0].meaning.colors if len(labels) == 1 and dtype == np.uint8 else {}
+        palette = {value: color for value, color in colors.items() if value <= 255}
+        spec = TiffSpec(target, names, dtype.name, nodata=nodata, palette=palette)
         writer = stack.enter_context(TiffWriter(path, spec))
         streams = [_stream(item, target, windows, stack) for item in labels]
         for parts in zip(*streams, strict=True):

@@ -240,6 +240,11 @@ def test_names_and_colours_of_a_raster_follow_its_classes(tmp_path: Path) -> Non
     _, stats, _ = labels_of(tmp_path, [path], grid_of((3, 4)), config)
     assert stats["class_names"] == {str(label): name for label, name in meaning.names.items()}
     assert path.read_bytes() == before
+    opened = gdal.Open(str(tmp_path / "y.tif"))
+    made = opened.GetRasterBand(1)
+    assert made.GetColorInterpretation() == gdal.GCI_PaletteIndex
+    assert [made.GetColorTable().GetColorEntry(value)[:3] for value in (1, 3)] == [(0, 100, 0), (0, 0, 0)]
+    assert not (tmp_path / "y.tif.aux.xml").exists()
 
 
 def test_a_legend_that_changes_rebuilds_the_labels(dataset: Dataset, tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
-"""The command line, as processes and in process: exit codes, messages, summaries."""
+"""The command line as a process: steps from files and options, exit codes, messages."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,25 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from s2pipe.cli import main
-from s2pipe.raster.formats import JPEG2000_DRIVERS
+from tests.cli.cli_support import run_command
 from tests.paths import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Dataset
-
-
-def _run(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
-    return subprocess.run(
-        [sys.executable, "-m", "s2pipe", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path, **variables},
-        check=False,
-    )
 
 
 def _config(dataset: Dataset, out: Path, **changes: object) -> dict[str, object]:
@@ -64,7 +51,7 @@ def test_both_passes_from_files_and_options(dataset: Dataset, tmp_path: Path) ->
         )
     }
     (tmp_path / "stats_config.json").write_text(json.dumps(document))
-    first = _run("preprocess", str(tmp_path / "stats_config.json"), "--json")
+    first = run_command("preprocess", str(tmp_path / "stats_config.json"), "--json")
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout)["stats_path"] == stats
     lines = "\n".join(
@@ -72,11 +59,11 @@ def test_both_passes_from_files_and_options(dataset: Dataset, tmp_path: Path) ->
     )
     (tmp_path / "apply.yaml").write_text(f"preprocess:\n{lines}\n  normalize:\n    mode: none\n")
     arguments = ["--normalize.mode", "apply_with_stats", "--normalize.stats_path", stats, "--json"]
-    second = _run("preprocess", "--config", str(tmp_path / "apply.yaml"), *arguments)
+    second = run_command("preprocess", "--config", str(tmp_path / "apply.yaml"), *arguments)
     assert second.returncode == 0, second.stderr
     summary = json.loads(second.stdout)
     assert summary["done"] == ["T33UWQ/2025-12-10T10:03:19Z"]
-    merged = _run("stats", "merge", str(tmp_path / "out"), "--out", str(tmp_path / "merged.json"))
+    merged = run_command("stats", "merge", str(tmp_path / "out"), "--out", str(tmp_path / "merged.json"))
     assert merged.returncode == 0, merged.stderr
     assert (tmp_path / "merged.json").read_bytes() == (tmp_path / "stats.json").read_bytes()
     files = [stats, summary["index_path"], summary["log_path"], str(dataset.index_json)]
@@ -86,14 +73,14 @@ def test_both_passes_from_files_and_options(dataset: Dataset, tmp_path: Path) ->
 def test_configuration_errors_name_file_and_path_and_exit_with_2(dataset: Dataset, tmp_path: Path) -> None:
     document = {"preprocess": _config(dataset, tmp_path / "out", normalize={"mode": "aply"})}
     (tmp_path / "apply.json").write_text(json.dumps(document))
-    done = _run("preprocess", "apply.json", cwd=tmp_path)
+    done = run_command("preprocess", "apply.json", cwd=tmp_path)
     assert done.returncode == 2
     expected = (
         "apply.json: preprocess.normalize.mode: 'aply' is not one of none, compute_only, apply_with_stats"
     )
     assert expected in done.stderr
     assert not (tmp_path / "out").exists()
-    assert _run("validate", "apply.json", cwd=tmp_path).returncode == 2
+    assert run_command("validate", "apply.json", cwd=tmp_path).returncode == 2
 
 
 def test_a_failed_scene_exits_with_1(dataset: Dataset, tmp_path: Path) -> None:
@@ -108,83 +95,12 @@ def test_a_failed_scene_exits_with_1(dataset: Dataset, tmp_path: Path) -> None:
         dataset, tmp_path / "out", index_json=str(tmp_path / "meta/step1/index.json"), max_scenes=None
     )
     (tmp_path / "c.json").write_text(json.dumps({"preprocess": config}))
-    done = _run("preprocess", str(tmp_path / "c.json"), "--json", "--quiet")
+    done = run_command("preprocess", str(tmp_path / "c.json"), "--json", "--quiet")
     assert done.returncode == 1
     summary = json.loads(done.stdout)
     assert [item["scene"] for item in summary["failed"]] == ["T33UWQ/2025-12-10T10:03:19Z"]
     assert summary["done"] == ["T33UWQ/2025-12-15T10:03:19Z"]
     assert "cut.jp2" in done.stderr
-
-
-def test_index_links_products_and_verifies_them(
-    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert (
-        main(["index", str(dataset.products), "--out", str(tmp_path / "out"), "--verify", "--json", "-q"])
-        == 0
-    )
-    summary = json.loads(capsys.readouterr().out)
-    assert summary["verified_files"] > 50
-    assert len(summary["scenes"]) == 2
-    assert main(["validate", summary["index_path"], "-q"]) == 0
-
-
-def test_validate_reports_every_fault_with_its_path(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "i.json").write_text(
-        '{"schema": "s2pipe.step2.index.v2", "samples": [{"key": {}, "x_path": 3}]}'
-    )
-    (tmp_path / "r.jsonl").write_text('{"schema": "s2pipe.step2.run.v1"}\nnonsense\n')
-    (tmp_path / "u.json").write_text('{"schema": "unknown"}')
-    assert (
-        main(["validate", *(str(tmp_path / name) for name in ("i.json", "r.jsonl", "u.json", "absent.json"))])
-        == 2
-    )
-    text = capsys.readouterr().err
-    assert "i.json: samples[0].x_path: expected string, got 3" in text
-    assert "i.json: samples[0].key.tile_id: is missing" in text
-    assert "r.jsonl: line 2: does not parse" in text
-    assert "u.json: schema: 'unknown' is not one of" in text
-    assert "absent.json: no such file" in text
-
-
-def test_validate_reads_manifests_as_preprocess_does(
-    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    document = json.loads(dataset.index_json.read_text())
-    document["scenes"][0]["l1c"]["cloud_cover"] = float("nan")
-    (tmp_path / "index.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(document).encode())
-    assert main(["validate", str(tmp_path / "index.json")]) == 0
-    document["schema"] = "s2pipe.step2.index.v2"
-    (tmp_path / "index.json").write_text(json.dumps(document))
-    assert main(["validate", str(tmp_path / "index.json")]) == 2
-    assert "NaN is not a JSON value" in capsys.readouterr().err
-
-
-def test_lines_are_those_of_the_file_only(tmp_path: Path) -> None:
-    line = {"schema": "s2pipe.step2.run.v1", "run_id": "r", "time_utc": "2025-12-10T10:03:19Z",
-            "key": {"tile_id": "T33UWQ", "sensing_start_utc": "2025-12-10T10:03:19Z"},
-            "status": "failed", "seconds": 0.0, "error": "a \u2028 b"}  # fmt: skip
-    (tmp_path / "r.jsonl").write_text(json.dumps(line, ensure_ascii=False) + "\n", encoding="utf-8")
-    assert main(["validate", str(tmp_path / "r.jsonl")]) == 0
-
-
-def test_doctor_finds_what_the_pipeline_stands_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["healthy"] is True
-    assert int(report["cores"]) >= 1
-    assert "threading layer" in report["Numba"]
-    assert main(["doctor"]) == 0
-    assert "Everything is there." in capsys.readouterr().out
-
-
-def test_doctor_names_what_is_missing() -> None:
-    done = _run("doctor", GDAL_SKIP=" ".join(JPEG2000_DRIVERS))
-    assert done.returncode == 2
-    assert re.search(r"JPEG 2000: +MISSING: GDAL \S+ has no JPEG 2000 driver", done.stdout)
-    assert "Something is missing; see above." in done.stdout
 
 
 def test_without_gdal_every_command_names_the_cure(dataset: Dataset, tmp_path: Path) -> None:

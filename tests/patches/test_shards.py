@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from s2pipe.config.schema import document_faults
 from s2pipe.errors import ConfigError, LockedError, ManifestError, MissingInputError
 from s2pipe.ground.projection import lonlat_to_utm, utm_to_lonlat
-from s2pipe.patches.candidates.windows import window_starts
 from s2pipe.patches.cfg import BalanceConfig, PatchConfig, QualityConfig, ShardConfig, SplitConfig
 from s2pipe.patches.run import plan_patches, run_patches
 from s2pipe.runtime.locks import locked
@@ -287,22 +286,6 @@ def test_counts_agree_and_no_ground_is_in_two_splits(
             north[place] - lean_y[place] > south + lean_y
         )
         assert not (meet & foe).any()
-
-
-@given(st.integers(1, 700), st.integers(1, 300), st.integers(1, 400), st.sampled_from(["drop", "pad"]))
-def test_windows_cover_what_they_should(length: int, size: int, stride: int, edges: str) -> None:
-    starts = window_starts(length, size, stride, edges)
-    assert (starts % stride == 0).all()
-    assert (starts < length).all()
-    covered = np.zeros(length + size, bool)
-    for start in starts.tolist():
-        covered[start : start + size] = True
-    if edges == "drop":
-        assert (starts + size <= length).all()
-        assert len(starts) == sum(1 for s in range(0, length, stride) if s + size <= length)
-    elif stride <= size:
-        assert covered[:length].all()
-        assert len(starts) == 1 or starts[-2] + size < length  # none too many
 
 
 def test_bytes_do_not_depend_on_workers(step2: Path, tmp_path: Path) -> None:

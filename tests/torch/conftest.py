@@ -13,7 +13,7 @@ from s2pipe.patches.run import run_patches
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
 from s2pipe.raster.writer import TiffSpec, TiffWriter
-from tests.patches.patchdata import Scene, write_step2
+from tests.patches.patchdata import Scene, record_again, write_step2
 from tests.patches.test_shards import config
 
 if TYPE_CHECKING:
@@ -68,3 +68,4 @@ def _damage(path: Path) -> None:
     names = tuple(meta["assets"]["angles"]["band_names"])
     with TiffWriter(path, TiffSpec(SCENES[0].grid, names, "float32", float("nan"))) as writer:
         writer.write(window, values)
+    record_again(path.parent)

@@ -89,8 +89,9 @@ def test_a_u_net_trains_for_an_epoch_without_nan(made: Path, name: str) -> None:
     assert np.isfinite(losses).all()
 
 
-def test_the_example_trains_for_an_epoch(shards_json: Path) -> None:
+def test_the_example_trains_for_an_epoch(shards_json: Path, capsys: pytest.CaptureFixture[str]) -> None:
     losses = runpy.run_path(str(EXAMPLE))["train"](shards_json)
+    assert "classes: vegetation, label 5, water, cloud, label 9" in capsys.readouterr().out
     assert len(losses) > 3
     assert np.isfinite(losses).all()
 

@@ -54,6 +54,24 @@ def gdal_module() -> Any:
     return gdal
 
 
+def close_dataset(dataset: Any) -> None:
+    """Close a dataset now, unless it is closed: what GDAL says is raised, where Python would print it.
+
+    Raises
+    ------
+    RuntimeError
+        What is left to write cannot be written.
+    """
+    if hasattr(dataset, "Close"):
+        dataset.Close()
+    elif dataset.this is not None:  # GDAL before 3.8
+        dataset.thisown = False
+        try:
+            dataset.__swig_destroy__(dataset)
+        finally:
+            dataset.this = None
+
+
 def type_code(dtype: DTypeLike) -> int:
     """GDAL's number of a pixel type."""
     return int(gdal_module().GetDataTypeByName(TYPE_NAMES[np.dtype(dtype).name]))

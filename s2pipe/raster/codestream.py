@@ -31,14 +31,14 @@ def read_head(path: str) -> bytes:
     with quiet_errors():
         try:
             stream = gdal.VSIFOpenL(path, "rb")
-        except RuntimeError:
+            if stream is None:
+                return b""
+            try:
+                return bytes(gdal.VSIFReadL(1, _HEAD_BYTES, stream) or b"")
+            finally:
+                gdal.VSIFCloseL(stream)
+        except RuntimeError:  # of a damaged archive, for one
             return b""
-        if stream is None:
-            return b""
-        try:
-            return bytes(gdal.VSIFReadL(1, _HEAD_BYTES, stream) or b"")
-        finally:
-            gdal.VSIFCloseL(stream)
 
 
 def is_reversible(head: bytes) -> bool:

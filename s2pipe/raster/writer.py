@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import RasterError, S2PipeError
-from s2pipe.raster._gdal import gdal_module, open_dataset, quiet_errors, type_code
+from s2pipe.raster._gdal import close_dataset, gdal_module, open_dataset, quiet_errors, type_code
 from s2pipe.raster.formats import GEOTIFF
 from s2pipe.raster.grid import Grid, Window
+from s2pipe.raster.tiff_layout import layout_fault
 from s2pipe.runtime.disk import disk_full, lack_of_room
 
 if TYPE_CHECKING:
@@ -195,17 +197,8 @@ class TiffWriter:
             The last bytes cannot be written, mostly because the disk is full.
         """
         dataset, self._dataset = self._dataset, None
-        if dataset is None:
-            return
-        gdal = gdal_module()
-        with quiet_errors():
-            try:
-                dataset.FlushCache()
-                del dataset
-            except RuntimeError as error:
-                raise self._failed(str(error)) from error
-            if gdal.GetLastErrorType() >= gdal.CE_Failure:
-                raise self._failed(gdal.GetLastErrorMsg())
+        if dataset is not None:
+            _finish(dataset, self._path, "writing failed")
 
     def __enter__(self) -> TiffWriter:
         return self
@@ -216,10 +209,34 @@ class TiffWriter:
         if kind is None:
             self.close()
         else:
-            self._dataset = None  # the caller drops the unfinished file
+            dataset, self._dataset = self._dataset, None
+            _abandon(dataset)  # the caller drops the unfinished file
 
     def _failed(self, reason: str) -> S2PipeError:
         return _write_error(self._path, f"writing failed ({reason})")
+
+
+def _finish(dataset: Any, path: Path, what: str) -> None:
+    """Close a dataset that was written, and check that all of it is in the file."""
+    gdal = gdal_module()
+    with quiet_errors():
+        try:
+            dataset.FlushCache()
+            close_dataset(dataset)
+        except RuntimeError as error:
+            _abandon(dataset)
+            raise _write_error(path, f"{what} ({error})") from error
+        if gdal.GetLastErrorType() >= gdal.CE_Failure:
+            raise _write_error(path, f"{what} ({gdal.GetLastErrorMsg()})")
+    fault = layout_fault(path)
+    if fault is not None:
+        raise _write_error(path, f"{what} ({fault})")
+
+
+def _abandon(dataset: Any) -> None:
+    """Close a dataset whose file is of no use any more."""
+    with quiet_errors(), suppress(RuntimeError, ValueError):  # ValueError: it was closed before
+        close_dataset(dataset)
 
 
 def _write_error(path: Path, what: str) -> S2PipeError:
@@ -252,7 +269,6 @@ def copy_as_cog(source: Path, target: Path, storage: TiffStorage, threads: int =
         try:
             driver = gdal_module().GetDriverByName("COG")
             copy = driver.CreateCopy(str(target), data, options=storage.cog_options(threads))
-            copy.FlushCache()
-            del copy
         except RuntimeError as error:
             raise _write_error(target, f"cannot be written as COG ({error})") from error
+    _finish(copy, target, "cannot be written as COG")

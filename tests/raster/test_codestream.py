@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,3 +83,15 @@ def test_only_products_are_held_to_it(exact: Path) -> None:
     assert inspect_raster(str(exact), SELF_CONTAINED).grid.shape_yx == (70, 90)
     with pytest.raises(RasterError, match="is damaged: it is cut short"):
         inspect_raster(str(exact), JPEG2000)
+
+
+def test_nothing_is_read_of_a_damaged_archive(exact: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.write(exact, "a.jp2")
+    path = f"/vsizip/{archive}/a.jp2"
+    assert is_reversible(read_head(path))
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 8
+    archive.with_name("b.zip").write_bytes(data)
+    assert read_head(path.replace("a.zip", "b.zip")) == b""

@@ -34,15 +34,16 @@ if TYPE_CHECKING:
 _MOST_WORKERS = 1023
 _READ_AHEAD = 8
 """Items that are asked for together: their parts of remote shards are fetched side by side."""
-_MASKS = ("angles_valid", "date_mask")
+_MASKS = ("angles_valid", "y_valid", "date_mask")
 
 
 class PatchMap(Dataset):  # type: ignore[misc]  # Any without PyTorch
     """Items by number, for samplers: weighted, distributed, random.
 
     Items are dictionaries that PyTorch's default collation makes batches of: ``key`` (text), ``x`` and, where there
-    are any, ``y`` (int64), ``angles`` (float32), ``angles_valid`` and, of time stacks, ``date_mask`` (bool) as
-    tensors, and ``json`` with the same keys in every item and no null.
+    are any, ``y`` (int64; float32 with ``y_valid`` where a channel is a quantity), ``angles`` (float32),
+    ``angles_valid`` and, of time stacks, ``date_mask`` (masks are bool) as tensors, and ``json`` with the same keys in
+    every item and no null.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ class AsSample:
 
     A sample has ``image`` (float32), ``mask`` where there are labels, ``bounds`` (float64: xmin, ymin, xmax, ymax in
     the units of the CRS), ``crs`` (text, ``EPSG:32633``, which collates), ``transform`` (float64: GDAL's six
-    numbers), ``angles_valid`` and ``date_mask`` where there are any, ``key`` and ``json``.
+    numbers), ``y_valid``, ``angles_valid`` and ``date_mask`` where there are any, ``key`` and ``json``.
     """
 
     transforms: Callable[[dict[str, Any]], dict[str, Any]] | None = None

@@ -142,7 +142,8 @@ class ShardConfig:
     dtype: Literal["float32", "float16"] = "float32"
     """Type of x.npy. Angles are float32 always: half precision would cost up to 0.125 degrees."""
     keep_nan: bool = False
-    """Keep NaN in angles.npy where angles are missing; false stores 0 there. angles_valid.npy says where, in both."""
+    """Keep NaN in angles.npy and y.npy where angles and quantities are missing; false stores 0 there.
+    angles_valid.npy and y_valid.npy say where, in both."""
     equal_counts: bool = False
     """Give every shard of a split the same number of items, dropping the few that are left over: ranks of
     distributed training then see equally many."""

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from s2pipe.patches.cfg import PatchConfig
+    from s2pipe.patches.shards.facts import SharedFacts
 
 
 def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
@@ -79,7 +80,7 @@ def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
         msg = "PatchConfig"
         raise ConfigError(msg, [Fault("patches.out_dir", message)])
     source = load_source(database)
-    _check_dtype(config, source)
+    _check_copies(config, source)
     chosen = query_rows(source.rows, query)
     if not len(chosen):
         raise _refuse_nothing(query, source, because="is true of none")
@@ -91,13 +92,25 @@ def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
         return run.work(groups)
 
 
-def _check_dtype(config: PatchConfig, source: Source) -> None:
+def _check_copies(config: PatchConfig, source: Source) -> None:
+    """Refuse options of the arrays that those of the source do not have."""
     shards = source.document["config"].get("shards")
-    was = shards.get("dtype") if isinstance(shards, dict) else None
-    if was != config.shards.dtype:
-        message = f"samples are copied as they are, in {was}, got {config.shards.dtype}"
+    was = shards if isinstance(shards, dict) else {}
+    wanted: dict[str, str | bool] = {"dtype": config.shards.dtype}
+    if "keep_nan" in was and _may_hold_nan(source.facts):  # earlier versions do not say it
+        wanted["keep_nan"] = config.shards.keep_nan
+    faults = [
+        Fault(f"patches.shards.{name}", f"samples are copied as they are, with {was.get(name)}, got {value}")
+        for name, value in wanted.items()
+        if was.get(name) != value
+    ]
+    if faults:
         msg = "PatchConfig"
-        raise ConfigError(msg, [Fault("patches.shards.dtype", message)])
+        raise ConfigError(msg, faults)
+
+
+def _may_hold_nan(facts: SharedFacts) -> bool:
+    return bool(facts.angle_bands) or (facts.labels or {}).get("dtype") == "float32"
 
 
 def _refuse_nothing(query: str, source: Source, *, because: str) -> UsageError:

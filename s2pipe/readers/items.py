@@ -14,6 +14,7 @@ from s2pipe.errors import ConfigError, Fault, ManifestError
 from s2pipe.ground.split import SPLITS
 from s2pipe.patches.database import DATABASE_NAME
 from s2pipe.patches.missing_angles import known_angles
+from s2pipe.patches.missing_labels import no_values, settle_labels
 from s2pipe.patches.shards.publish import checked_shards
 from s2pipe.patches.shards.tarball import padded
 from s2pipe.patches.source import item_columns, places_of
@@ -112,8 +113,10 @@ class ShardItems:
         ]
         items = []
         for place, data in zip(places, self._store.ranges(places) if places else (), strict=True):
-            item = decoded_item(data, f"{self._store.name_of(place[0])}, item at byte {place[1]}")
+            where = f"{self._store.name_of(place[0])}, item at byte {place[1]}"
+            item = decoded_item(data, where)
             _finish_angles(item, self.about["angle_bands"], self._reading)
+            _finish_labels(item, self.about["labels"] or {}, self._reading, where)
             _fill_targets(item["json"], self.about["targets"])
             items.append(item)
         return items
@@ -166,6 +169,19 @@ def _finish_angles(item: dict[str, Any], names: Sequence[str], reading: Reading)
         item["angles_valid"] = (known if angles.ndim == 4 else known[0]).astype(np.uint8)
     if not reading.keep_nan:
         np.nan_to_num(angles, copy=False, nan=0.0)
+
+
+def _finish_labels(item: dict[str, Any], labels: dict[str, Any], reading: Reading, where: str) -> None:
+    """Do the same for labels that are quantities."""
+    y = item.get("y")
+    if y is None or y.dtype.kind != "f":
+        return
+    marks = no_values(labels)
+    if isinstance(marks, np.ndarray) and y.shape[-3:-2] != marks.shape[:1]:
+        message = f"expected {len(marks)} channels, as labels of shards.json describe, got shape {y.shape}"
+        raise ManifestError(where, [Fault("y.npy", f"{message}; `s2pipe verify` tells what is damaged")])
+    known = settle_labels(y, marks, keep_nan=reading.keep_nan)
+    item.setdefault("y_valid", known.astype(np.uint8))
 
 
 def _fill_targets(document: dict[str, Any], targets: dict[str, Any] | None) -> None:

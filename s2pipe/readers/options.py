@@ -15,7 +15,8 @@ class Reading:
     transform: Callable[[dict[str, Any]], Any] | None = None
     """Applied to every item; what it returns is the item."""
     keep_nan: bool = False
-    """Leave NaN where angles are missing; false gives 0. ``angles_valid`` says where, in both."""
+    """Leave NaN where angles, or labels that are quantities, are missing; false gives 0. ``angles_valid`` and
+    ``y_valid`` say where, in both."""
     ragged: bool = False
     """Read time stacks that differ in length, of which no batches can be made."""
     storage_options: Mapping[str, Any] | None = None

@@ -14,8 +14,9 @@ from s2pipe.patches.candidates.assign import candidates, drop_by_ground
 from s2pipe.patches.candidates.screens import Screens
 from s2pipe.patches.cfg import PatchConfig, SplitConfig
 from s2pipe.patches.missing_angles import settle
+from s2pipe.patches.missing_labels import settle_labels
 from s2pipe.patches.run import checked_config
-from s2pipe.patches.shards.documents import ANGLES_VALID, Dataset
+from s2pipe.patches.shards.documents import ANGLES_VALID, Y_VALID, Dataset
 from s2pipe.patches.shards.facts import shared_facts
 from s2pipe.patches.shards.layout import single_groups
 from s2pipe.patches.shards.writer import fill_value, open_raster, read_padded
@@ -118,6 +119,9 @@ class WindowItems:
             known = settle(arrays["angles.npy"], sample.angle_bands, keep_nan=self._reading.keep_nan)
             arrays[ANGLES_VALID][:] = known
         self._score(number, sample, arrays)
+        if Y_VALID in arrays:  # scored by now, which takes the NaN
+            no_value = fill_value(sample, "y.npy")
+            arrays[Y_VALID][:] = settle_labels(arrays["y.npy"], no_value, keep_nan=self._reading.keep_nan)
         arrays.pop(_QUALITY, None)
         document = self._dataset.document(number)
         if not self._has_plan:

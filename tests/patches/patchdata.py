@@ -113,6 +113,50 @@ def record_again(directory: Path) -> None:
     (directory / "meta.json").write_text(json.dumps(meta))
 
 
+def write_quantities(root: Path, scene: Scene, channels: dict[str, np.ndarray]) -> None:
+    """Replace the labels of a scene: float32 with NaN, or where several are given, named channels of them.
+
+    A channel whose name begins with ``class`` is one of classes, with ``IGNORE``.
+    """
+    directory, data = root / scene.directory, np.stack([*channels.values()]).astype(np.float32)
+    meta = json.loads((directory / "meta.json").read_text())
+    meta["assets"]["y"] |= _write(directory / "y.tif", scene.grid, tuple(channels), data, float("nan"))
+    meta["assets"]["y"]["nodata"] = "nan"
+    bands = []
+    for name, values in channels.items():
+        is_class = name.startswith("class")
+        meaning = LabelMeaning("made up", IGNORE if is_class else None).to_document()
+        about = {"name": name, "kind": "classes" if is_class else "regression", "backend": "raster"}
+        stats = _class_stats(values) if is_class else _quantity_stats(values)
+        bands.append({**about, "meaning": meaning, "stats": stats, "backend_stats": {}})
+    if len(bands) == 1:
+        meta["labels"] |= {key: bands[0][key] for key in ("kind", "backend", "meaning", "stats")}
+    else:
+        meta["labels"] |= {"backend": None, "meaning": None, "stats": None, "targets": bands}
+        meta["config"]["labels"] = {"targets": [{"name": name} for name in channels]}
+    (directory / "meta.json").write_text(json.dumps(meta))
+    record_again(directory)
+
+
+def _class_stats(y: np.ndarray) -> dict:
+    labels, counts = np.unique(y.astype(int), return_counts=True)
+    found = {str(k): int(n) for k, n in zip(labels, counts, strict=True)}
+    return {
+        "pixels": y.size,
+        "ignore_index": IGNORE,
+        "ignored": found.get(str(IGNORE), 0),
+        "counts": found,
+        "ratios": {label: count / y.size for label, count in found.items()},
+    }
+
+
+def _quantity_stats(y: np.ndarray) -> dict:
+    known = y[np.isfinite(y)].astype(np.float64)
+    about = {"min": known.min(), "max": known.max(), "mean": known.mean(), "std": known.std()}
+    counts = {"pixels": y.size, "count": known.size, "ignored": y.size - known.size}
+    return {**counts, **{name: float(value) for name, value in about.items()}}
+
+
 def _write(path: Path, grid: Grid, names: tuple[str, ...], data: np.ndarray, nodata: float | None) -> dict:
     with TiffWriter(path, TiffSpec(grid, names, data.dtype.name, nodata)) as writer:
         for window in grid.block_windows(256, grid.width):
@@ -150,15 +194,7 @@ def _write_scene(root: Path, scene: Scene, number: int) -> dict:
     for kind, (name, bands, data, nodata) in files.items():
         paths[kind] = f"{scene.directory}/{name}"
         assets[kind] = {"path": paths[kind], **_write(directory / name, grid, bands, data, nodata)}
-    labels, counts = np.unique(y, return_counts=True)
-    found = {str(k): int(n) for k, n in zip(labels, counts, strict=True)}
-    stats = {
-        "pixels": y.size,
-        "ignore_index": IGNORE,
-        "ignored": found.get(str(IGNORE), 0),
-        "counts": found,
-        "ratios": {label: count / y.size for label, count in found.items()},
-    }
+    stats = _class_stats(y)
     mapping = None if scene.mapping is None else {str(k): v for k, v in scene.mapping.items()}
     meta = {
         "schema": SAMPLE_META,

@@ -13,7 +13,7 @@ from s2pipe.patches.run import run_patches
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
 from s2pipe.raster.writer import TiffSpec, TiffWriter
-from tests.patches.patchdata import Scene, record_again, write_step2
+from tests.patches.patchdata import Scene, record_again, write_quantities, write_step2
 from tests.patches.test_shards import config
 
 if TYPE_CHECKING:
@@ -43,6 +43,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             index, root / "stacks", group="time_stack", max_t=3, split=everything, shards=shards, **options
         )
     )
+    return root
+
+
+@pytest.fixture(scope="session")
+def quantities(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a Step-2 dataset whose labels are heights with holes, and shards and time stacks of it with NaN."""
+    root = tmp_path_factory.mktemp("quantities")
+    index = write_step2(root, SCENES)
+    for number, scene in enumerate(SCENES):
+        height = np.random.default_rng(number).normal(size=scene.shape_yx).astype(np.float32)
+        height[20:50, 30:70] = np.nan
+        write_quantities(root, scene, {"label": height})
+    quality = QualityConfig(min_valid=0.5, max_missing_angles=None)
+    split, shards = SplitConfig(1.0, 0.0, 0.0), ShardConfig(keep_nan=True)
+    options = {"patch_size": 32, "quality": quality, "split": split, "shards": shards}
+    run_patches(config(index, root / "patches", **options))
+    run_patches(config(index, root / "stacks", group="time_stack", max_t=3, **options))
     return root
 
 

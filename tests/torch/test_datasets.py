@@ -90,6 +90,26 @@ def test_nan_is_kept_where_it_is_asked_for(index_json: Path) -> None:
     assert torch.nan_to_num(kept["angles"]).equal(filled["angles"])
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_quantities_come_without_nan_and_with_what_is_known(quantities: Path, workers: int) -> None:
+    for data in readers(quantities).values():
+        unknown = 0
+        for batch in DataLoader(data, batch_size=5, num_workers=workers):
+            y, known = batch["y"], batch["y_valid"]
+            assert (y.dtype, known.dtype, known.shape) == (torch.float32, torch.bool, y.shape)
+            assert torch.isfinite(y).all()
+            assert (y[~known] == 0).all()
+            assert (y[known] != 0).all()
+            unknown += int((~known).sum())
+        assert unknown > 0
+    shards, index = quantities / "patches" / "shards.json", quantities / "meta" / "step2" / "index.json"
+    for path, options in ((shards, {}), (index, {"windows": (32, 32)})):
+        kept = PatchMap(path, keep_nan=True, **options)
+        assert any(item["y"].isnan().any() for item in kept)
+        for item in kept:
+            assert item["y"].isnan().equal(~item["y_valid"])
+
+
 def test_numbers_and_transforms(shards_json: Path) -> None:
     data = PatchMap(shards_json, transform=lambda item: item["key"])
     assert data[-1] == data[len(data) - 1]

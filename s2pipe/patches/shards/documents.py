@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from s2pipe.dataset.label_meaning import CONDITIONS
 from s2pipe.dataset.samples import Sample
 from s2pipe.ground.cells import CellGrid
@@ -20,8 +22,9 @@ from s2pipe.patches.shards.tarball import ArrayMember
 from s2pipe.patches.targets.join import Targets
 from s2pipe.raster.grid import Window
 
-ANGLES_VALID, DATE_MASK = "angles_valid.npy", "date_mask.npy"
-"""Masks of an item: pixels whose angles are all known; dates that there are, as opposed to padding."""
+ANGLES_VALID, Y_VALID, DATE_MASK = "angles_valid.npy", "y_valid.npy", "date_mask.npy"
+"""Masks of an item: pixels whose angles are all known; pixels whose labels have a value, where labels are floating
+point; dates that there are, as opposed to padding."""
 NO_FRACTION = -1.0
 """What an item's JSON says for a fraction that there is none of."""
 _NO_DATE: dict[str, Any] = {
@@ -65,6 +68,8 @@ class Dataset:
         if sample.labels is not None:
             channels = () if sample.labels.name is None else (len(sample.label_bands),)
             members.append(ArrayMember("y.npy", sample.labels.dtype, (*time, *channels, *side)))
+            if np.dtype(sample.labels.dtype).kind == "f":
+                members.append(ArrayMember(Y_VALID, "uint8", (*time, *channels, *side)))
         if sample.angles_path is not None:
             # float32 whatever x.npy is: half precision would cost up to 0.125 degrees.
             members.append(ArrayMember("angles.npy", "float32", (*time, len(sample.angle_bands), *side)))

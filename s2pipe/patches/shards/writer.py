@@ -19,7 +19,8 @@ from s2pipe.config.documents import parse_json
 from s2pipe.dataset.proof import SEAL, seal_fault, write_sealed
 from s2pipe.errors import RasterError
 from s2pipe.patches.missing_angles import settle
-from s2pipe.patches.shards.documents import ANGLES_VALID, DATE_MASK
+from s2pipe.patches.missing_labels import settle_labels
+from s2pipe.patches.shards.documents import ANGLES_VALID, DATE_MASK, Y_VALID
 from s2pipe.patches.shards.layout import SHARD_PATH, Groups, ShardPlan
 from s2pipe.patches.shards.tarball import ItemBuffer, archive_size, item_size
 from s2pipe.raster.grid import Window
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 PROGRESS = ".progress"
 """Directory of the records of finished shards while a run is in progress."""
-SHARD_VERSION = 2
+SHARD_VERSION = 3
 """Raised when the same inputs and configuration would give other bytes than before."""
 _OPEN_SAMPLES = 32
 """Samples of Step 2 that a thread keeps open: a chunk is of one scene, but a time stack of many."""
@@ -195,6 +196,7 @@ class ShardWriter:
 
     def _fill(self, buffer: ItemBuffer, patches: np.ndarray) -> None:
         table, stacked = self._dataset.table, self._dataset.config.group == "time_stack"
+        keep_nan = self._dataset.config.shards.keep_nan
         for time, patch in enumerate(patches.tolist()):
             sample = self._dataset.samples[int(table.scene[patch])]
             window = (int(table.row[patch]), int(table.col[patch]))
@@ -202,7 +204,6 @@ class ShardWriter:
             for suffix, reader in self._readers(sample).items():
                 read_padded(reader, window, of_date[suffix], fill_value(sample, suffix))
             if ANGLES_VALID in of_date:
-                keep_nan = self._dataset.config.shards.keep_nan
                 of_date[ANGLES_VALID][:] = settle(
                     of_date["angles.npy"], sample.angle_bands, keep_nan=keep_nan
                 )
@@ -210,6 +211,9 @@ class ShardWriter:
             for suffix, array in buffer.arrays.items():
                 array[len(patches) :] = fill_value(self._dataset.samples[0], suffix)
             buffer.arrays[DATE_MASK][: len(patches)] = 1
+        if Y_VALID in buffer.arrays:
+            y, no_value = buffer.arrays["y.npy"], fill_value(self._dataset.samples[0], "y.npy")
+            buffer.arrays[Y_VALID][:] = settle_labels(y, no_value, keep_nan=keep_nan)
 
     def _readers(self, sample: Sample) -> dict[str, StackReader]:
         """Rasters of a sample, opened by each thread for itself; the least recently used are closed."""

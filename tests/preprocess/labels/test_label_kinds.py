@@ -13,7 +13,7 @@ from osgeo import gdal
 from s2pipe.config.schema import document_faults
 from s2pipe.dataset.samples import Sample, load_samples
 from s2pipe.errors import ConfigError
-from s2pipe.patches.cfg import BalanceConfig, PatchConfig, QualityConfig, SplitConfig
+from s2pipe.patches.cfg import BalanceConfig, PatchConfig, QualityConfig, ShardConfig, SplitConfig
 from s2pipe.patches.run import run_patches
 from s2pipe.preprocess.cfg import LabelConfig, LabelTargetConfig, PreprocessConfig
 from s2pipe.preprocess.labels.backends import LabelBackend
@@ -146,8 +146,10 @@ def test_a_quantity_from_its_raster_to_the_shard(dataset: Dataset, grid: Grid, t
         document = json.loads(item["json"])
         y = array(item["y.npy"])
         assert y.dtype == np.float32
-        np.testing.assert_array_equal(y, padded(expected, document["row"], document["col"], np.nan))
-        assert document["ignore_fraction"] == np.isnan(y).sum() / y.size
+        part = padded(expected, document["row"], document["col"], np.nan)
+        np.testing.assert_array_equal(y, np.where(np.isnan(part), 0, part))
+        np.testing.assert_array_equal(array(item["y_valid.npy"]), ~np.isnan(part))
+        assert document["ignore_fraction"] == np.isnan(part).sum() / y.size
         assert document["class_counts"] == {}
 
 
@@ -201,7 +203,9 @@ def test_classes_and_quantities_side_by_side(dataset: Dataset, grid: Grid, tmp_p
         assert y.shape == (3, SIZE, SIZE)
         np.testing.assert_array_equal(y[0], array(one[key]["y.npy"]).astype(np.float32))
         if key.startswith(sample.name):
-            np.testing.assert_array_equal(y[1], padded(height, document["row"], document["col"], np.nan))
+            part = padded(height, document["row"], document["col"], np.nan)
+            np.testing.assert_array_equal(y[1], np.where(np.isnan(part), 0, part))
+            np.testing.assert_array_equal(array(item["y_valid.npy"])[:2], [y[0] != 255, ~np.isnan(part)])
         # Scores go by the first band, and are those of it alone.
         other = json.loads(one[key]["json"])
         assert {k: document[k] for k in ("class_counts", "ignore_fraction")} == {
@@ -218,11 +222,18 @@ def test_dates_that_there_are_not_have_each_channels_own_mark(
         LabelTargetConfig(name="b", ignore_index=7),
     )
     index = preprocess(dataset, tmp_path / "in", LabelConfig(enabled=True, targets=targets))
-    run_patches(patches(index, tmp_path / "out", group="time_stack", max_t=3))
-    for item in all_samples(tmp_path / "out").values():
+    for keep_nan in (False, True):
+        shards = ShardConfig(keep_nan=keep_nan)
+        run_patches(patches(index, tmp_path / str(keep_nan), group="time_stack", max_t=3, shards=shards))
+    filled = all_samples(tmp_path / "False")
+    for key, item in all_samples(tmp_path / "True").items():
         y = array(item["y.npy"])
         assert y.shape == (3, 2, SIZE, SIZE)
         assert np.isnan(y[2, 0]).all()
+        np.testing.assert_array_equal(array(filled[key]["y.npy"]), np.where(np.isnan(y), 0, y))
+        expected = np.stack([~np.isnan(y[:, 0]), y[:, 1] != 7], axis=1)
+        for files in (item, filled[key]):
+            np.testing.assert_array_equal(array(files["y_valid.npy"]), expected)
         assert (y[2, 1] == 7).all()
         assert not np.isnan(y[:, 1]).any()
 

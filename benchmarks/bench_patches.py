@@ -49,7 +49,8 @@ from dataclasses import replace
 from patchdata import Scene, write_step2
 import numpy as np
 from s2pipe.patches.cfg import PatchConfig, SplitConfig, QualityConfig
-from s2pipe.patches.database import Places, write_database
+from s2pipe.patches.database import Places, Scenes, write_database
+from s2pipe.patches.shards.facts import shared_facts
 from s2pipe.patches.shards.layout import plan_shards, shuffled, single_groups
 from s2pipe.patches.candidates.assign import candidates, drop_by_ground, grounds_of_samples, plan_split
 from s2pipe.dataset.samples import load_samples
@@ -74,7 +75,8 @@ plans = plan_shards(table, groups, shuffled(table, groups, samples, config), con
 planned = time.perf_counter() - start
 places = Places.none(len(table))
 from s2pipe.ground.cells import CellGrid
-write_database(out / "patches.parquet", table, samples, CellGrid(20_000), 65, ([], places))
+scenes = Scenes(samples, CellGrid(20_000), 65)
+write_database(out / "patches.parquet", table, scenes, ([], places), {}, shared_facts([first], config))
 total = time.perf_counter() - start
 # Not ru_maxrss, which a child takes over from the process that started it.
 peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024

@@ -14,14 +14,16 @@ from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import xarray
 
     from s2pipe.dataset.label_meaning import LabelMeaning
-    from s2pipe.dataset.samples import Labels
+    from s2pipe.dataset.samples import Labels, Sample
 
 
 def open_scene(meta_path: str | Path) -> xarray.Dataset:
-    """Open a sample of Step 2 with its bands, masks, labels and angles as coordinates say.
+    """Open a sample of Step 2 as a Dataset whose coordinates name bands, masks and angles.
 
     Parameters
     ----------
@@ -31,11 +33,11 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``image`` (band, y, x), ``valid`` (mask, y, x), ``label`` (y, x; ``label_<name>`` for each of
-        several), ``angles`` (angle, y, x) and ``quality``
-        (layer, y, x; the content of ``q.tif``) where there are any. Coordinates ``x`` and ``y`` are pixel centres in
-        metres; attributes hold key, CRS and unit. Those of ``label`` and ``quality`` say what their classes mean:
-        ``class_values``, ``class_names`` and ``class_colors`` go together. The rasters are read whole.
+        ``image`` (band, y, x), ``valid`` (mask, y, x), ``label`` (y, x; ``label_<name>`` for each of several),
+        ``angles`` (angle, y, x) and ``quality`` (layer, y, x; the content of ``q.tif``), if it has them.
+        Coordinates ``x`` and ``y`` are pixel centres in metres; attributes hold key, CRS and unit. Those of
+        ``label`` and ``quality`` say what their classes mean: ``class_values``, ``class_names`` and
+        ``class_colors`` go together. The rasters are read whole.
 
     Raises
     ------
@@ -64,18 +66,11 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
         "y": top + dy * (np.arange(height) + 0.5),
         "x": left + dx * (np.arange(width) + 0.5),
     }
-    if sample.y_path is not None and sample.labels is not None:
-        labels = _read(sample.y_path, len(sample.label_bands), sample.labels.dtype)
-        for band, pixels in zip(sample.label_bands, labels, strict=True):
-            name = "label" if band.name is None else f"label_{band.name}"
-            whole = pixels if band.kind == "regression" else pixels.astype(_class_type(band), copy=False)
-            data[name] = (("y", "x"), whole, {"kind": band.kind, **_class_attributes(band.meaning)})
+    for name, dims, pixels, about in _optional_rasters(sample):
+        data[name] = (dims, pixels, about)
     if sample.angles_path is not None:
-        data["angles"] = (("angle", "y", "x"), _read(sample.angles_path, len(sample.angle_bands), "float32"))
         coords["angle"] = list(sample.angle_bands)
     if sample.quality is not None:
-        values = _read(sample.quality.path, 2, "uint8")
-        data["quality"] = (("layer", "y", "x"), values, _class_attributes(sample.quality.meaning))
         coords["layer"] = list(sample.rasters["quality"].band_names)
     attributes = {
         **sample.key.to_document(),
@@ -86,6 +81,22 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
         "attribution": sample.attribution,
     }
     return xarray.Dataset(data, coords, attributes)
+
+
+def _optional_rasters(sample: Sample) -> Iterator[tuple[str, tuple[str, ...], np.ndarray, dict[str, Any]]]:
+    """Name, dimensions, pixels and attributes of what a sample may have beside its bands."""
+    if sample.y_path is not None and sample.labels is not None:
+        labels = _read(sample.y_path, len(sample.label_bands), sample.labels.dtype)
+        for band, pixels in zip(sample.label_bands, labels, strict=True):
+            name = "label" if band.name is None else f"label_{band.name}"
+            whole = pixels if band.kind == "regression" else pixels.astype(_class_type(band), copy=False)
+            yield name, ("y", "x"), whole, {"kind": band.kind, **_class_attributes(band.meaning)}
+    if sample.angles_path is not None:
+        values = _read(sample.angles_path, len(sample.angle_bands), "float32")
+        yield "angles", ("angle", "y", "x"), values, {}
+    if sample.quality is not None:
+        values = _read(sample.quality.path, 2, "uint8")
+        yield "quality", ("layer", "y", "x"), values, _class_attributes(sample.quality.meaning)
 
 
 def _class_type(labels: Labels) -> str:

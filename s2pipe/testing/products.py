@@ -66,37 +66,13 @@ def catalogue_only(
     """A row of the catalogue."""
     match = _NAME.match(name)
     assert match is not None, name
-    satellite, level, start, baseline, orbit, tile, made = match.groups()
+    _, level, start, _, _, _, made = match.groups()
     time = datetime.strptime(start, "%Y%m%dT%H%M%S").replace(tzinfo=UTC) + delay
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
     processed = (
         datetime.strptime(made, "%Y%m%dT%H%M%S").replace(tzinfo=UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
     )
-    code = f"{baseline[:2]}.{baseline[2:]}"
-    strip = datastrip or f"{satellite}_OPER_MSI_{level}_DS_2APS_{made}_S{start}_N{code}"
-    strings = {
-        "origin": "ESA",
-        "tileId": tile,
-        "datastripId": strip,
-        "productGroupId": f"G{satellite}_{start}_026783_N{code}",
-        "operationalMode": "INS-NOBS",
-        "processingLevel": f"S2MSI{level[1:]}",
-        "processorVersion": code,
-        "platformShortName": "SENTINEL-2",
-        "instrumentShortName": "MSI",
-        "platformSerialIdentifier": satellite[2],
-        "productType": f"S2MSI{level[1:]}",
-    }
-    attributes = [_attribute("String", key, value) for key, value in strings.items()]
-    if cloud is not None:
-        attributes.append(_attribute("Double", "cloudCover", cloud))
-    attributes += [
-        _attribute("Integer", "orbitNumber", 26783),
-        _attribute("Integer", "relativeOrbitNumber", int(orbit)),
-        _attribute("DateTimeOffset", "processingDate", processed),
-        _attribute("DateTimeOffset", "beginningDateTime", stamp),
-        _attribute("DateTimeOffset", "endingDateTime", stamp),
-    ]
+    attributes = _attributes(match, datastrip, cloud, (stamp, processed))
     key = str(uuid.uuid5(uuid.NAMESPACE_URL, name))
     day = f"{time:%Y/%m/%d}"
     s3 = f"/eodata/Sentinel-2/MSI/{level}/{day}/{name}"
@@ -124,6 +100,40 @@ def catalogue_only(
         "Assets": [],
     }
     return StoredProduct(row)
+
+
+def _attributes(
+    match: re.Match[str], datastrip: str | None, cloud: float | None, times: tuple[str, str]
+) -> list[dict[str, Any]]:
+    """Attributes of a product whose name matched; times are those of sensing and of processing."""
+    satellite, level, start, baseline, orbit, tile, made = match.groups()
+    stamp, processed = times
+    code = f"{baseline[:2]}.{baseline[2:]}"
+    strip = datastrip or f"{satellite}_OPER_MSI_{level}_DS_2APS_{made}_S{start}_N{code}"
+    strings = {
+        "origin": "ESA",
+        "tileId": tile,
+        "datastripId": strip,
+        "productGroupId": f"G{satellite}_{start}_026783_N{code}",
+        "operationalMode": "INS-NOBS",
+        "processingLevel": f"S2MSI{level[1:]}",
+        "processorVersion": code,
+        "platformShortName": "SENTINEL-2",
+        "instrumentShortName": "MSI",
+        "platformSerialIdentifier": satellite[2],
+        "productType": f"S2MSI{level[1:]}",
+    }
+    attributes = [_attribute("String", key, value) for key, value in strings.items()]
+    if cloud is not None:
+        attributes.append(_attribute("Double", "cloudCover", cloud))
+    return [
+        *attributes,
+        _attribute("Integer", "orbitNumber", 26783),
+        _attribute("Integer", "relativeOrbitNumber", int(orbit)),
+        _attribute("DateTimeOffset", "processingDate", processed),
+        _attribute("DateTimeOffset", "beginningDateTime", stamp),
+        _attribute("DateTimeOffset", "endingDateTime", stamp),
+    ]
 
 
 def _attribute(kind: str, name: str, value: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Float32 = NDArray[np.float32]
 SMALL = os.environ.get("S2PIPE_BENCH_SIZE") == "small"
 SHAPE_BYX = (3, 128, 200) if SMALL else (4, 2048, 2048)
-# One byte a pixel: a larger window, or it would be timed in the caches.
+# One byte per pixel: a larger window, or it would be timed in the caches.
 LABEL_SHAPE_BYX = (1, 128, 200) if SMALL else (1, 10980, 10980)
 ROUNDS = 3 if SMALL else 15
 NUMPY_ROUNDS = 1 if SMALL else 3

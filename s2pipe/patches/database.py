@@ -116,7 +116,7 @@ def write_database(
     shards : (sequence of str, Places)
         Paths of the shards, and where the patches lie in them.
     more : mapping
-        Arrow arrays by column, one value a candidate, that come after its scores.
+        Arrow arrays by column, one value per candidate, written after its scores.
     facts : SharedFacts
         Content of ``shards.json``; what labels and classes mean goes into the file's metadata.
     """

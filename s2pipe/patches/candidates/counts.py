@@ -87,7 +87,7 @@ def _covered_pixels(grid: Grid, windows: Iterable[tuple[int, int]], config: Patc
 
 
 def describe_counts(counts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Counts in words, a line a split."""
+    """Counts in words, one line per split."""
     total = sum(counts[name]["candidates"] for name in SPLITS)
     lines = []
     for name, found in counts.items():

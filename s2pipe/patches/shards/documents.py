@@ -24,7 +24,7 @@ from s2pipe.raster.grid import Window
 
 ANGLES_VALID, Y_VALID, DATE_MASK = "angles_valid.npy", "y_valid.npy", "date_mask.npy"
 """Masks of an item: pixels whose angles are all known; pixels whose labels have a value, where labels are floating
-point; dates that there are, as opposed to padding."""
+point; real dates, as opposed to padding."""
 NO_FRACTION = -1.0
 """What an item's JSON says for a fraction that there is none of."""
 _NO_DATE: dict[str, Any] = {

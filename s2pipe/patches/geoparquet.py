@@ -1,4 +1,4 @@
-"""GeoParquet 1.1 (https://geoparquet.org): WKB in longitude and latitude (OGC:CRS84), with a bounding box a row.
+"""GeoParquet 1.1 (https://geoparquet.org): WKB in longitude and latitude (OGC:CRS84), with a bounding box per row.
 
 The column ``bbox`` is the covering of the geometry: readers find the row groups of an area from its statistics alone.
 """

@@ -73,7 +73,7 @@ class LabelRasterConfig:
     """What one label raster is made from."""
 
     kind: Literal["classes", "regression"] = "classes"
-    """classes are whole numbers, one class a pixel; regression is a quantity, float32 with NaN where there is none."""
+    """classes are whole numbers, one class per pixel; regression is a float32 quantity with NaN for no value."""
     backend: Annotated[str, _BACKEND] = "scl"
     """Where labels come from: scl (L2A scene classification), raster (any georeferenced raster, see path),
     cloud_probability (L2A cloud probability, see threshold), or your own class: my_package.labels:Burned."""

@@ -68,7 +68,7 @@ class AngleAssetConfig:
     """File name of the raster in the scene's directory, with the extension .tif; the VRT has the same stem."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)  # so that LabelConfig(True) goes on meaning enabled
 class LabelRasterConfig:
     """What one label raster is made from."""
 

@@ -28,7 +28,7 @@ from s2pipe.download.cfg import (
 from s2pipe.download.files.fetch import FetchOptions
 from s2pipe.download.files.plan import Planner, SceneDownload
 from s2pipe.download.files.recheck import recheck
-from s2pipe.download.files.transfer import SceneJob, Transfer
+from s2pipe.download.files.transfer import SceneJob, Transfer, read_metadata
 from s2pipe.download.record import IndexRecorder, RunRecord, without_other_products
 from s2pipe.download.search.catalogue import Catalogue, Hit, Search
 from s2pipe.download.search.coverage import query_areas
@@ -306,12 +306,20 @@ class _Run:
             )
             raise DiskFullError(msg)
 
+    def _is_described(self, job: SceneJob) -> bool:
+        """Tell whether the index holds what only the L2A product's own metadata tell."""
+        known = None if self.index is None else self.index.scene(job.plan.key)
+        return known is not None and known.l2a is not None and known.l2a.scl_percentages is not None
+
     def _fetch(self, planner: Planner) -> None:
         self._refuse_too_large()
         if self.record.totals["files_to_fetch"]:
             self.transport.log_in()
         jobs, download = self.record.jobs, self.config.download
         good = [job for job in jobs if job.plan.error is None]
+        for job in good:
+            if not job.plan.tasks and not self._is_described(job):
+                read_metadata(job, self.root)  # a killed run fetched the last file, and did not get to this
         if good:
             self.recorder.add_planned([job.scene() for job in good])
         progress = ByteProgress(self.record.totals["bytes_to_fetch"], self.record.totals["files_to_fetch"])

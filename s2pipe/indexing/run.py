@@ -35,6 +35,7 @@ from s2pipe.indexing.discover import (
     refuse_all,
 )
 from s2pipe.indexing.links import conflict, link
+from s2pipe.runtime.disk import full_disk_ends
 from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
 from s2pipe.runtime.paths import InsidePath, check_owned, is_safe_relative, path_fault
@@ -134,7 +135,7 @@ def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: 
     links = [(source, InsidePath(root, target).owned()) for plan in plans for source, target in plan.links]
     _refuse_conflicts(links, root)
     new = new_index(root, _scenes(plans))
-    with locked(path.with_name(".files.lock")):
+    with full_disk_ends(root), locked(path.with_name(".files.lock")):
         for source, target in links:
             sweep(target)
             link(source, target)

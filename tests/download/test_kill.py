@@ -8,18 +8,26 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from s2pipe.dataset.proof import write_sealed
 from s2pipe.dataset.step1_index import load_index
+from s2pipe.download.cfg import SelectionConfig
+from s2pipe.download.pipeline import run_download
 from s2pipe.runtime.hashing import hash_file
 from s2pipe.testing import Fault, Service, stored
 from s2pipe.testing.fake import L1C, L2A, make_safe
 from tests.paths import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from s2pipe.download.auth import Auth
+    from s2pipe.download.cfg import PipelineConfig
 
 CHUNK = 16 << 10
 _RANGE = re.compile(r"bytes=(\d+)-")
@@ -124,3 +132,20 @@ def test_five_kills(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_twenty_kills(tmp_path: Path) -> None:
     kill_again_and_again(tmp_path, 20, 3_000_000, 1_000_000)
+
+
+def test_what_only_metadata_tell_is_read_after_a_kill(
+    service: Service, auth: Auth, configure: Callable[..., PipelineConfig]
+) -> None:
+    """A run may be killed between its last file and the metadata of the scene."""
+    config = configure(selection=SelectionConfig(l1c_bands=("B02",)))
+    run_download(config, auth)
+    path = config.download.out_dir / "meta/step1/index.json"
+    index = load_index(path)
+    (scene,) = index.scenes
+    assert scene.l2a.scl_percentages
+    killed = replace(scene, l2a=replace(scene.l2a, scl_percentages=None))
+    write_sealed(path, replace(index, scenes=(killed,)).to_document())
+    result = run_download(config, auth)
+    assert result.up_to_date
+    assert load_index(path).scenes == (scene,)

@@ -221,7 +221,7 @@ class Transfer:
             if job.started is not None:
                 job.seconds = time.monotonic() - job.started
             if job.status == "done":
-                _read_metadata(job, self._root)
+                read_metadata(job, self._root)
             log.info("%s %s", job.plan.key, job.status)
             self._record(job)
         except (S2PipeError, OSError) as error:
@@ -322,7 +322,7 @@ def _sweep_if_free(plan: SceneDownload, root: Path) -> None:
             _sweep(plan)
 
 
-def _read_metadata(job: SceneJob, root: Path) -> None:
+def read_metadata(job: SceneJob, root: Path) -> None:
     """Complete the L2A product's entry with what only its own metadata tell."""
     scene = job.plan.scene
     asset = None if scene.files_l2a is None else scene.files_l2a.asset(roles.L2A_PRODUCT_METADATA)

@@ -5,6 +5,9 @@
 #   PYTEST_ARGS=...    more arguments for pytest: make test PYTEST_ARGS='-k radiometry -x'
 #   CONSTRAINTS=none   the newest versions instead of those in requirements/constraints.txt
 #   FUZZ_SECONDS=...   how long make fuzz runs (60)
+#   FAULTS=small       some of each kind of fault that make test-faults injects, instead of all (full)
+#   FAULTS_SEED=...    other faults of the same kinds (1)
+#   FAULTS_TABLE=...   file that make test-faults writes its table to
 
 VENV ?= .venv
 VENV_SYSTEM ?= .venv-system
@@ -12,7 +15,9 @@ VENV_CLIENTS ?= .venv-clients
 VENV_TORCH ?= .venv-torch
 DEMO_OUTPUT ?= demo-output
 FUZZ_SECONDS ?= 60
-export CONSTRAINTS
+FAULTS ?= full
+FAULTS_SEED ?= 1
+export CONSTRAINTS FAULTS FAULTS_SEED FAULTS_TABLE
 
 # pytest's exit code 5 means that it found no test, which is a failure that deserves a word.
 run_pytest = -m pytest -q $(PYTEST_ARGS) || { code=$$?; \
@@ -58,6 +63,9 @@ test-clients: setup-clients ## Let two independent clients search the local test
 
 test-torch: setup-torch ## Read patches with PyTorch: batches, shuffling, resuming, samplers, a small U-Net, the docs' examples
 	@$(VENV_TORCH)/bin/python -m pytest -q tests/torch tests/readers $(PYTEST_ARGS)
+
+test-faults: setup ## Kill, starve, damage and attack every step (FAULTS=small, FAULTS_SEED=1, FAULTS_TABLE=FILE)
+	@$(VENV)/bin/python -m pytest -q -m faults tests/faults $(PYTEST_ARGS)
 
 fuzz: setup ## Feed damaged and hostile files to every reader (FUZZ_SECONDS=60, FUZZ_TARGET=...)
 	@$(VENV)/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_TARGET),--target $(FUZZ_TARGET))

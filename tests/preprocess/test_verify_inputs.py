@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import shutil
 import threading
@@ -27,10 +26,12 @@ from s2pipe.preprocess.cfg import NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import PreprocessResult, run_preprocess
 from s2pipe.synthetic import ProductSpec, make_products
 from tests.conftest import read_whole_band
+from tests.faults.damage import mutants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+MUTANTS = 40  # `make test-faults` tries 240
 OLD_NS = 1_700_000_000_123_456_789
 
 
@@ -358,26 +359,8 @@ def test_a_broken_link_is_called_one(pristine: Path, tmp_path: Path) -> None:
         small.run(tmp_path / "out")
 
 
-def _mutants(data: bytes, count: int) -> Iterator[bytes]:
-    """Flipped bits, cut ends, zeroed and swapped ranges, from a seed."""
-    draw = random.Random(20251210)
-    for number in range(count):
-        place, length = draw.randrange(len(data)), draw.choice((1, 8, 100, 1000))
-        changed = bytearray(data)
-        if number % 4 == 0:
-            changed[place] ^= 1 << draw.randrange(8)
-        elif number % 4 == 1:
-            del changed[place:]
-        elif number % 4 == 2:
-            changed[place : place + length] = bytes(len(changed[place : place + length]))
-        else:
-            changed[place : place + length] = draw.randbytes(len(changed[place : place + length]))
-        yield bytes(changed)
-
-
-@pytest.mark.parametrize("count", [40, pytest.param(240, marks=pytest.mark.faults)])
 def test_no_mutant_of_a_band_is_accepted_with_other_pixels(
-    small: Small, tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _settle(monkeypatch)
     path = small.file("20251210T100319_B11.jp2")
@@ -387,13 +370,13 @@ def test_no_mutant_of_a_band_is_accepted_with_other_pixels(
     before = _x(out)
     shutil.rmtree(out)
     undetected = 0
-    for mutant in _mutants(data, count):
+    for mutant in mutants(data, MUTANTS):
         path.write_bytes(mutant)
         undetected += _decodes_otherwise(path, data, mutant)
         result = small.run(out, **changes)
         assert result.exit_code == (1 if mutant != data else 0)
         assert _x(out) in ([], before)
-    assert undetected > count // 10  # GDAL alone would have taken these
+    assert undetected > MUTANTS // 10  # GDAL alone would have taken these
 
 
 def _decodes_otherwise(path: Path, data: bytes, mutant: bytes) -> bool:

@@ -279,8 +279,9 @@ class Trial:
         """Look for wrong pixels: rasters and shards have their names only when they are finished."""
         for path in sorted(self.bed.root.rglob("*")):
             name = path.relative_to(self.bed.root).as_posix()
-            is_watched = name.endswith(PIXELS) and name not in self.damaged and path.is_file()
-            if is_watched and not self._is_right(name, path):
+            is_watched = name.endswith(PIXELS) and name not in self.damaged
+            is_own = path.is_file() and not path.is_symlink()  # links lead to products
+            if is_watched and is_own and not self._is_right(name, path):
                 self.wrong.add(name)
 
     def _is_right(self, name: str, path: Path) -> bool:

@@ -13,12 +13,14 @@ SEED = os.environ.get("FAULTS_SEED", "1")
 TABLE = os.environ.get("FAULTS_TABLE")
 """File that the table is written to; printed in any case."""
 
-UNHARMED = "same bytes at once"
-"""The fault did not reach any output, or the run repaired what it met."""
-RERUN = "same bytes after a rerun"
-REPORTED = "documented error, same bytes after the cure"
-REFUSED = "documented error"
-"""Of hostile files, which have no cure."""
+UNHARMED = "at once"
+"""The same bytes as undisturbed at once: the fault reached no output, or the run repaired what it met."""
+RERUN = "after a rerun"
+"""The same bytes after the same command was run again."""
+REPORTED = "reported, cured"
+"""A documented error; the same bytes after its cure."""
+REFUSED = "refused"
+"""A documented error about a hostile file, which has no cure."""
 OUTCOMES = (UNHARMED, RERUN, REPORTED, REFUSED)
 
 
@@ -49,16 +51,8 @@ def row(fault: str, place: str) -> Row:
     return ROWS.setdefault((fault, place), Row())
 
 
-_HEAD = (
-    "fault",
-    "where",
-    "injected",
-    *OUTCOMES,
-    "files with wrong pixels",
-    "bytes lost",
-    "files touched outside",
-    "tracebacks",
-)
+_HARMS = ("wrong pixels", "bytes lost", "touched outside", "tracebacks")
+_HEAD = ("fault", "where", "injected", *OUTCOMES, *_HARMS)
 
 
 def table() -> list[str]:

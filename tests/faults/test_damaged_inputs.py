@@ -43,7 +43,6 @@ def run_damaged(this: Trial, draw: random.Random, pattern: str) -> None:
     if before == "apply" and draw.random() < 0.7:
         shutil.rmtree(bed.root / "cache")
     path = bed.file(pattern, draw)
-    this.damaged = {link.relative_to(bed.root).as_posix() for link in bed.root.rglob(path.name)}
     whole = damage(path, draw)
     code = this.run(*STEPS[STEPS.index(before) :])
     is_harmed = code != 0 or bool(this.differences())

@@ -50,6 +50,7 @@ from s2pipe.patches.shards.publish import (
     Publication,
     is_published,
     read_shards_json,
+    sweep_shards,
 )
 from s2pipe.patches.shards.tarball import most_item_bytes
 from s2pipe.patches.shards.writer import ShardRecord, ShardWriter
@@ -292,6 +293,7 @@ class _Run:
 
     def _unchanged(self) -> PatchResult:
         document = read_shards_json(self.config.out_dir)
+        sweep_shards(self.config.out_dir)
         self.result.split_path = write_plan(self.config, self.plan)
         self.result.shards = [ShardRecord(**record) for record in document["shards"]]
         self.result.candidates, self.result.kept = document["candidates"], document["kept"]

@@ -98,6 +98,21 @@ def test_files_of_others_stay_where_they_are(made: Path, place: Path) -> None:
     assert not any((out / name).exists() for name in killed)
 
 
+def test_a_run_that_finds_all_done_sweeps_what_a_kill_left(made: Path, place: Path) -> None:
+    out = place / "out"
+    mine, left = out / ".progress/notes.json", out / ".progress/train-shard-000000.tar.json"
+    mine.parent.mkdir()
+    for path in (mine, left, out / "train/.shard-000017.tar.part"):
+        path.write_bytes(b"{}")
+    assert run_patches(config(index_of(made), out)).shards_written == 0
+    assert not left.exists()
+    assert not (out / "train/.shard-000017.tar.part").exists()
+    mine.unlink()
+    left.write_bytes(b"{}")
+    run_patches(config(index_of(made), out))
+    assert not left.parent.exists()
+
+
 def test_a_shard_that_is_not_what_was_recorded_is_kept_and_named(
     made: Path, place: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

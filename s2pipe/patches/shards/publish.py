@@ -203,7 +203,7 @@ class Publication:
         }
         validate_document(document, "step3_shards", SHARDS_NAME)
         write_sealed(self._out_dir / SHARDS_NAME, document)
-        self._sweep()
+        sweep_shards(self._out_dir)
 
     def _remove_superseded(self, wanted: set[str]) -> None:
         """Remove the shards that earlier runs recorded; keep, and name, files that are not what was recorded."""
@@ -218,18 +218,24 @@ class Publication:
                     self._out_dir / path,
                 )
 
-    def _sweep(self) -> None:
-        """Remove what runs keep while they go on, and what killed ones left; the caller holds the lock."""
-        out_dir = self._out_dir
-        left = [
-            path for name in (SHARDS_NAME, SUMMARY_NAME, DATABASE_NAME) for path in unfinished(out_dir / name)
-        ]
-        for directory, name in [*((split, _LEFT_PART) for split in SPLITS), (PROGRESS, _PROGRESS_NAME)]:
-            left += [path for path in (out_dir / directory).glob("*") if name.fullmatch(path.name)]
-        for path in left:
-            InsidePath(out_dir, path.relative_to(out_dir).as_posix()).unlink()
-        with suppress(OSError):  # someone else's files stay, and their directory with them
-            InsidePath(out_dir, PROGRESS).owned().rmdir()
+
+def sweep_shards(out_dir: Path) -> None:
+    """Remove what runs keep while they go on, and what killed ones left, of shards that are complete.
+
+    Parameters
+    ----------
+    out_dir : Path
+        Directory of the shards, locked by the caller.
+    """
+    left = [
+        path for name in (SHARDS_NAME, SUMMARY_NAME, DATABASE_NAME) for path in unfinished(out_dir / name)
+    ]
+    for directory, name in [*((split, _LEFT_PART) for split in SPLITS), (PROGRESS, _PROGRESS_NAME)]:
+        left += [path for path in (out_dir / directory).glob("*") if name.fullmatch(path.name)]
+    for path in left:
+        InsidePath(out_dir, path.relative_to(out_dir).as_posix()).unlink()
+    with suppress(OSError):  # someone else's files stay, and their directory with them
+        InsidePath(out_dir, PROGRESS).owned().rmdir()
 
 
 def _split_totals(records: Sequence[ShardRecord]) -> dict[str, Any]:

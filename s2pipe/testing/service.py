@@ -19,7 +19,7 @@ _HOSTS = {"catalogue": answer_catalogue, "download": answer_download, "identity"
 
 
 class Service(ServiceState):
-    """The service; use it as a context manager.
+    """The service; use it as a context manager. ``tokens`` holds its one account.
 
     Parameters
     ----------
@@ -27,8 +27,6 @@ class Service(ServiceState):
         What it holds.
     token_life_s : float
         Life of access tokens.
-    username, password, totp : str
-        The one account.
     signed : bool
         Hand out signed tokens (JWT), which other clients check.
     ports : tuple of int
@@ -40,16 +38,10 @@ class Service(ServiceState):
         products: list[StoredProduct] | None = None,
         *,
         token_life_s: float = 600.0,
-        username: str = "eve@example.org",
-        password: str = "correct horse",  # noqa: S107 - the account of a test service
-        totp: str | None = None,
         signed: bool = False,
         ports: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
-        tokens = TokenStore(
-            username=username, password=password, totp=totp, life_s=token_life_s, signed=signed
-        )
-        super().__init__(products or [], tokens)
+        super().__init__(products or [], TokenStore(life_s=token_life_s, signed=signed))
         self._servers = {
             name: HostServer(port, self, name, answer)
             for (name, answer), port in zip(_HOSTS.items(), ports, strict=True)

@@ -77,12 +77,11 @@ def _is_prime(number: int, chance: random.Random) -> bool:
 
 
 class TokenStore:
-    """Accounts and the tokens handed out."""
+    """The one account of the service, and the tokens handed out."""
 
-    def __init__(
-        self, *, username: str, password: str, totp: str | None, life_s: float, signed: bool
-    ) -> None:
-        self.username, self.password, self.totp = username, password, totp
+    def __init__(self, *, life_s: float, signed: bool) -> None:
+        self.username, self.password = "eve@example.org", "correct horse"
+        self.totp: str | None = None
         self.life_s = life_s
         self.refresh_life_s = 3600.0
         self.max_sessions = 100

@@ -74,5 +74,5 @@ def test_files_of_other_tools_are_taken_as_they_are_meant() -> None:
 def test_absolute_paths_of_both_worlds_are_told(path: str, absolute: bool) -> None:
     asset = Asset.from_document({"role": "r", "path": path})
     assert asset.is_absolute == absolute
-    assert asset.display(Path("/root")) == (asset.path if absolute else f"/root/{asset.path}")
-    assert Asset("r", "a.zip", member="m").display(Path("/root")) == "/root/a.zip!m"
+    assert asset.display(Path("/dataset")) == (asset.path if absolute else f"/dataset/{asset.path}")
+    assert Asset("r", "a.zip", member="m").display(Path("/dataset")) == "/dataset/a.zip!m"

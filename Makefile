@@ -13,6 +13,7 @@ VENV ?= .venv
 VENV_SYSTEM ?= .venv-system
 VENV_CLIENTS ?= .venv-clients
 VENV_TORCH ?= .venv-torch
+VENV_SCALE ?= .venv-scale
 DEMO_OUTPUT ?= demo-output
 FUZZ_SECONDS ?= 60
 FAULTS ?= full
@@ -24,7 +25,7 @@ run_pytest = -m pytest -q $(PYTEST_ARGS) || { code=$$?; \
 	[ $$code -ne 5 ] || echo "pytest found no test to run, which counts as a failure" >&2; exit $$code; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system setup-clients setup-torch demo test test-quick test-system-gdal test-clients test-torch fuzz fuzz-atheris bench lint format types check wheel constraints clean
+.PHONY: help setup setup-system setup-clients setup-torch setup-scale demo test test-quick test-system-gdal test-clients test-torch test-scale fuzz fuzz-atheris bench lint format types check wheel constraints clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -46,6 +47,10 @@ setup-torch:
 	@python=$$(sh tools/find-python 3.11) && \
 		"$$python" tools/setup_venv.py $(VENV_TORCH) --gdal system --extras torch,lightning,test
 
+# s3 needs versions of botocore and of what it needs that the constraints do not allow.
+setup-scale:
+	@python=$$(sh tools/find-python) && CONSTRAINTS=none "$$python" tools/setup_venv.py $(VENV_SCALE) --extras dask,s3,test
+
 demo: setup ## Synthesise two products and run the whole pipeline on them
 	@$(VENV)/bin/s2pipe demo --out $(DEMO_OUTPUT)
 
@@ -63,6 +68,9 @@ test-clients: setup-clients ## Let two independent clients search the local test
 
 test-torch: setup-torch ## Read patches with PyTorch: batches, shuffling, resuming, samplers, a small U-Net, the docs' examples
 	@$(VENV_TORCH)/bin/python -m pytest -q tests/torch tests/readers $(PYTEST_ARGS)
+
+test-scale: setup-scale ## Run one dataset on Dask's workers and as shards of a job array, and compare every byte
+	@$(VENV_SCALE)/bin/python -m pytest -q tests/scale $(PYTEST_ARGS)
 
 test-faults: setup ## Kill, starve, damage and attack every step (FAULTS=small, FAULTS_SEED=1, FAULTS_TABLE=FILE)
 	@$(VENV)/bin/python -m pytest -q -m faults tests/faults $(PYTEST_ARGS)
@@ -101,6 +109,6 @@ constraints: ## Take the newest versions into requirements/constraints.txt
 	@python=$$(sh tools/find-python) && "$$python" tools/refresh_constraints.py
 
 clean: ## Remove environments, caches and everything built
-	rm -rf .venv .venv.lock .venv-system .venv-system.lock .venv-clients .venv-clients.lock .venv-torch .venv-torch.lock build dist *.egg-info kernels/build kernels/*.egg-info $(DEMO_OUTPUT)
+	rm -rf .venv .venv.lock .venv-system .venv-system.lock .venv-clients .venv-clients.lock .venv-torch .venv-torch.lock .venv-scale .venv-scale.lock build dist *.egg-info kernels/build kernels/*.egg-info $(DEMO_OUTPUT)
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find s2pipe kernels tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

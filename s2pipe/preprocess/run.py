@@ -37,8 +37,8 @@ from s2pipe.preprocess.scene_inputs import SceneInputs
 from s2pipe.preprocess.stats.histogram import (
     HISTOGRAM_NAME,
     BandHistograms,
+    HistogramSum,
     load_histogram,
-    merge_histograms,
     save_histogram,
 )
 from s2pipe.preprocess.stats.statistics import NormalizationStats
@@ -199,12 +199,12 @@ class _Run:
 
     def compute_stats(self) -> PreprocessResult:
         """Pass 1: histograms beside the scenes, then the statistics of all of them."""
-        histograms: list[BandHistograms] = []
+        histograms = HistogramSum()
         self._each_scene(lambda scene: self._count(scene, histograms))
         stats_path = self.config.normalize.stats_path
         assert stats_path is not None
         if histograms:
-            total = merge_histograms(histograms)
+            total = histograms.total()
             left_out = len(self.result.incomplete) + len(self.result.failed)
             try:
                 stats = NormalizationStats.of(total, self.config.normalize.clip_percentiles, left_out)
@@ -275,7 +275,7 @@ class _Run:
         self.result.failed.append(FailedScene(key, reason))
         self._log.add(key, "failed", seconds, details)
 
-    def _count(self, scene: ScenePlan, histograms: list[BandHistograms]) -> bool:
+    def _count(self, scene: ScenePlan, histograms: HistogramSum) -> bool:
         path = InsidePath(self.config.out_dir, f"{scene.directory.as_posix()}/{HISTOGRAM_NAME}").owned()
         known = self._counted(scene)
         if known is None:
@@ -286,11 +286,11 @@ class _Run:
                     histogram = count_scene(scene, self.config, histogram_fingerprint(scene, self.config))
                     prove_again()
                     save_histogram(path, histogram)
-                    histograms.append(histogram)
+                    histograms.add(histogram)
                     return True
         else:
             self._inputs.confirm(scene)
-        histograms.append(known)
+        histograms.add(known)
         return False
 
     def _counted(self, scene: ScenePlan) -> BandHistograms | None:

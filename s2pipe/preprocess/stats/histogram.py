@@ -21,9 +21,9 @@ from s2pipe.config.documents import parse_json
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, S2PipeError, StatsMismatchError
 from s2pipe.preprocess.cfg import PreprocessConfig, bin_count
+from s2pipe.preprocess.stats.archive import read_arrays
 from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.runtime.hashing import bytes_fingerprint
-from s2pipe.runtime.limits import MAX_HISTOGRAM_BYTES
 from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 HISTOGRAM_NAME = "histogram.npz"
 """File name of a scene's histogram, and of the merged one beside ``stats.json``."""
 HISTOGRAM_FORMAT = "s2pipe.normalize.histogram.v1"
+_ARRAYS = ("counts", "underflow", "overflow", "about")
+"""What is read of a histogram's file; bands and edges are there for people."""
 _SEAL_BYTES = len(bytes_fingerprint(b""))
 _UNREADABLE = (
     *(S2PipeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
@@ -174,6 +176,61 @@ class BandHistograms:
             raise S2PipeError(msg)
 
 
+class HistogramSum:
+    """Sum of the histograms of different scenes: however many they are, it takes the memory of one."""
+
+    def __init__(self) -> None:
+        self._total: BandHistograms | None = None
+        self._scenes: dict[tuple[str, str], ContributingScene] = {}
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def add(self, histogram: BandHistograms) -> None:
+        """Add the counts of further scenes.
+
+        Raises
+        ------
+        StatsMismatchError
+            Its settings are not those of the others.
+        S2PipeError
+            One of its scenes was added before.
+        """
+        new = {scene.key.identity: scene for scene in histogram.scenes}
+        total = self._total
+        if total is None:
+            counted = (histogram.counts.copy(), histogram.underflow.copy(), histogram.overflow.copy())
+            self._total = BandHistograms(histogram.settings, *counted, scenes=())
+            self._scenes = new
+            return
+        faults = _setting_faults(total.settings, histogram.settings)
+        if faults:
+            msg = f"histogram of {scene_names(histogram.scenes)}"
+            raise StatsMismatchError(msg, faults)
+        twice = [str(scene.key) for identity, scene in new.items() if identity in self._scenes]
+        if twice:
+            msg = f"scene {', '.join(twice)} is in more than one histogram; give each scene once"
+            raise S2PipeError(msg)
+        for name in ("counts", "underflow", "overflow"):
+            into = getattr(total, name)
+            np.add(into, getattr(histogram, name), out=into)
+        self._scenes |= new
+
+    def total(self) -> BandHistograms:
+        """Return the sum so far; its arrays grow with what is added later.
+
+        Raises
+        ------
+        S2PipeError
+            Nothing was added.
+        """
+        if self._total is None:
+            msg = "there is no histogram to make statistics from; run pass 1 (normalize.mode: compute_only)"
+            raise S2PipeError(msg)
+        scenes = sorted(self._scenes.values(), key=lambda scene: scene.key)
+        return replace(self._total, scenes=tuple(scenes))
+
+
 def merge_histograms(histograms: Iterable[BandHistograms]) -> BandHistograms:
     """Add histograms of different scenes.
 
@@ -189,31 +246,10 @@ def merge_histograms(histograms: Iterable[BandHistograms]) -> BandHistograms:
     S2PipeError
         None given, or a scene is in more than one of them.
     """
-    total: BandHistograms | None = None
+    total = HistogramSum()
     for histogram in histograms:
-        if total is None:
-            total = replace(histogram, counts=histogram.counts.copy(), inputs_fingerprint="")
-            continue
-        faults = _setting_faults(total.settings, histogram.settings)
-        if faults:
-            msg = f"histogram of {scene_names(histogram.scenes)}"
-            raise StatsMismatchError(msg, faults)
-        known = {scene.key.identity for scene in total.scenes}
-        twice = [str(scene.key) for scene in histogram.scenes if scene.key.identity in known]
-        if twice:
-            msg = f"scene {', '.join(twice)} is in more than one histogram; give each scene once"
-            raise S2PipeError(msg)
-        total.counts[...] += histogram.counts
-        total = replace(
-            total,
-            underflow=total.underflow + histogram.underflow,
-            overflow=total.overflow + histogram.overflow,
-            scenes=tuple(sorted((*total.scenes, *histogram.scenes), key=lambda scene: scene.key)),
-        )
-    if total is None:
-        msg = "there is no histogram to make statistics from; run pass 1 (normalize.mode: compute_only)"
-        raise S2PipeError(msg)
-    return total
+        total.add(histogram)
+    return total.total()
 
 
 def scene_names(scenes: Sequence[ContributingScene]) -> str:
@@ -222,6 +258,8 @@ def scene_names(scenes: Sequence[ContributingScene]) -> str:
 
 
 def _setting_faults(expected: HistogramSettings, got: HistogramSettings) -> list[Fault]:
+    if got == expected:
+        return []
     stated = got.to_document()
     return [
         Fault(name, f"expected {value!r}, got {stated[name]!r}")
@@ -281,15 +319,11 @@ def load_histogram(path: Path) -> BandHistograms:
     """
     try:
         data = path.read_bytes()
-        if is_sealed_histogram(data) and not is_intact_histogram(data):
+        is_sealed = is_sealed_histogram(data)
+        if is_sealed and not is_intact_histogram(data):
             msg = "its content does not match the SHA-256 at its end"
             raise ValueError(msg)
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_HISTOGRAM_BYTES:
-                msg = f"it unpacks to more than {MAX_HISTOGRAM_BYTES} bytes"
-                raise ValueError(msg)
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return _from_arrays(arrays)
+        return _from_arrays(read_arrays(data, _ARRAYS, check=not is_sealed))
     except FileNotFoundError:
         raise ManifestError(str(path), [Fault("", "no such histogram; run pass 1 first")]) from None
     except _UNREADABLE as error:
@@ -313,7 +347,7 @@ def _from_arrays(arrays: Mapping[str, np.ndarray]) -> BandHistograms:
         if {counts.dtype, ends.dtype} != {np.dtype(np.int64)} or ends.shape != counts.shape[:1]:
             msg = f"expected counts as int64, one of each end per band, got {counts.dtype}, {ends.dtype} {ends.shape}"
             raise ValueError(msg)
-        if (counts < 0).any() or (ends < 0).any():
+        if counts.min(initial=0) < 0 or ends.min(initial=0) < 0:
             msg = "counts are negative"
             raise ValueError(msg)
     return BandHistograms(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.scene_list import match_scenes, read_scene_list
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.preprocess.stats.histogram import (
     HISTOGRAM_NAME,
+    HistogramSum,
     load_histogram,
-    merge_histograms,
 )
 from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_file import histogram_of_stats, save_stats
@@ -68,18 +69,20 @@ def merge_to_stats(
     if clip_percentiles is not None and not 0.0 <= clip_percentiles[0] < clip_percentiles[1] <= 100.0:
         msg = "clip percentiles"
         raise ConfigError(msg, [Fault("", f"expected 0 <= low < high <= 100, got {list(clip_percentiles)}")])
-    histograms = [load_histogram(path) for path in paths]
-    if scenes is not None:
-        known = [scene.key for histogram in histograms for scene in histogram.scenes]
-        wanted, missing = match_scenes(read_scene_list(scenes), known)
+    texts = None if scenes is None else read_scene_list(scenes)
+    wanted = None if texts is None else {SceneKey.parse_identity(text) for text in texts}
+    histograms = HistogramSum()
+    known: list[SceneKey] = []
+    for histogram in map(load_histogram, paths):
+        keys = [scene.key for scene in histogram.scenes]
+        known += keys
+        if wanted is None or any(key.identity in wanted for key in keys):
+            histograms.add(histogram)
+    if texts is not None:
+        missing = match_scenes(texts, known)[1]
         if missing:
             raise ConfigError(str(scenes), [Fault("", f"{key} has no histogram here") for key in missing])
-        histograms = [
-            histogram
-            for histogram in histograms
-            if any(scene.key.identity in wanted for scene in histogram.scenes)
-        ]
-    total = merge_histograms(histograms)
+    total = histograms.total()
     stats = NormalizationStats.of(total, clip_percentiles)
     save_stats(out, stats, total if save_histograms else None)
     return stats

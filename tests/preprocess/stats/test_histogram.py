@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from s2pipe.errors import ManifestError, S2PipeError, StatsMismatchError
 from s2pipe.preprocess.stats.histogram import (
+    HistogramSum,
     bin_edges,
     is_intact_histogram,
     load_histogram,
@@ -32,6 +34,28 @@ def test_merging_refuses_other_settings_and_repeated_scenes() -> None:
         merge_histograms([one, one])
     with pytest.raises(S2PipeError, match="no histogram"):
         merge_histograms([])
+
+
+def test_a_sum_keeps_no_histogram_that_was_added() -> None:
+    total, kept = HistogramSum(), []
+    for number in range(3):
+        histogram = histogram_of(np.full((2, 50), number, np.int64), number)
+        kept += [weakref.ref(histogram), weakref.ref(histogram.counts)]
+        total.add(histogram)
+        del histogram
+    assert [ref() for ref in kept] == [None] * 6
+    assert (total.total().counts == 0 + 1 + 2).all()
+    assert len(total) == 3
+
+
+def test_a_refused_histogram_changes_no_sum() -> None:
+    total = HistogramSum()
+    total.add(histogram_of(np.ones((2, 50), np.int64), 0))
+    both = merge_histograms([histogram_of(np.ones((2, 50), np.int64), number) for number in (0, 1)])
+    with pytest.raises(S2PipeError, match="more than one histogram"):
+        total.add(both)
+    assert (total.total().counts == 1).all()
+    assert len(total) == len(total.total().scenes) == 1
 
 
 def test_a_histogram_survives_its_file_and_loads_without_pickle(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from ._compile import kernel_names, warm_up
 from .angles import AngleEncoding, DirectionField, Placement, interpolate_directions
 from .histogram import Histogram, HistogramAccumulator, HistogramSpec, histogram, reflectance_histogram
 from .labels import label_lut, map_labels
+from .nbar import BrdfModel, ViewGeometry, brdf_kernels, nbar
 from .normalize import Normalization, reflectance_standardize, standardize
 from .reflectance import Radiometry, reflectance, reflectance_valid
 from .resample import block_mean, double_bilinear
@@ -15,6 +16,7 @@ from .valid import drop_below_fraction, valid_per_band, valid_single
 
 __all__ = [
     "AngleEncoding",
+    "BrdfModel",
     "DirectionField",
     "Histogram",
     "HistogramAccumulator",
@@ -22,7 +24,9 @@ __all__ = [
     "Normalization",
     "Placement",
     "Radiometry",
+    "ViewGeometry",
     "block_mean",
+    "brdf_kernels",
     "double_bilinear",
     "drop_below_fraction",
     "histogram",
@@ -30,6 +34,7 @@ __all__ = [
     "kernel_names",
     "label_lut",
     "map_labels",
+    "nbar",
     "reflectance",
     "reflectance_histogram",
     "reflectance_standardize",

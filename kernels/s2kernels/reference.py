@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import s2kernels as k
 
 from ._reference_angles import interpolate_directions
+from .reference_nbar import nbar
 
 if TYPE_CHECKING:
     from ._types import Float32, Numbers, Pixels, Results
@@ -266,6 +267,22 @@ def _directing(name: str, encode: str, dtype: Any) -> Comparison:
     )
 
 
+def _adjusting(dn: NDArray[np.float32], rng: np.random.Generator) -> Arguments:
+    """The same detectors and nodes, lit from the south-east; the second band is left as it is."""
+    inputs = _directing("", "deg", "float32").inputs(dn, rng)
+    field, bands = inputs["field"], len(dn)
+    rise = 0.01 * np.arange(bands)
+    sun = rng.normal((0.5, -0.4, 0.7), 0.01, (*field.vectors.shape[1:3], 3))
+    planes = [-1 if band == 1 else band for band in range(bands)]
+    return {
+        "dn": dn,
+        "radiometry": radiometry_for(bands),
+        "model": k.BrdfModel(0.1 + 5 * rise, 0.05 + 2 * rise, 0.02 + rise, 35.0),
+        "geometry": k.ViewGeometry(field, sun, inputs["place"], planes),
+        "detectors": inputs["detectors"],
+    }
+
+
 def _out_like(argument: str) -> Callable[[Arguments], Arguments]:
     return lambda inputs: {"out": _rubbish(inputs[argument].shape)}
 
@@ -366,4 +383,14 @@ COMPARISONS = (
     _labelling("map_labels[uint16]", np.uint16),
     _directing("interpolate_directions[sin_cos]", "sin_cos", "float32"),
     _directing("interpolate_directions[deg]", "deg", "float32"),
+    Comparison(
+        "nbar",
+        k.nbar,
+        nbar,
+        _adjusting,
+        _out_like("dn"),
+        _nbytes,
+        lambda outputs, returned: (outputs["out"], returned),
+        copy_share=0.3,
+    ),
 )

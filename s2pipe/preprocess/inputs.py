@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from s2pipe.dataset.input_file import InputFile
-from s2pipe.raster.grid import Grid, RasterInfo
+from s2pipe.raster.grid import RasterInfo, TargetGrid
 from s2pipe.sentinel2.channels import Channel
 
 
@@ -52,7 +52,7 @@ class BandInput:
 class BandStack:
     """The bands of a scene and the grid that they are brought onto."""
 
-    target: Grid
-    """Target grid."""
+    target: TargetGrid
+    """Target grid: the grid that bands are declared on, and the part of it that is written."""
     bands: tuple[BandInput, ...]
     """Bands in the configured order."""

@@ -41,6 +41,7 @@ from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometr
 from s2pipe.preprocess.placement import RasterInTile, check_on_ground, resolution_of
 from s2pipe.preprocess.verify_inputs import read_checked
 from s2pipe.raster.formats import ANY_FORMAT, JPEG2000, LABELS
+from s2pipe.raster.grid import TargetGrid
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.sentinel2 import roles
 
@@ -85,7 +86,7 @@ class ScenePlan:
     @property
     def target(self) -> Grid:
         """Grid of all outputs."""
-        return self.stack.target
+        return self.stack.target.grid
 
     @property
     def ground(self) -> GroundMask | None:
@@ -226,7 +227,7 @@ def _plan_scene(
         )
     return ScenePlan(
         scene=scene,
-        stack=BandStack(target, bands),
+        stack=BandStack(TargetGrid.whole(target), bands),
         radiometry=_radiometry(files, config),
         labels=tuple(labels),
         angles=_angle_input(files, config) if with_angles(config) else None,

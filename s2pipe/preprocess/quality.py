@@ -9,7 +9,7 @@ import numpy as np
 
 from s2pipe.dataset.label_meaning import LabelMeaning
 from s2pipe.dataset.samples import NO_QUALITY
-from s2pipe.preprocess.pixels.blocks import scene_windows, stream_windows
+from s2pipe.preprocess.pixels.blocks import TargetReader, scene_windows, stream_windows
 from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.vrt import WarpSpec, warped_vrt
 from s2pipe.raster.writer import TiffSpec, TiffWriter
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from s2pipe.preprocess.inputs import QualityInput
-    from s2pipe.raster.grid import Grid, RasterInfo
+    from s2pipe.raster.grid import Grid, RasterInfo, TargetGrid
 
 QUALITY_NAME = "q.tif"
 QUALITY_BANDS = ("scl", "cloud_probability")
@@ -41,7 +41,7 @@ _CLASSES = LabelMeaning(
 )
 
 
-def write_quality(path: Path, quality: QualityInput, target: Grid) -> dict[str, Any]:
+def write_quality(path: Path, quality: QualityInput, target: TargetGrid) -> dict[str, Any]:
     """Write ``q.tif``: the nearest scene class and cloud probability of every pixel.
 
     Parameters
@@ -50,7 +50,7 @@ def write_quality(path: Path, quality: QualityInput, target: Grid) -> dict[str, 
         GeoTIFF to make.
     quality : QualityInput
         Scene classification and, where the products have it, cloud probability.
-    target : Grid
+    target : TargetGrid
         Target grid.
 
     Returns
@@ -60,14 +60,15 @@ def write_quality(path: Path, quality: QualityInput, target: Grid) -> dict[str, 
     """
     rasters = quality.rasters
     counts = np.zeros(256, np.int64)
-    windows = scene_windows(target)
+    windows = scene_windows(target.grid)
     with ExitStack() as stack:
-        readers = [_open_source(raster, target) for raster in rasters]
+        readers = [_open_source(raster, target.reference) for raster in rasters]
         for reader in readers:
             stack.callback(reader.close)
-        spec = TiffSpec(target, QUALITY_BANDS, "uint8", nodata=NO_QUALITY)
+        spec = TiffSpec(target.grid, QUALITY_BANDS, "uint8", nodata=NO_QUALITY)
         writer = stack.enter_context(TiffWriter(path, spec))
-        stream = stream_windows(readers, windows, workers=1, look_ahead=2, dtype="uint8")
+        on_target = [TargetReader(reader, target) for reader in readers]
+        stream = stream_windows(on_target, windows, workers=1, look_ahead=2, dtype="uint8")
         stack.callback(stream.close)
         for window, found in stream:
             out = np.full((len(QUALITY_BANDS), *window.shape_yx), NO_QUALITY, np.uint8)
@@ -79,7 +80,7 @@ def write_quality(path: Path, quality: QualityInput, target: Grid) -> dict[str, 
         "classes": _CLASSES.to_document(),
         "cloud_probability": None if quality.cloud_probability is None else roles.L2A_CLOUD_PROBABILITY,
         "resampling": {
-            name: "none" if raster.grid == target else "nearest"
+            name: "none" if raster.grid == target.reference else "nearest"
             for name, raster in zip(QUALITY_BANDS, rasters, strict=False)
         },
         "counts": {str(value): int(counts[value]) for value in np.flatnonzero(counts)},

@@ -119,13 +119,13 @@ def pixel_versions(plan: ScenePlan) -> dict[str, str]:
     The warper of GDAL rounds as its version does. Decoders of JPEG 2000 differ where the irreversible wavelet was
     used. Everything else (reading, kernels, writing) is exact, whatever the versions.
     """
-    rasters = [band.raster for band in plan.stack.bands]
-    warped = any(is_warped(band, plan.target) for band in plan.stack.bands)
+    rasters, reference = [band.raster for band in plan.stack.bands], plan.stack.target.reference
+    warped = any(is_warped(band, reference) for band in plan.stack.bands)
     beside = [raster for labels in plan.labels for raster in labels.rasters]
     if plan.quality is not None:
         beside += plan.quality.rasters
     rasters += beside
-    warped = warped or any(raster.grid != plan.target for raster in beside)
+    warped = warped or any(raster.grid != reference for raster in beside)
     exact = all(raster.is_exact for raster in rasters)
     found = {} if exact and not warped else {"gdal": gdal_version()}
     return found if exact else {**found, "jpeg2000_driver": jpeg2000_driver()}
@@ -248,13 +248,14 @@ def _labels_document(
 def _backend_stats(plan: ScenePlan, labels: LabelInput) -> dict[str, Any]:
     product = plan.scene.l2a
     backend, rasters = labels.backend, labels.rasters
-    on_target = all(raster.grid == plan.target for raster in rasters)
+    reference = plan.stack.target.reference
+    on_target = all(raster.grid == reference for raster in rasters)
     return {
         "role": backend.roles[0] if backend.roles else None,
         "roles": list(backend.roles),
         "files": [path.as_posix() for path in backend.files(plan.key)],
         "source_pixel_size": list(rasters[0].grid.pixel_size) if rasters else None,
-        "resampling": "none" if on_target else label_resampling(backend.config, rasters[0], plan.target),
+        "resampling": "none" if on_target else label_resampling(backend.config, rasters[0], reference),
         "scl_percentages": None
         if product is None or product.scl_percentages is None
         else dict(product.scl_percentages),

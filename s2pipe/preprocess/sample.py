@@ -82,14 +82,14 @@ def _side_rasters(work: Path, scene: ScenePlan, config: PreprocessConfig) -> _Si
     """Write labels, quality and angles; in a thread beside the bands, whose decoding would else wait for these."""
     side = _Side()
     if scene.labels:
-        side.label_stats, dtype, nodata = write_labels(work / "y.tif", scene.labels, scene.target)
+        side.label_stats, dtype, nodata = write_labels(work / "y.tif", scene.labels, scene.stack.target)
         side.assets["y"] = _asset(scene, "y.tif", dtype, tuple(item.name for item in scene.labels), nodata)
     if scene.quality is not None:
-        side.quality = write_quality(work / QUALITY_NAME, scene.quality, scene.target)
+        side.quality = write_quality(work / QUALITY_NAME, scene.quality, scene.stack.target)
         side.assets["quality"] = _asset(scene, QUALITY_NAME, "uint8", QUALITY_BANDS, NO_QUALITY)
     if scene.angles is not None:
         threads = core_count(config.num_workers)
-        made = write_angles(work, scene.angles, scene.target, config.angles, config.view_bands, threads)
+        made = write_angles(work, scene.angles, scene.stack.target, config.angles, config.view_bands, threads)
         side.angles = made.document
         for kind, raster in made.rasters.items():
             record = _asset(scene, raster.name, raster.dtype, raster.band_names, raster.nodata)

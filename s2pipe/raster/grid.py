@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s2pipe.raster.formats import SELF_CONTAINED, Formats
@@ -108,6 +109,42 @@ class Grid:
             for row in range(0, self.height, rows)
             for col in range(0, self.width, cols)
         ]
+
+
+@dataclass(frozen=True)
+class TargetGrid:
+    """The pixels that all outputs of a scene have: a window of the grid that its sources are brought onto.
+
+    Sources are always declared on the whole reference grid, and read where the window is: a pixel is the same whatever
+    the window.
+    """
+
+    reference: Grid
+    """Grid that sources are declared on."""
+    window: Window
+    """Its part that outputs cover."""
+
+    @classmethod
+    def whole(cls, reference: Grid) -> TargetGrid:
+        """Take all of a grid."""
+        return cls(reference, Window(0, 0, *reference.shape_yx))
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Grid of the outputs."""
+        if self.is_whole:
+            return self.reference
+        transform = self.reference.window_geotransform(self.window)
+        return Grid(self.reference.crs_wkt, transform, self.window.shape_yx)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether outputs cover the whole reference grid."""
+        return self.window == Window(0, 0, *self.reference.shape_yx)
+
+    def in_reference(self, window: Window) -> Window:
+        """Return where a window of the outputs lies in the reference grid."""
+        return Window(window.row + self.window.row, window.col + self.window.col, *window.shape_yx)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
-from s2pipe.raster.grid import Grid, RasterInfo
+from s2pipe.raster.grid import Grid, RasterInfo, TargetGrid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,26 +157,27 @@ class StackBand:
     name: str
     """Band description."""
     path: str
-    """Raster or VRT file on the target grid."""
+    """Raster or VRT file on the reference grid."""
 
 
-def stack_vrt(bands: Sequence[StackBand], target: Grid, vrt_dir: Path) -> str:
-    """Declare rasters of one grid as the bands of one raster that opens in QGIS.
+def stack_vrt(bands: Sequence[StackBand], target: TargetGrid, vrt_dir: Path) -> str:
+    """Declare rasters of one grid, or the same window of all, as the bands of one raster that opens in QGIS.
 
     Parameters
     ----------
     bands : sequence of StackBand
         Bands in order.
-    target : Grid
-        Grid that all of them share.
+    target : TargetGrid
+        Grid that all of them share, and its part that the raster covers.
     vrt_dir : Path
         Directory where the text will be stored; paths become relative to it.
     """
-    head = f"""<VRTDataset rasterXSize="{target.width}" rasterYSize="{target.height}">
-  {_srs(target)}
-  <GeoTransform>{_numbers(target.geotransform)}</GeoTransform>
+    grid, window = target.grid, target.window
+    head = f"""<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">
+  {_srs(grid)}
+  <GeoTransform>{_numbers(grid.geotransform)}</GeoTransform>
 """
-    size = f'xOff="0" yOff="0" xSize="{target.width}" ySize="{target.height}"'
+    size = f'xSize="{grid.width}" ySize="{grid.height}"'
     body = "".join(
         f"""  <VRTRasterBand dataType="Float32" band="{number}">
     <Description>{escape(band.name)}</Description>
@@ -184,8 +185,8 @@ def stack_vrt(bands: Sequence[StackBand], target: Grid, vrt_dir: Path) -> str:
     <SimpleSource>
       {_source_element("SourceFilename", band.path, vrt_dir)}
       <SourceBand>1</SourceBand>
-      <SrcRect {size}/>
-      <DstRect {size}/>
+      <SrcRect xOff="{window.col}" yOff="{window.row}" {size}/>
+      <DstRect xOff="0" yOff="0" {size}/>
     </SimpleSource>
   </VRTRasterBand>
 """

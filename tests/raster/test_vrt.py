@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from s2pipe.raster.grid import Grid, RasterInfo, Window
+from s2pipe.raster.grid import Grid, RasterInfo, TargetGrid, Window
 from s2pipe.raster.reader import RasterReader, inspect_raster
 from s2pipe.raster.vrt import StackBand, WarpSpec, stack_vrt, validity_vrt, warped_vrt
 from tests.conftest import Dataset, read_whole_band
@@ -153,7 +153,7 @@ def test_a_stack_opens_with_names_and_relative_paths(dataset: Dataset, tmp_path:
     raster, grid = _band(dataset, 20), _band(dataset, 10).grid
     (tmp_path / "B11.vrt").write_text(warped_vrt(raster, grid, WarpSpec("bilinear"), vrt_dir=tmp_path))
     bands = [StackBand("B02", _band(dataset, 10).path), StackBand("B11 & more", str(tmp_path / "B11.vrt"))]
-    text = stack_vrt(bands, grid, tmp_path)
+    text = stack_vrt(bands, TargetGrid.whole(grid), tmp_path)
     (tmp_path / "stack.vrt").write_text(text)
     assert str(tmp_path) not in text
     data = gdal.Open(str(tmp_path / "stack.vrt"))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from s2pipe.preprocess.cfg import AngleAssetConfig
     from s2pipe.preprocess.inputs import AngleInput
-    from s2pipe.raster.grid import Grid
+    from s2pipe.raster.grid import TargetGrid
 
 log = logging.getLogger("s2pipe.preprocess")
 
@@ -37,7 +37,12 @@ class AngleResult:
 
 
 def write_angles(
-    work: Path, inputs: AngleInput, target: Grid, config: AngleAssetConfig, bands: Sequence[str], threads: int
+    work: Path,
+    inputs: AngleInput,
+    target: TargetGrid,
+    config: AngleAssetConfig,
+    bands: Sequence[str],
+    threads: int,
 ) -> AngleResult:
     """Write the angle raster of a scene.
 
@@ -47,7 +52,7 @@ def write_angles(
         Directory to write to.
     inputs : AngleInput
         Tile metadata and detector footprints.
-    target : Grid
+    target : TargetGrid
         Target grid.
     config : AngleAssetConfig
         What to write.
@@ -72,7 +77,7 @@ def write_angles(
         native = write_node_raster(path, scene)
         rasters = {"angles": native}
         if config.grid == "vrt":
-            rasters = {"angles": write_node_vrt(work, native, target), "angles_native": native}
+            rasters = {"angles": write_node_vrt(work, native, target.grid), "angles_native": native}
     return AngleResult(rasters, scene.to_document())
 
 

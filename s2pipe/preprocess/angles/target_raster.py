@@ -11,7 +11,7 @@ import numpy as np
 from s2pipe.preprocess.angles.files import AngleRaster
 from s2pipe.preprocess.angles.footprints import MaskReader
 from s2pipe.preprocess.angles.placement import placement
-from s2pipe.preprocess.pixels.blocks import Background, stream_windows
+from s2pipe.preprocess.pixels.blocks import Background, TargetReader, stream_windows
 from s2pipe.raster.block_cache import block_cache
 from s2pipe.raster.writer import TILE_PX, TiffSpec, TiffStorage, TiffWriter
 from s2pipe.sentinel2.angle_channels import ANGLE_MASK
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from s2kernels import AngleEncoding, Placement
     from s2pipe.preprocess.angles.scene_angles import ChannelGroup, SceneAngles
     from s2pipe.preprocess.cfg import AngleAssetConfig
-    from s2pipe.raster.grid import Grid, Window
+    from s2pipe.raster.grid import Grid, TargetGrid, Window
 
 _WINDOW_BYTES = 96 << 20
 """Most that a window's channels take; two windows are in memory at once."""
@@ -31,7 +31,7 @@ _MASK_CACHE_BYTES = 256 << 20
 """Block cache for the detector footprint masks of all bands."""
 
 
-def write_target_raster(path: Path, scene: SceneAngles, target: Grid, threads: int) -> AngleRaster:
+def write_target_raster(path: Path, scene: SceneAngles, target: TargetGrid, threads: int) -> AngleRaster:
     """Write the angles of every pixel of the target grid.
 
     Parameters
@@ -40,7 +40,7 @@ def write_target_raster(path: Path, scene: SceneAngles, target: Grid, threads: i
         GeoTIFF to make.
     scene : SceneAngles
         Directions and detectors.
-    target : Grid
+    target : TargetGrid
         Target grid.
     threads : int
         Reading and compression threads.
@@ -49,10 +49,10 @@ def write_target_raster(path: Path, scene: SceneAngles, target: Grid, threads: i
 
     encoding = AngleEncoding.of(scene.config.encode, scene.config.dtype)
     groups = scene.groups()
-    spec = _tiff_spec(groups, encoding, scene.config, target)
+    spec = _tiff_spec(groups, encoding, scene.config, target.grid)
     channels = len(spec.band_names)
-    place = placement(scene.angles.tile, target)
-    windows = _windows(target, channels * np.dtype(encoding.dtype).itemsize)
+    place = placement(scene.angles.tile, target.reference)
+    windows = _windows(target.grid, channels * np.dtype(encoding.dtype).itemsize)
     largest = max(window.height * window.width for window in windows)
     # Two buffers: one is being written while the kernel fills the other.
     buffers = [np.empty(channels * largest, encoding.dtype) for _ in range(2)]
@@ -65,12 +65,12 @@ def write_target_raster(path: Path, scene: SceneAngles, target: Grid, threads: i
         for index, (window, ids) in enumerate(stream):
             out = buffers[index % 2][: channels * window.height * window.width]
             out = out.reshape(channels, *window.shape_yx)
-            here = place._replace(origin_yx=(window.row, window.col))
+            here = place._replace(origin_yx=target.in_reference(window)[:2])
             _fill(groups, here, ids, encoding, out)
             if scene.config.fill == 0:
                 _mask_missing(spec, encoding, out)
             background.submit(functools.partial(writer.write, window, out))
-    return AngleRaster(path.name, encoding.dtype, spec.band_names, spec.nodata, target)
+    return AngleRaster(path.name, encoding.dtype, spec.band_names, spec.nodata, target.grid)
 
 
 def _fill(
@@ -116,16 +116,17 @@ def _tiff_spec(
 
 
 def _detector_ids(
-    scene: SceneAngles, target: Grid, windows: Sequence[Window], threads: int
+    scene: SceneAngles, target: TargetGrid, windows: Sequence[Window], threads: int
 ) -> Generator[tuple[Window, np.ndarray], None, None]:
     """Yield the windows with the detector ids of every band, uint8 (band, y, x); of no band where none are needed."""
     with ExitStack() as exits:
-        readers = scene.detector_readers(target)
+        readers = scene.detector_readers(target.reference)
         for reader in readers:
             if isinstance(reader, MaskReader):
                 exits.callback(reader.close)
         if readers:
-            stream = stream_windows(readers, windows, workers=threads, look_ahead=2, dtype="uint8")
+            on_target = [TargetReader(reader, target) for reader in readers]
+            stream = stream_windows(on_target, windows, workers=threads, look_ahead=2, dtype="uint8")
             yield from exits.enter_context(closing(stream))
         else:
             yield from ((window, np.empty((0, *window.shape_yx), np.uint8)) for window in windows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2pipe.errors import S2PipeError
-from s2pipe.preprocess.pixels.blocks import scene_windows, stream_windows
+from s2pipe.preprocess.pixels.blocks import TargetReader, scene_windows, stream_windows
 from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.transform import same_crs, transform_points
 from s2pipe.raster.vrt import WarpSpec, warped_vrt
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from s2pipe.dataset.label_meaning import LabelMeaning
     from s2pipe.preprocess.cfg import LabelRasterConfig
     from s2pipe.preprocess.labels.backends import LabelBackend, LabelInput, LabelSource
-    from s2pipe.raster.grid import Grid, RasterInfo, Window
+    from s2pipe.raster.grid import Grid, RasterInfo, TargetGrid, Window
 
 _GDAL_DTYPES = {"uint8": "Byte", "uint16": "UInt16", "float32": "Float32"}
 
@@ -139,7 +139,7 @@ class _ValueBand:
 
 
 def write_labels(
-    path: Path, labels: Sequence[LabelInput], target: Grid
+    path: Path, labels: Sequence[LabelInput], target: TargetGrid
 ) -> tuple[list[dict[str, Any]], str, float | None]:
     """Write the label raster of a scene.
 
@@ -149,7 +149,7 @@ def write_labels(
         GeoTIFF to make, one band an input.
     labels : sequence of LabelInput
         Backends and rasters.
-    target : Grid
+    target : TargetGrid
         Target grid.
 
     Returns
@@ -163,13 +163,13 @@ def write_labels(
     dtype = np.result_type(*(band.dtype for band in bands))
     ignored = {math.nan if _is_quantity(item) else float(item.backend.config.ignore_index) for item in labels}
     nodata = ignored.pop() if len({str(value) for value in ignored}) == 1 else None
-    windows = scene_windows(target)
+    windows = scene_windows(target.grid)
     with ExitStack() as stack:
         names = tuple(item.name for item in labels)
         # A colour table of uint16 would have 65536 entries, and GeoTIFF has one for a single band only.
         colors = labels[0].meaning.colors if len(labels) == 1 and dtype == np.uint8 else {}
         palette = {value: color for value, color in colors.items() if value <= 255}
-        spec = TiffSpec(target, names, dtype.name, nodata=nodata, palette=palette)
+        spec = TiffSpec(target.grid, names, dtype.name, nodata=nodata, palette=palette)
         writer = stack.enter_context(TiffWriter(path, spec))
         streams = [_stream(item, target, windows, stack) for item in labels]
         for parts in zip(*streams, strict=True):
@@ -186,14 +186,16 @@ def _is_quantity(labels: LabelInput) -> bool:
 
 
 def _stream(
-    labels: LabelInput, target: Grid, windows: Sequence[Window], stack: ExitStack
+    labels: LabelInput, target: TargetGrid, windows: Sequence[Window], stack: ExitStack
 ) -> Iterator[tuple[Window, np.ndarray]]:
     """Sources of one band on the target grid, window by window."""
     backend = labels.backend
-    readers = [_open_source(source, target, backend) for source in backend.sources(labels.rasters)]
+    sources = backend.sources(labels.rasters)
+    readers = [_open_source(source, target.reference, backend) for source in sources]
     for reader in readers:
         stack.callback(reader.close)
-    stream = stream_windows(readers, windows, workers=1, look_ahead=2, dtype=backend.dtype)
+    on_target = [TargetReader(reader, target) for reader in readers]
+    stream = stream_windows(on_target, windows, workers=1, look_ahead=2, dtype=backend.dtype)
     stack.callback(stream.close)
     return stream
 

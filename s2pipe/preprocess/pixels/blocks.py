@@ -16,7 +16,7 @@ from s2pipe.raster.writer import TILE_PX
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from s2pipe.raster.grid import Grid, Window
+    from s2pipe.raster.grid import Grid, TargetGrid, Window
 
 _WINDOW_PIXELS = 3_000_000
 """About this many pixels per window: 12 MB of float32 per band. Full-width rows let a window use whole rows of
@@ -31,6 +31,27 @@ class BandReader(Protocol):
 
     def read(self, window: Window, out: np.ndarray) -> None:
         """Fill ``out``, of shape (window.height, window.width)."""
+
+
+class TargetReader:
+    """A reader of one band on the reference grid that takes windows of the target grid.
+
+    Parameters
+    ----------
+    reader : BandReader
+        Reads windows of the reference grid.
+    target : TargetGrid
+        Target grid.
+    """
+
+    def __init__(self, reader: BandReader, target: TargetGrid) -> None:
+        self.cost = reader.cost
+        self._reader = reader
+        self._target = target
+
+    def read(self, window: Window, out: np.ndarray) -> None:
+        """Fill ``out``, of shape (window.height, window.width)."""
+        self._reader.read(self._target.in_reference(window), out)
 
 
 def scene_windows(grid: Grid, tile_px: int = TILE_PX) -> list[Window]:

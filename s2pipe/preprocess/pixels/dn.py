@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.preprocess.pixels.blocks import stream_windows
+from s2pipe.preprocess.pixels.blocks import BandReader, TargetReader, stream_windows
 from s2pipe.preprocess.pixels.cache import CacheDamagedError, StackCache, StackWriter, entry_bytes, read_stack
-from s2pipe.preprocess.pixels.sources import BandSource, open_band
+from s2pipe.preprocess.pixels.sources import open_band
 from s2pipe.raster.block_cache import block_cache
 from s2pipe.raster.grid import Window
 from s2pipe.runtime.cores import core_count
@@ -83,14 +83,18 @@ def cache_directory(config: PreprocessConfig) -> Path:
     return config.index_json.absolute().parents[2] / "cache"
 
 
-def open_bands(stack: BandStack, config: PreprocessConfig, exits: ExitStack) -> list[BandSource]:
-    """Open all bands of a scene with a block cache that fits them; ``exits`` closes them."""
+def open_bands(stack: BandStack, config: PreprocessConfig, exits: ExitStack) -> list[BandReader]:
+    """Open all bands of a scene as windows of the target grid, with a block cache that fits them.
+
+    ``exits`` closes them.
+    """
     exits.enter_context(block_cache(_cache_bytes(stack)))
     threads = max(1, core_count(config.num_workers) // len(stack.bands))
-    readers = []
+    readers: list[BandReader] = []
     for band in stack.bands:
-        readers.append(open_band(band, stack.target, config.valid_min_fraction, threads))
-        exits.callback(readers[-1].close)
+        source = open_band(band, stack.target.reference, config.valid_min_fraction, threads)
+        exits.callback(source.close)
+        readers.append(TargetReader(source, stack.target))
     return readers
 
 

@@ -27,12 +27,12 @@ def write_stack_vrt(work: Path, final: Path, stack: BandStack) -> None:
     stack : BandStack
         Bands and target grid.
     """
-    bands = []
+    bands, reference = [], stack.target.reference
     for band in stack.bands:
         path = band.raster.path
         if band.method is not None:
             (work / BAND_VRTS).mkdir(exist_ok=True)
-            text = warped_vrt(band.raster, stack.target, WarpSpec(band.method), vrt_dir=final / BAND_VRTS)
+            text = warped_vrt(band.raster, reference, WarpSpec(band.method), vrt_dir=final / BAND_VRTS)
             (work / BAND_VRTS / f"{band.channel}.vrt").write_text(text, encoding="utf-8")
             path = str(final / BAND_VRTS / f"{band.channel}.vrt")
         bands.append(StackBand(str(band.channel), path))

@@ -19,7 +19,7 @@ import numpy as np
 from s2pipe.preprocess.pixels.blocks import BandReader, scene_windows
 from s2pipe.preprocess.pixels.dn import open_bands
 from s2pipe.preprocess.pixels.sources import nesting_factor
-from s2pipe.raster.grid import Grid, Window
+from s2pipe.raster.grid import Grid, TargetGrid, Window
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.draws import mix, text_seed
 
@@ -138,14 +138,14 @@ def draw_from_blocks(
         Drawn DN of each band, float32 (n).
     """
     with ExitStack() as exits:
-        readers: list[BandReader] = [*open_bands(stack, config, exits)]
+        readers = open_bands(stack, config, exits)
         if ground is not None:
             readers = [ground.masked(reader) for reader in readers]
 
         def draw_band(number: int) -> np.ndarray:
             blocks = tile_blocks(stack.bands[number], stack.target)
             own = PixelDraw(draw.size, draw.seeds[number : number + 1])
-            return _draw_band(readers[number], blocks, stack.target, own)
+            return _draw_band(readers[number], blocks, stack.target.grid, own)
 
         with ThreadPoolExecutor(core_count(config.num_workers), "s2pipe-draw") as threads:
             return list(threads.map(draw_band, range(len(readers))))
@@ -202,19 +202,21 @@ def _valid_pixels(reader: BandReader, window: Window, width: int, seed: int) -> 
     return out[valid], mix(_positions(window, width)[valid] ^ np.uint64(seed))
 
 
-def tile_blocks(band: BandInput, target: Grid) -> list[Window]:
+def tile_blocks(band: BandInput, target: TargetGrid) -> list[Window]:
     """Windows of the target grid that each need one JPEG 2000 tile of the band and no other.
 
-    Methods that look at neighbouring source pixels keep a distance from the tile's edges.
+    Methods that look at neighbouring source pixels keep a distance from the tile's edges. Where the target grid is so
+    small that it lies within that distance, all of it is one window.
     """
     source, (tile_rows, tile_cols) = band.raster.grid, band.raster.block_yx
-    finer, coarser = nesting_factor(source, target), nesting_factor(target, source)
+    reference, part = target.reference, target.window
+    finer, coarser = nesting_factor(source, reference), nesting_factor(reference, source)
     if not (finer or coarser):
-        return target.block_windows(_FALLBACK_BLOCK_PX, _FALLBACK_BLOCK_PX)
+        return target.grid.block_windows(_FALLBACK_BLOCK_PX, _FALLBACK_BLOCK_PX)
     ratio = finer or 1 / coarser
     halo = 0 if band.method in (None, "average") else math.ceil(_HALO_PX * max(1, ratio))
-    rows = _spans(source.height, tile_rows, halo, ratio)
-    cols = _spans(source.width, tile_cols, halo, ratio)
+    rows = _within(_spans(source.height, tile_rows, halo, ratio), part.row, part.row_end)
+    cols = _within(_spans(source.width, tile_cols, halo, ratio), part.col, part.col_end)
     return [Window(top, left, bottom - top, right - left) for top, bottom in rows for left, right in cols]
 
 
@@ -228,6 +230,12 @@ def _spans(size: int, tile: int, halo: int, ratio: float) -> list[tuple[int, int
         if last > first:
             spans.append((first, last))
     return spans
+
+
+def _within(spans: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
+    """Parts of the spans from start to end, counted from there; all of it where no span reaches into it."""
+    cut = [(max(first, start) - start, min(last, end) - start) for first, last in spans]
+    return [(first, last) for first, last in cut if first < last] or [(0, end - start)]
 
 
 def _positions(window: Window, width: int) -> np.ndarray:

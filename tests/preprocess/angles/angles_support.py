@@ -19,7 +19,7 @@ from s2pipe.preprocess.angles.seams import fit_seams
 from s2pipe.preprocess.cfg import AngleAssetConfig, PreprocessConfig
 from s2pipe.preprocess.inputs import AngleInput
 from s2pipe.preprocess.run import run_preprocess
-from s2pipe.raster.grid import Grid
+from s2pipe.raster.grid import Grid, TargetGrid
 from s2pipe.synthetic import ProductSpec, make_products
 from s2pipe.synthetic.swath import Swath, swath_of
 
@@ -56,7 +56,8 @@ def write(
         band: scene_file(path, f"l1c.detector_footprint.{band}") for band, path in (masks or {}).items()
     }
     work.mkdir(exist_ok=True)
-    return write_angles(work, AngleInput(scene_file(metadata), footprints), grid, config, bands, threads)
+    inputs, target = AngleInput(scene_file(metadata), footprints), TargetGrid.whole(grid)
+    return write_angles(work, inputs, target, config, bands, threads)
 
 
 def seams_of(angles: TileAngles, band: str) -> tuple[DetectorOutline, ...]:

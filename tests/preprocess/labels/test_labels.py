@@ -21,7 +21,7 @@ from s2pipe.preprocess.labels.backends import (
 )
 from s2pipe.preprocess.labels.raster import label_table, write_labels
 from s2pipe.preprocess.run import run_preprocess
-from s2pipe.raster.grid import Grid
+from s2pipe.raster.grid import Grid, TargetGrid
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.raster.transform import crs_wkt, transform_points
 from tests.conftest import Dataset, read_whole_band
@@ -59,7 +59,7 @@ def labels_of(
     tmp_path: Path, rasters: list[Path], target: Grid, config: LabelConfig
 ) -> tuple[np.ndarray, dict[str, Any], str]:
     inputs = LabelInput(load_backend(config), tuple(inspect_raster(str(path)) for path in rasters))
-    (stats,), dtype, nodata = write_labels(tmp_path / "y.tif", [inputs], target)
+    (stats,), dtype, nodata = write_labels(tmp_path / "y.tif", [inputs], TargetGrid.whole(target))
     assert nodata == config.ignore_index
     kind = "uint8" if dtype == "uint8" else "uint16"
     return read_whole_band(tmp_path / "y.tif", 1, kind), stats, dtype

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from s2pipe.config.fields import from_plain, to_plain
+from s2pipe.config.places import place_faults
 from s2pipe.config.schema import document_faults
 from s2pipe.errors import ConfigError, Fault
 
@@ -42,7 +43,7 @@ def check_config(config: T, step: str, rules: Callable[[T], list[Fault]]) -> T:
         plain = to_plain(config)
     except ValueError as error:
         raise ConfigError(name, [Fault(step, str(error))]) from error
-    faults = document_faults(plain, f"{step}_config")
+    faults = document_faults(plain, f"{step}_config") or list(place_faults(type(config), plain))
     if not faults:
         config = from_plain(type(config), plain)
         faults = rules(config)

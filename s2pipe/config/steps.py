@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from s2pipe.config.credentials import credential_faults
 from s2pipe.config.documents import read_document
 from s2pipe.config.fields import from_plain
+from s2pipe.config.places import place_faults
 from s2pipe.config.schema import document_faults
 from s2pipe.errors import ConfigError, Fault, abridged
 
@@ -67,6 +68,8 @@ class Step:
     def faults(self, document: Any) -> list[Fault]:
         """Faults of its configuration as a document, with paths from the top-level key."""
         faults = credential_faults(document) or document_faults(document, self.schema)
+        if not faults:
+            faults = list(place_faults(self.config_class, document))
         if not faults:
             faults = _load(self.rules)(from_plain(self.config_class, document))
         return [Fault(f"{self.name}.{f.path}" if f.path else self.name, f.message) for f in faults]

@@ -16,6 +16,7 @@ from s2pipe.patches.cfg import PatchConfig, QualityConfig, SplitConfig
 from s2pipe.patches.run import plan_patches, run_patches
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig, ScreeningConfig
 from s2pipe.preprocess.run import PreprocessResult, run_preprocess
+from s2pipe.runtime.addresses import refuse_remote_output
 from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.synthetic import ProductSpec, make_products
 from s2pipe.synthetic.land_cover import COVER_CLASSES, COVER_COLORS, write_land_cover
@@ -100,6 +101,7 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None, labels: DemoLabels 
     S2PipeError
         A scene failed.
     """
+    refuse_remote_output(out_dir)
     result = DemoResult(out_dir)
     data, normalised = out_dir / "data", out_dir / "normalized"
 

@@ -35,6 +35,7 @@ from s2pipe.indexing.discover import (
     refuse_all,
 )
 from s2pipe.indexing.links import conflict, link
+from s2pipe.runtime.addresses import refuse_remote_output
 from s2pipe.runtime.disk import full_disk_ends
 from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
@@ -120,6 +121,7 @@ def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: 
     ChecksumError
         ``verify``: files differ from ``manifest.safe``; all are listed, and nothing was written.
     """
+    refuse_remote_output(out_dir)
     root = Path(out_dir)
     planned, passed_over, errors = attempt(lambda path: _plan(recognise(path)), find(paths))
     if not planned:

@@ -14,6 +14,7 @@ from s2pipe.preprocess.stats.histogram import (
 )
 from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_file import histogram_of_stats, save_stats
+from s2pipe.runtime.addresses import refuse_remote_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,7 @@ def merge_to_stats(
     ConfigError
         A wanted scene has no histogram, or the percentiles are out of order.
     """
+    refuse_remote_output(out)
     if clip_percentiles is not None and not 0.0 <= clip_percentiles[0] < clip_percentiles[1] <= 100.0:
         msg = "clip percentiles"
         raise ConfigError(msg, [Fault("", f"expected 0 <= low < high <= 100, got {list(clip_percentiles)}")])

@@ -17,7 +17,7 @@ from s2pipe.dataset.step1_index import load_index
 from s2pipe.ground.split import SPLITS, SplitPlan
 from s2pipe.patches.candidates.assign import (
     SPLIT_NAME,
-    candidates,
+    candidate_table,
     drop_by_ground,
     grounds_of_samples,
     resolve_plan,
@@ -26,6 +26,7 @@ from s2pipe.patches.candidates.assign import (
 )
 from s2pipe.patches.candidates.balance import balance
 from s2pipe.patches.candidates.counts import describe_counts, split_counts, split_warnings
+from s2pipe.patches.candidates.laid import lay_windows
 from s2pipe.patches.candidates.quality import ScoreSettings, apply_filters, score_all, score_settings
 from s2pipe.patches.candidates.screens import Screens
 from s2pipe.patches.candidates.twins import drop_duplicates
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from s2pipe.errors import S2PipeError
-    from s2pipe.patches.candidates.assign import Placed
+    from s2pipe.patches.candidates.laid import LaidWindows, Placed
     from s2pipe.patches.candidates.windows import PatchTable
     from s2pipe.patches.targets.table import TargetTable
 
@@ -161,15 +162,15 @@ def plan_patches(config: PatchConfig) -> PatchResult:
         scenes = load_samples(config.index_json)
     with sole_run(config.out_dir):
         plan = resolve_plan(config, grounds_of_samples(scenes))
-        table = candidates(scenes, config, plan)
-        counts = split_counts(table, scenes, config)
+        laid = lay_windows(scenes, config, plan)
+        counts = split_counts(laid, config.patch_size)
         path = write_plan(config, plan, counts)
     log.info("%s: split of %d scene(s) by %s", path, len(scenes), config.split.by)
     for line in describe_counts(counts):
         log.info("  %s", line)
     for line in split_warnings(counts, plan):
         log.warning("%s", line)
-    return PatchResult(config.out_dir, path, len(table), split_counts=counts)
+    return PatchResult(config.out_dir, path, sum(map(len, laid)), split_counts=counts)
 
 
 def _is_manifest(path: Path) -> bool:
@@ -240,12 +241,13 @@ class _Run:
         config = self.config
         if not config.overwrite and is_published(config.out_dir, self.fingerprint):
             return self._unchanged()
-        table = candidates(self.samples, config, self.plan)
+        laid = lay_windows(self.samples, config, self.plan)
+        table = candidate_table(self.samples, laid, self.plan)
         self._warn_of_leaking_statistics()
         settings = score_settings(table, self.samples, screens, config.patch_size)
         if rows is not None:
             self.targets = join_targets(rows, config.targets, table, self.scenes)
-        counts = self._count(table)
+        counts = self._count(laid)
         self.result.split_path = write_plan(config, self.plan, counts)
         self._score(table, settings, workers)
         groups = self._choose(table)
@@ -273,9 +275,9 @@ class _Run:
         self.result.shards, self.result.shards_written = records, writer.written
         return self.result
 
-    def _count(self, table: PatchTable) -> dict[str, dict[str, Any]]:
+    def _count(self, laid: Sequence[LaidWindows]) -> dict[str, dict[str, Any]]:
         """Count what each split is given, and warn of empty ones before any pixel is read."""
-        counts = self.result.split_counts = split_counts(table, self.samples, self.config)
+        counts = self.result.split_counts = split_counts(laid, self.config.patch_size)
         for line in split_warnings(counts, self.plan):
             log.warning("%s", line)
         return counts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from s2pipe.config.documents import read_document
 from s2pipe.config.schema import STEP3_SPLIT
 from s2pipe.dataset.samples import Labels
 from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.errors import ConfigError, Fault, ManifestError, MissingInputError
+from s2pipe.errors import ConfigError, Fault, MissingInputError
 from s2pipe.ground.cells import CellGrid, Rectangles
 from s2pipe.ground.projection import utm_epsg
 from s2pipe.ground.split import (
@@ -21,14 +21,13 @@ from s2pipe.ground.split import (
     SplitPlan,
     TileGround,
     load_plan,
-    overlaps,
     save_plan,
 )
-from s2pipe.patches.candidates.windows import PatchTable, footprints, grid_windows, make_table
+from s2pipe.patches.candidates.laid import LaidWindows, Placed, lay_windows
+from s2pipe.patches.candidates.windows import PatchTable, make_table
 from s2pipe.raster.formats import JPEG2000
 from s2pipe.raster.grid import Grid
 from s2pipe.raster.reader import inspect_raster
-from s2pipe.runtime.draws import mix, text_seed
 from s2pipe.sentinel2 import roles
 
 if TYPE_CHECKING:
@@ -43,26 +42,6 @@ SPLIT_NAME = "split.json"
 """File name of the split in the output directory."""
 _MANIFEST_PIXEL_M = 10.0
 """Pixel that candidates of a Step-1 manifest are counted with: the target grid is Step 2's to choose."""
-
-
-class Placed(Protocol):
-    """What windows are laid over: a sample of Step 2, or a scene of which only the ground is known."""
-
-    @property
-    def key(self) -> SceneKey:
-        """Tile and sensing start."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def grid(self) -> Grid:
-        """Grid of the windows."""
-
-    @property
-    def labels(self) -> Labels | None:
-        """Its labels."""
 
 
 @dataclass(frozen=True)
@@ -280,32 +259,13 @@ def candidates(samples: Sequence[Placed], config: PatchConfig, plan: SplitPlan) 
     plan : SplitPlan
         The split.
     """
-    if plan.by == "random":
-        refuse_overlaps(samples)
-    known: dict[Any, Any] = {}
+    return candidate_table(samples, lay_windows(samples, config, plan), plan)
 
-    def once(key: Any, make: Any) -> Any:
-        # Dates of a tile share their grid: its windows are worked out once.
-        if key not in known:
-            known[key] = make()
-        return known[key]
 
-    windows, cells, codes = [], [], []
-    for sample in samples:
-        row, col = once(sample.grid, lambda s=sample: grid_windows(s.grid, config))
-        ground = footprints(sample.grid, row, col, config.patch_size)
-        cell = once(("cells", sample.grid), lambda g=ground: plan.grid.cells(*g.centres()))
-        windows.append((row, col))
-        cells.append(cell)
-        day = plan.day_code(sample.key) if plan.by == "time" else 0
-        codes.append(
-            once(
-                (sample.key.tile_id, sample.grid, day),
-                lambda s=sample, g=ground, r=row, c=col: _codes(plan, s, g, (r, c)),
-            )
-        )
-    table = make_table(windows, cells, _labels(samples))
-    code = np.concatenate([np.empty(0, np.int8), *codes])
+def candidate_table(samples: Sequence[Placed], laid: Sequence[LaidWindows], plan: SplitPlan) -> PatchTable:
+    """Make the table of all candidates from the windows of each sample."""
+    table = make_table([(w.row, w.col) for w in laid], [w.cell for w in laid], _labels(samples))
+    code = np.concatenate([np.empty(0, np.int8), *(w.code for w in laid)])
     table.ground[:] = code
     table.split[:] = np.where(code >= 0, code, _centre_codes(plan, samples, table))
     return table
@@ -316,16 +276,6 @@ def drop_by_ground(table: PatchTable) -> None:
     table.drop(table.ground == BORDER, "split_border")
     table.drop(table.ground == OTHER_TIME, "split_time")
     table.drop(table.ground < OTHER_TIME, "no_split")
-
-
-def _codes(
-    plan: SplitPlan, sample: Placed, ground: Rectangles, window: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:
-    if plan.by != "random":
-        return plan.codes(sample.key, ground)
-    row, col = (part.astype(np.uint64) for part in window)
-    numbers = mix(((row << np.uint64(32)) | col) ^ np.uint64(text_seed(sample.key.tile_id)))
-    return plan.draw(numbers, "random")
 
 
 def _centre_codes(plan: SplitPlan, samples: Sequence[Placed], table: PatchTable) -> np.ndarray:
@@ -344,29 +294,3 @@ def _centre_codes(plan: SplitPlan, samples: Sequence[Placed], table: PatchTable)
 def _labels(samples: Sequence[Placed]) -> list[int]:
     found = {label for s in samples if s.labels for label in s.labels.found if label != s.labels.ignore_index}
     return sorted(found)
-
-
-def refuse_overlaps(samples: Sequence[Placed]) -> None:
-    """Refuse a random split where scenes of different grids show the same ground.
-
-    Raises
-    ------
-    ManifestError
-        Naming two such scenes.
-    """
-    first = {sample.grid: sample for sample in reversed(samples)}
-    seen = [(sample, SceneGround.of(sample.key, sample.grid)) for sample in first.values()]
-    for place, (sample, ground) in enumerate(seen):
-        rectangle = Rectangles(ground.epsg, *(np.array([value]) for value in ground.bounds))
-        for other, other_ground in seen[:place]:
-            if overlaps(rectangle, other_ground.epsg, other_ground.bounds)[0]:
-                raise ManifestError(
-                    sample.name,
-                    [
-                        Fault(
-                            "split.by",
-                            f"a random split would put ground that {other.name} shows as well into training and test; "
-                            "use by: cell",
-                        )
-                    ],
-                )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from s2pipe.ground.split import SplitPlan
-    from s2pipe.patches.candidates.assign import Placed
-    from s2pipe.patches.candidates.windows import PatchTable
-    from s2pipe.patches.cfg import PatchConfig
+    from s2pipe.patches.candidates.laid import LaidWindows
     from s2pipe.raster.grid import Grid
 
 NO_SPLIT = "none"
@@ -24,19 +23,15 @@ _FAR_POINTS = 0.05
 _FAR_SHARE = 0.5
 
 
-def split_counts(
-    table: PatchTable, scenes: Sequence[Placed], config: PatchConfig
-) -> dict[str, dict[str, Any]]:
+def split_counts(laid: Sequence[LaidWindows], patch_size: int) -> dict[str, dict[str, Any]]:
     """Count what lies in each split, and in none.
 
     Parameters
     ----------
-    table : PatchTable
-        All candidates of the scenes.
-    scenes : sequence of Placed
-        The scenes, in the table's order.
-    config : PatchConfig
-        Size of patches.
+    laid : sequence of LaidWindows
+        The windows of each scene.
+    patch_size : int
+        Side of a patch in pixels.
 
     Returns
     -------
@@ -45,45 +40,47 @@ def split_counts(
         ``candidates``, and ``km2`` of ground that candidates show: once for all dates and overlapping windows of a
         tile, in each tile where tiles overlap.
     """
-    code = np.where(table.ground >= 0, table.ground, len(SPLITS))
+    scenes = Counter(map(id, laid))
+    distinct = list({id(windows): windows for windows in laid}.values())
     result = {}
     for number, name in enumerate((*SPLITS, NO_SPLIT)):
-        chosen = np.flatnonzero(code == number)
+        chosen = [(w, w.code == number if number < len(SPLITS) else w.code < 0) for w in distinct]
+        chosen = [(windows, which) for windows, which in chosen if which.any()]
+        cells = [np.empty(0, np.int64), *(windows.cell[which] for windows, which in chosen)]
         result[name] = {
-            "scenes": len(np.unique(table.scene[chosen])),
-            "cells": len(np.unique(table.cell[chosen])),
-            "candidates": len(chosen),
-            "km2": round(_ground_km2(table.take(chosen), scenes, config), 3),
+            "scenes": sum(scenes[id(windows)] for windows, _ in chosen),
+            "cells": len(np.unique(np.concatenate(cells))),
+            "candidates": sum(scenes[id(w)] * int(np.count_nonzero(which)) for w, which in chosen),
+            "km2": round(_ground_km2(chosen, patch_size), 3),
         }
     return result
 
 
-def _ground_km2(table: PatchTable, scenes: Sequence[Placed], config: PatchConfig) -> float:
+def _ground_km2(chosen: Iterable[tuple[LaidWindows, np.ndarray]], patch_size: int) -> float:
     """Area of the union of windows, tile by tile."""
-    windows: dict[tuple[str, Grid], set[tuple[int, int]]] = {}
-    for number in np.unique(table.scene).tolist():
-        there = table.scene == number
-        pairs = zip(table.row[there].tolist(), table.col[there].tolist(), strict=True)
-        windows.setdefault((scenes[number].key.tile_id, scenes[number].grid), set()).update(pairs)
+    windows: dict[tuple[str, Grid], list[np.ndarray]] = {}
+    for laid, which in chosen:
+        starts = np.stack([laid.row[which], laid.col[which]])
+        windows.setdefault((laid.tile_id, laid.grid), []).append(starts)
     return sum(
-        _covered_pixels(grid, found, config) * math.prod(grid.pixel_size) / 1e6
+        _covered_pixels(grid, np.concatenate(found, axis=1), patch_size) * math.prod(grid.pixel_size) / 1e6
         for (_, grid), found in windows.items()
     )
 
 
-def _covered_pixels(grid: Grid, windows: Iterable[tuple[int, int]], config: PatchConfig) -> int:
-    """Pixels of a grid that any of the windows shows."""
-    # Windows start at multiples of the stride: all their borders lie on blocks of this side.
-    side = math.gcd(config.patch_size, config.step_px)
-    seen = np.zeros((-(-grid.height // side), -(-grid.width // side)), bool)
-    step = config.patch_size // side
-    for row, col in windows:
-        seen[row // side : row // side + step, col // side : col // side + step] = True
-    heights, widths = (
-        np.minimum(np.arange(side, n * side + 1, side), length) - np.arange(0, n * side, side)
-        for n, length in zip(seen.shape, grid.shape_yx, strict=True)
+def _covered_pixels(grid: Grid, starts: np.ndarray, size: int) -> int:
+    """Pixels of a grid that any of the windows shows; their first pixels are (row or column, window)."""
+    ends = np.minimum(starts + size, np.array(grid.shape_yx)[:, np.newaxis])
+    # Between neighbouring borders, all pixels are seen or none.
+    rows, cols = (np.unique(np.concatenate(both)) for both in zip(starts, ends, strict=True))
+    (top, left), (bottom, right) = (
+        (np.searchsorted(rows, row), np.searchsorted(cols, col)) for row, col in (starts, ends)
     )
-    return int(heights @ seen.astype(np.int64) @ widths)
+    edges = np.zeros((len(rows), len(cols)), np.int64)
+    for row, col, step in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
+        np.add.at(edges, (row, col), step)
+    seen = edges.cumsum(axis=0).cumsum(axis=1) > 0
+    return int(np.diff(rows) @ seen[:-1, :-1].astype(np.int64) @ np.diff(cols))
 
 
 def describe_counts(counts: Mapping[str, Mapping[str, Any]]) -> list[str]:

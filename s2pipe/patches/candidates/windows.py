@@ -179,6 +179,6 @@ def make_table(
 
 def patch_ids(table: PatchTable, samples: Sequence[Sample], chosen: np.ndarray) -> list[str]:
     """Stable names of patches: tile, sensing start and window, without dots."""
-    names = [sample.name for sample in samples]
     parts = (table.scene[chosen].tolist(), table.row[chosen].tolist(), table.col[chosen].tolist())
+    names = {scene: samples[scene].name for scene in set(parts[0])}  # not of all that there are
     return [f"{names[s]}_r{r:05d}_c{c:05d}" for s, r, c in zip(*parts, strict=True)]

@@ -76,10 +76,12 @@ def merge_to_stats(
     histograms = HistogramSum()
     known: list[SceneKey] = []
     for histogram in map(load_histogram, paths):
-        keys = [scene.key for scene in histogram.scenes]
-        known += keys
-        if wanted is None or any(key.identity in wanted for key in keys):
-            histograms.add(histogram)
+        if wanted is not None:
+            keys = [scene.key for scene in histogram.scenes]
+            known += keys
+            if not any(key.identity in wanted for key in keys):
+                continue
+        histograms.add(histogram)
     if texts is not None:
         missing = match_scenes(texts, known)[1]
         if missing:

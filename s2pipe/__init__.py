@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.version import __version__
+
 if TYPE_CHECKING:
     from s2pipe.dataset.opening import open_scene
+    from s2pipe.preprocess.one_scene import SceneRecord, count_scene, process_scene
 
-__version__ = "0.1.0"
-__all__ = ["__version__", "open_scene"]
+__all__ = ["SceneRecord", "__version__", "count_scene", "open_scene", "process_scene"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,5 +22,9 @@ def __getattr__(name: str) -> Any:
         from s2pipe.dataset.opening import open_scene
 
         return open_scene
+    if name in ("SceneRecord", "count_scene", "process_scene"):
+        from s2pipe.preprocess import one_scene
+
+        return getattr(one_scene, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

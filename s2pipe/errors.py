@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 MAX_FAULTS = 100
 """Faults that are listed of one document; the rest is counted."""
@@ -31,6 +31,16 @@ class S2PipeError(Exception):
             text = f"{type(self).__name__} needs a message"
             raise ValueError(text)
         super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Come back from another process as it is, whatever its class is made from."""
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(kind: type[S2PipeError], args: tuple[Any, ...], attributes: Mapping[str, Any]) -> S2PipeError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(attributes)
+    return error
 
 
 class UsageError(S2PipeError):

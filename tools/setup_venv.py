@@ -32,7 +32,7 @@ INPUTS = (
     "requirements/constraints.txt",
     "requirements/install.txt",
     "tools/setup_venv.py",
-    "s2pipe/__init__.py",
+    "s2pipe/version.py",
 )
 MARKER, STAMP = "made-by-make", "ready"
 OLDEST_GDAL = (3, 6)

@@ -12,8 +12,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from s2pipe import __version__
 from s2pipe.cli.commands import COMMANDS, Command
+from s2pipe.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,11 +6,11 @@ import dataclasses
 import platform
 from typing import TYPE_CHECKING
 
-from s2pipe import __version__
 from s2pipe.cli.arguments import OUTPUT_OPTIONS, parse
 from s2pipe.cli.output import print_json
 from s2pipe.errors import DependencyError
 from s2pipe.runtime.cores import core_count
+from s2pipe.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable

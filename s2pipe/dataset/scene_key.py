@@ -57,6 +57,16 @@ class SceneKey:
         match = _TEXT.fullmatch(text.strip())
         return None if match is None else (match["tile"], re.sub("[-:]", "", match["start"]) + "Z")
 
+    @classmethod
+    def parse(cls, text: str) -> SceneKey | None:
+        """Return the key that is written by hand as :meth:`parse_identity` reads it, or None when it is none."""
+        identity = cls.parse_identity(text)
+        if identity is None:
+            return None
+        tile, start = identity
+        day, clock = f"{start[:4]}-{start[4:6]}-{start[6:8]}", f"{start[9:11]}:{start[11:13]}:{start[13:15]}"
+        return cls(tile, f"{day}T{clock}Z")
+
     def __str__(self) -> str:
         return f"{self.tile_id}/{self.sensing_start_utc}"
 

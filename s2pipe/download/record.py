@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from s2pipe import __version__
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import STEP1_RUN
 from s2pipe.dataset.proof import FileRecord, write_sealed
@@ -22,6 +21,7 @@ from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.files import sweep_directory
 from s2pipe.runtime.locks import locked
 from s2pipe.runtime.paths import InsidePath
+from s2pipe.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

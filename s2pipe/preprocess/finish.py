@@ -14,7 +14,7 @@ from s2pipe.errors import LockedError, OutputError, PathEscapeError
 from s2pipe.preprocess.record import write_meta
 from s2pipe.preprocess.stats.histogram import HISTOGRAM_NAME
 from s2pipe.runtime.files import sweep
-from s2pipe.runtime.locks import locked
+from s2pipe.runtime.locks import locked, remove_held, try_hold
 from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ log = logging.getLogger("s2pipe.preprocess")
 UNFINISHED = ".unfinished-"
 """What the names of directories begin with in which samples are made."""
 _META = "meta.json"
+_LOCK = ".lock"
 _SUFFIXES = frozenset({".tif", ".tiff", ".vrt"})
 """What the names of a sample's files end with."""
 
 
 @contextmanager
-def sample_lock(out_dir: Path, directory: Path) -> Iterator[None]:
+def sample_lock(out_dir: Path, directory: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold the lock of a sample's directory, free of what killed runs left there.
 
     Parameters
@@ -38,23 +39,57 @@ def sample_lock(out_dir: Path, directory: Path) -> Iterator[None]:
     out_dir : Path
         Output directory.
     directory : Path
-        The sample's directory, relative to it; made when missing. Another run that is at this sample is waited for.
+        The sample's directory, relative to it; made when missing.
+    wait : bool
+        Wait for another run that is at this sample; otherwise raise at once.
 
     Raises
     ------
+    LockedError
+        Another run is at this sample and ``wait`` is false, or the file system has no locks.
     PathEscapeError
         A directory on the way is a link that leads out of ``out_dir``.
     """
     with ExitStack() as stack:
-        path = InsidePath(out_dir, f"{directory.as_posix()}/.lock").owned()
+        path = InsidePath(out_dir, f"{directory.as_posix()}/{_LOCK}").owned()
         directory = path.parent
         try:
             stack.enter_context(locked(path, wait=False))
         except LockedError:
+            if not wait:
+                raise
             log.info("%s: waiting for another run that is at this scene", directory)
             stack.enter_context(locked(path))
         _sweep(directory)
         yield
+
+
+@contextmanager
+def claimed_sample(out_dir: Path, directory: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the lock of a sample's directory as :func:`sample_lock` does; leave no directory of the lock alone."""
+    with sample_lock(out_dir, directory, wait=wait):
+        try:
+            yield
+        finally:
+            _leave_nothing_empty(out_dir / directory / _LOCK)
+
+
+def _leave_nothing_empty(lock: Path) -> None:
+    """Remove a lock that is held, its directory and those above, as far as there is nothing else in them."""
+    with suppress(OSError):  # the first of them in which there is something else
+        if [path.name for path in lock.parent.iterdir()] == [lock.name]:
+            remove_held(lock)
+            for directory in list(lock.parents)[:3]:
+                directory.rmdir()
+
+
+def is_held(out_dir: Path, directory: Path) -> bool:
+    """Tell whether another run is at a sample at this moment."""
+    try:
+        with (out_dir / directory / _LOCK).open("rb") as stream:
+            return not try_hold(stream)
+    except OSError:
+        return False
 
 
 def sweep_samples(out_dir: Path) -> None:
@@ -71,7 +106,7 @@ def sweep_samples(out_dir: Path) -> None:
     left |= {path.parent for path in samples.glob(f"tile=*/sensing=*/{pattern}")}
     for directory in sorted(left):
         with suppress(LockedError, PathEscapeError):  # what links lead to is not s2pipe's
-            lock = InsidePath(out_dir, (directory / ".lock").relative_to(out_dir).as_posix()).owned()
+            lock = InsidePath(out_dir, (directory / _LOCK).relative_to(out_dir).as_posix()).owned()
             with locked(lock, wait=False):
                 _sweep(directory)
 

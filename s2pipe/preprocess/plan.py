@@ -6,10 +6,12 @@ configuration allows incomplete scenes to be left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import pickle
+import zlib
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.dataset.input_file import InputFile, InputState
 from s2pipe.dataset.scene_key import SceneKey
@@ -57,8 +59,10 @@ if TYPE_CHECKING:
 class ScenePlan:
     """Everything that is needed to process one scene."""
 
+    root: Path
+    """Root of the Step-1 dataset."""
     scene: Scene
-    """The scene's record in the manifest."""
+    """The scene's record in the manifest, without its list of files."""
     stack: BandStack
     """Bands in the configured order, and the grid of all outputs."""
     radiometry: SceneRadiometry
@@ -77,6 +81,11 @@ class ScenePlan:
     """Files that the outputs depend on, sorted by role."""
     split: SplitPlan | None = None
     """Statistics count its training ground only; None counts all ground."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel small: paths, projections and names of roles repeat themselves."""
+        values = [getattr(self, field.name) for field in fields(self)]
+        return _unpacked, (zlib.compress(pickle.dumps(values, pickle.HIGHEST_PROTOCOL)),)
 
     @property
     def key(self) -> SceneKey:
@@ -99,6 +108,11 @@ class ScenePlan:
     def directory(self) -> Path:
         """Directory of the scene's outputs, relative to the output directory."""
         return self.key.sample_dir
+
+
+def _unpacked(packed: bytes) -> ScenePlan:
+    """Make a plan from what pickle hands over, which is as safe as what it came in."""
+    return ScenePlan(*pickle.loads(zlib.decompress(packed)))  # noqa: S301 - see above
 
 
 @dataclass(frozen=True)
@@ -172,7 +186,7 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
         if gaps[scene.key]:
             continue
         try:
-            planned.append(_plan_scene(scene, files[scene.key], needs.backends, config))
+            planned.append(_plan_scene(index.root, scene, files[scene.key], needs.backends, config))
         except (RasterError, MetadataError, ChecksumError, MissingInputError) as error:
             unreadable.append(LeftOut(scene.key, str(error)))
     return Plan(tuple(planned), left_out, tuple(unreadable))
@@ -200,7 +214,11 @@ def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
 
 
 def _plan_scene(
-    scene: Scene, files: SceneFiles, backends: Mapping[str, LabelBackend], config: PreprocessConfig
+    root: Path,
+    scene: Scene,
+    files: SceneFiles,
+    backends: Mapping[str, LabelBackend],
+    config: PreprocessConfig,
 ) -> ScenePlan:
     rasters: dict[str, RasterInfo] = {}
 
@@ -226,7 +244,8 @@ def _plan_scene(
             raster(roles.L2A_SCL), raster(roles.L2A_CLOUD_PROBABILITY) if has_probability else None
         )
     return ScenePlan(
-        scene=scene,
+        root=root,
+        scene=replace(scene, files_l1c=None, files_l2a=None),
         stack=BandStack(TargetGrid.whole(target), bands),
         radiometry=_radiometry(files, config),
         labels=tuple(labels),

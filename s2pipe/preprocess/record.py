@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-from s2pipe import __version__
 from s2pipe.config.documents import parse_json
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import SAMPLE_META, STEP2_RUN, validate_document
@@ -25,6 +24,7 @@ from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.files import named_errors
 from s2pipe.runtime.hashing import document_fingerprint, is_known_algorithm
 from s2pipe.runtime.paths import InsidePath
+from s2pipe.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path

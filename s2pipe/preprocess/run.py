@@ -4,55 +4,41 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-import traceback
+from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.config.checks import check_config
 from s2pipe.dataset.outcome import FailedScene
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.dataset.step2_index import check_index, update_index, updated_afterwards
-from s2pipe.errors import ConfigError, DiskFullError, Fault, OutputError, S2PipeError
+from s2pipe.errors import OutputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
-from s2pipe.preprocess.cfg import PreprocessConfig
-from s2pipe.preprocess.describe import describe
-from s2pipe.preprocess.finish import sample_lock, sweep_samples
+from s2pipe.preprocess.finish import sweep_samples
 from s2pipe.preprocess.needs import with_angles
-from s2pipe.preprocess.pixels.cache import CacheDamagedError
+from s2pipe.preprocess.one_scene import SceneRecord, check, count_scene, process_scene
 from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan
-from s2pipe.preprocess.record import (
-    RunLog,
-    histogram_fingerprint,
-    is_complete,
-    sample_fingerprint,
-)
-from s2pipe.preprocess.rules import rule_faults
-from s2pipe.preprocess.sample import write_sample
-from s2pipe.preprocess.scene import count_scene
+from s2pipe.preprocess.record import RunLog, sample_fingerprint
 from s2pipe.preprocess.scene_inputs import SceneInputs
-from s2pipe.preprocess.stats.histogram import (
-    HISTOGRAM_NAME,
-    BandHistograms,
-    HistogramSum,
-    load_histogram,
-    save_histogram,
-)
+from s2pipe.preprocess.stats.histogram import HistogramSum
 from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_file import save_stats, stats_to_apply
 from s2pipe.preprocess.verify_inputs import How, describe_checks
 from s2pipe.raster.capabilities import jpeg2000_driver
 from s2pipe.runtime.disk import full_disk_ends
 from s2pipe.runtime.files import check_writable
-from s2pipe.runtime.paths import InsidePath, check_owned
+from s2pipe.runtime.paths import check_owned
 from s2pipe.runtime.progress import Progress
 from s2pipe.runtime.run_ids import new_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
+
+    from s2pipe.preprocess.cfg import PreprocessConfig
+
+    _Work = Callable[[ScenePlan, SceneInputs, bool], SceneRecord]
 
 log = logging.getLogger("s2pipe.preprocess")
 
@@ -71,7 +57,9 @@ class PreprocessResult:
     """Scenes left out by skip_incomplete."""
     failed: list[FailedScene] = field(default_factory=list)
     """Scenes that failed."""
-    inputs: dict[How, int] = field(default_factory=dict)
+    inputs: dict[How, int] = field(
+        default_factory=lambda: {"checksum": 0, "earlier": 0, "size": 0, "nothing": 0}
+    )
     """Input files of the scenes done now by how they were compared with the index: by checksum now, or earlier and
     unchanged since; by size; not at all, since the index knows neither."""
     index_path: Path | None = None
@@ -102,21 +90,6 @@ class PreprocessResult:
             "log_path": None if self.log_path is None else str(self.log_path),
             "error": self.error,
         }
-
-
-def check(config: PreprocessConfig) -> PreprocessConfig:
-    """Check a configuration and bring its values to their types.
-
-    Raises
-    ------
-    ConfigError
-        With every fault.
-    """
-    if not isinstance(config, PreprocessConfig):
-        got = type(config).__name__
-        msg = "run_preprocess"
-        raise ConfigError(msg, [Fault("", f"expected a PreprocessConfig, got {got}")])
-    return check_config(config, "preprocess", rule_faults)
 
 
 def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
@@ -155,7 +128,7 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     threading.Thread(target=_warm_up, args=(config,), daemon=True).start()
     with full_disk_ends(config.out_dir):
         sweep_samples(config.out_dir)
-        run = _Run(config, plan, index.root)
+        run = _Run(config, plan)
         if config.normalize.mode == "compute_only":
             return run.compute_stats()
         return run.write_samples(stats)
@@ -189,10 +162,9 @@ def _warm_up(config: PreprocessConfig) -> None:
 class _Run:
     """One run: its plan, its log, its result."""
 
-    def __init__(self, config: PreprocessConfig, plan: Plan, root: Path) -> None:
+    def __init__(self, config: PreprocessConfig, plan: Plan) -> None:
         self.config = config
         self.plan = plan
-        self._inputs = SceneInputs(root, config, plan.scenes)
         self.result = PreprocessResult(config.run_id or new_run_id())
         self._log = RunLog(config.out_dir, self.result.run_id)
         self.result.log_path = self._log.path
@@ -200,7 +172,11 @@ class _Run:
     def compute_stats(self) -> PreprocessResult:
         """Pass 1: histograms beside the scenes, then the statistics of all of them."""
         histograms = HistogramSum()
-        self._each_scene(lambda scene: self._count(scene, histograms))
+
+        def work(scene: ScenePlan, inputs: SceneInputs, wait: bool) -> SceneRecord:
+            return count_scene(scene, self.config, inputs=inputs, wait=wait, add=histograms.add)
+
+        self._each_scene(work)
         stats_path = self.config.normalize.stats_path
         assert stats_path is not None
         if histograms:
@@ -218,13 +194,16 @@ class _Run:
 
     def write_samples(self, stats: NormalizationStats | None) -> PreprocessResult:
         """Pass 2, or the only pass: samples and their index."""
-        done: list[Path] = []
 
         def update() -> None:
+            done = [key.sample_dir for key in (*self.result.done, *self.result.up_to_date)]
             self.result.index_path = update_index(self.config.out_dir, done, self._failed(stats))
 
+        def work(scene: ScenePlan, inputs: SceneInputs, wait: bool) -> SceneRecord:
+            return process_scene(scene, self.config, stats, inputs=inputs, wait=wait)
+
         with updated_afterwards(update):
-            self._each_scene(lambda scene: self._write(scene, stats, done))
+            self._each_scene(work)
         return self.result
 
     def _failed(self, stats: NormalizationStats | None) -> dict[Path, str | None]:
@@ -236,103 +215,52 @@ class _Run:
                 expected[scene.directory] = sample_fingerprint(scene, self.config, stats)
         return expected
 
-    def _each_scene(self, work: Callable[[ScenePlan], bool]) -> None:
-        """Process scene by scene; the one place where a scene's error is caught and recorded."""
+    def _each_scene(self, work: _Work) -> None:
+        """Process scene by scene, and record what became of each."""
         for left_out in self.plan.incomplete:
             log.warning("%s is left out: %s", left_out.key, left_out.reason)
             self.result.incomplete.append(left_out.key)
             self._log.add(left_out.key, "incomplete", error=left_out.reason)
         for unreadable in self.plan.unreadable:
-            self._fail(unreadable.key, unreadable.reason, unreadable.reason, 0.0)
-        with closing(self._inputs), Progress("scenes", len(self.plan.scenes)) as progress:
-            for scene in self.plan.scenes:
-                start = time.monotonic()
-                try:
-                    log.debug("%s", describe(scene))
-                    with full_disk_ends(self.config.out_dir / scene.directory):
-                        is_new = _twice_if_damaged(work, scene)
-                except DiskFullError:  # no other scene would fit either
-                    raise
-                except S2PipeError as error:
-                    self._fail(scene.key, str(error), traceback.format_exc(), time.monotonic() - start)
-                # The boundary of a scene: recorded with its traceback, and the others go on.
-                except Exception as error:  # noqa: BLE001
-                    reason = f"{type(error).__name__}: {error}"
-                    self._fail(scene.key, reason, traceback.format_exc(), time.monotonic() - start)
-                else:
-                    seconds = time.monotonic() - start
-                    (self.result.done if is_new else self.result.up_to_date).append(scene.key)
-                    self._log.add(scene.key, "done" if is_new else "up_to_date", seconds)
-                    log.info("%s %s in %.1f s", scene.key, "done" if is_new else "is up to date", seconds)
-                progress.step(str(scene.key))
-        self.result.inputs = self._inputs.counts
+            self._take(SceneRecord(unreadable.key, "failed", error=unreadable.reason))
+        with Progress("scenes", len(self.plan.scenes)) as progress, closing(self._records(work)) as records:
+            for record in records:
+                self._take(record)
+                progress.step(str(record.key))
         if self.result.inputs["checksum"]:
             log.info("inputs as the index says: %s", describe_checks(self.result.inputs))
         self._log.close()
 
-    def _fail(self, key: SceneKey, reason: str, details: str, seconds: float) -> None:
-        log.error("%s failed: %s", key, reason)
-        self.result.failed.append(FailedScene(key, reason))
-        self._log.add(key, "failed", seconds, details)
+    def _records(self, work: _Work) -> Generator[SceneRecord, None, None]:
+        """What becomes of the scenes, in the order of the plan; those that another process is at come last."""
+        scenes = self.plan.scenes
+        if not scenes:
+            return
+        with closing(SceneInputs(scenes[0].root, self.config, scenes)) as inputs:
+            queue, held = deque(scenes), 0
+            while queue:
+                # Others are at all that is left: now waiting for one of them costs nothing.
+                record = work(queue[0], inputs, held == len(queue))
+                if record.status == "held":
+                    queue.rotate(-1)
+                    held += 1
+                else:
+                    queue.popleft()
+                    held = 0
+                    yield record
 
-    def _count(self, scene: ScenePlan, histograms: HistogramSum) -> bool:
-        path = InsidePath(self.config.out_dir, f"{scene.directory.as_posix()}/{HISTOGRAM_NAME}").owned()
-        known = self._counted(scene)
-        if known is None:
-            prove_again = self._inputs.prove(scene, lambda other: self._counted(other) is not None)
-            with sample_lock(self.config.out_dir, scene.directory):
-                known = self._counted(scene)  # another run may have been at it
-                if known is None:
-                    histogram = count_scene(scene, self.config, histogram_fingerprint(scene, self.config))
-                    prove_again()
-                    save_histogram(path, histogram)
-                    histograms.add(histogram)
-                    return True
-        else:
-            self._inputs.confirm(scene)
-        histograms.add(known)
-        return False
-
-    def _counted(self, scene: ScenePlan) -> BandHistograms | None:
-        """A scene's histogram of an earlier run, if it may be used."""
-        if self.config.overwrite:
-            return None
-        path = self.config.out_dir / scene.directory / HISTOGRAM_NAME
-        return _histogram_at(path, histogram_fingerprint(scene, self.config))
-
-    def _write(self, scene: ScenePlan, stats: NormalizationStats | None, done: list[Path]) -> bool:
-        def is_done(other: ScenePlan) -> bool:
-            if self.config.overwrite:
-                return False
-            fingerprint = sample_fingerprint(other, self.config, stats)
-            return is_complete(self.config.out_dir, other.directory, fingerprint)
-
-        is_new = not is_done(scene)
-        if is_new:  # before anything of the scene is made, its directory included
-            prove_again = self._inputs.prove(scene, is_done)
-        else:
-            self._inputs.confirm(scene)
-        with sample_lock(self.config.out_dir, scene.directory):
-            is_new = is_new and not is_done(scene)  # another run may have been at it
-            if is_new:
-                write_sample(scene, self.config, stats, prove_again)
-        done.append(scene.directory)
-        return is_new
-
-
-def _twice_if_damaged(work: Callable[[ScenePlan], bool], scene: ScenePlan) -> bool:
-    """Do a scene's work; if its kept stack turns out damaged, which drops it, do it again from the rasters."""
-    try:
-        return work(scene)
-    except CacheDamagedError as error:
-        log.warning("%s", error)
-        return work(scene)
-
-
-def _histogram_at(path: Path, fingerprint: str) -> BandHistograms | None:
-    """A scene's histogram, if it is there and was made from these inputs with these settings."""
-    try:
-        histogram = load_histogram(path)
-    except S2PipeError:
-        return None
-    return histogram if histogram.inputs_fingerprint == fingerprint else None
+    def _take(self, record: SceneRecord) -> None:
+        """Enter what became of a scene into the result and the log."""
+        result = self.result
+        for how, count in record.inputs.items():
+            result.inputs[how] += count
+        if record.error is not None:
+            log.error("%s failed: %s", record.key, record.error)
+            result.failed.append(FailedScene(record.key, record.error))
+            self._log.add(record.key, "failed", record.seconds, record.details or record.error)
+            return
+        is_new = record.status == "done"
+        (result.done if is_new else result.up_to_date).append(record.key)
+        self._log.add(record.key, record.status, record.seconds)
+        words = "done" if is_new else "is up to date"
+        log.info("%s %s in %.1f s", record.key, words, record.seconds)

@@ -99,7 +99,7 @@ def write_stack(
     )
 
 
-def count_scene(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: str) -> BandHistograms:
+def scene_histogram(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: str) -> BandHistograms:
     """Count the valid values of one scene, band by band, without writing a raster.
 
     Parameters

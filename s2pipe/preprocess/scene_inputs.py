@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from s2pipe.dataset.verified import VerifiedFiles
@@ -12,11 +14,21 @@ from s2pipe.preprocess.verify_inputs import How, InputVerifier, refuse
 from s2pipe.runtime.cores import core_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from s2pipe.preprocess.cfg import PreprocessConfig
     from s2pipe.preprocess.plan import ScenePlan
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What checking the inputs of a scene found."""
+
+    again: Callable[[], None]
+    """To be called when the pixels have been read: raises ChecksumError if a file was changed meanwhile."""
+    counts: Mapping[How, int]
+    """Files by how they were checked."""
 
 
 class SceneInputs:
@@ -29,7 +41,7 @@ class SceneInputs:
     config : PreprocessConfig
         How inputs are verified, and by how many threads.
     scenes : sequence of ScenePlan
-        Scenes in the order of processing.
+        Scenes in the order of processing, as far as it is known: the files of the next are hashed ahead.
     """
 
     def __init__(self, root: Path, config: PreprocessConfig, scenes: Sequence[ScenePlan]) -> None:
@@ -39,25 +51,16 @@ class SceneInputs:
         memory = VerifiedFiles(root, config.out_dir)
         self._verifier = InputVerifier(memory, core_count(config.num_workers), by_checksum=self._by_checksum)
 
-    @property
-    def counts(self) -> dict[How, int]:
-        """Files of scenes by how they were checked."""
-        return dict(self._verifier.counts)
-
-    def prove(self, scene: ScenePlan, is_current: Callable[[ScenePlan], bool]) -> Callable[[], None]:
+    def prove(self, scene: ScenePlan, needs_nothing: Callable[[ScenePlan], bool]) -> Proof:
         """Check all files of a scene, and begin with those of the next one.
 
         Parameters
         ----------
         scene : ScenePlan
             The scene to be processed now.
-        is_current : callable
-            Tells of a later scene that its outputs are complete, so that its inputs need no check.
-
-        Returns
-        -------
-        callable
-            To be called when the pixels have been read: raises ChecksumError if a file was changed meanwhile.
+        needs_nothing : callable
+            Tells of a later scene that its inputs need no check here: its outputs are complete, or another process is
+            at it.
 
         Raises
         ------
@@ -66,7 +69,7 @@ class SceneInputs:
         RasterError, MetadataError, MissingInputError
             A raster does not lie where the metadata of its tile say, or those cannot be used.
         """
-        stamps = self._verifier.require(scene.files)
+        stamps, counts = self._verifier.require(scene.files)
         check_places(scene.in_tile, by_checksum=self._by_checksum)
         planned = {(state.role, state.name): (state.size, state.mtime_ns) for state in scene.inputs}
         refuse(
@@ -76,13 +79,14 @@ class SceneInputs:
                 if planned.get((file.role, file.name)) not in (None, (stamp.size, stamp.mtime_ns))
             ]
         )
-        later = itertools.islice(self._scenes, self._places[scene.key] + 1, None)
-        following = next((other for other in later if not is_current(other)), None)
+        place = self._places.get(scene.key, len(self._scenes))
+        later = itertools.islice(self._scenes, place + 1, None)
+        following = next((other for other in later if not needs_nothing(other)), None)
         if following is not None:
             self._verifier.begin(following.files)
-        return functools.partial(self._verifier.unchanged, stamps)
+        return Proof(functools.partial(self._verifier.unchanged, stamps), counts)
 
-    def confirm(self, scene: ScenePlan) -> None:
+    def confirm(self, scene: ScenePlan) -> Mapping[How, int]:
         """Check the files of a scene whose outputs are complete; these are current only while files are as recorded.
 
         Files that did not change since they were checked are not read.
@@ -92,7 +96,7 @@ class SceneInputs:
         ChecksumError
             Files are not as the index says.
         """
-        self._verifier.require(scene.files)
+        return self._verifier.require(scene.files)[1]
 
     def close(self) -> None:
         """Give up what was begun for scenes that are not processed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -66,8 +67,6 @@ class InputVerifier:
         self._pending: dict[InputFile, Future[Checked]] = {}
         self._stop = threading.Event()
         self._unknown: set[str] = set()
-        self.counts: dict[How, int] = {"checksum": 0, "earlier": 0, "size": 0, "nothing": 0}
-        """Files by how they were checked."""
 
     def begin(self, files: Sequence[InputFile]) -> None:
         """Check files in the background; :meth:`require` asks for the result."""
@@ -75,8 +74,8 @@ class InputVerifier:
             if file not in self._pending:
                 self._pending[file] = self._ahead.submit(self._check, file)
 
-    def require(self, files: Sequence[InputFile]) -> Mapping[InputFile, Stamp]:
-        """Return the states of files that are as the index says.
+    def require(self, files: Sequence[InputFile]) -> tuple[Mapping[InputFile, Stamp], dict[How, int]]:
+        """Return the states of files that are as the index says, and how many were checked in which way.
 
         Raises
         ------
@@ -93,10 +92,9 @@ class InputVerifier:
         stamps = {item.file: item.stamp for item in found if item.stamp is not None}
         self._memory.add((item.file, stamps[item.file]) for item in found if item.how == "checksum")
         for item in found:
-            self.counts[item.how] += 1
             self._warn(item.file)
         self.unchanged(stamps)
-        return stamps
+        return stamps, dict(Counter(item.how for item in found))
 
     @staticmethod
     def unchanged(stamps: Mapping[InputFile, Stamp]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from s2pipe.errors import LockedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_MOST_TRIES = 1000
+"""Times that a lock file may be removed by its holder while it is being opened; more of them are a mistake."""
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 """Errors of locking when another process holds the lock (Windows: EACCES, EDEADLK)."""
 
@@ -25,8 +27,8 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[IO[bytes]]:
     Parameters
     ----------
     path : Path
-        Lock file. It is made when it is missing and never removed: while a process waits for a removed file, another
-        one could lock a new file of the same name.
+        Lock file, made when it is missing. Only its holder may remove it (:func:`remove_held`): whoever waited for it
+        meanwhile notices, and locks the new file of that name.
     wait : bool
         Wait for the other holder; otherwise raise at once.
 
@@ -35,16 +37,49 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[IO[bytes]]:
     LockedError
         Another process holds the lock and ``wait`` is false, or the file system has no locks.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _opened(path) as stream:
-        try:
-            _acquire(stream, wait=wait)
-        except OSError as error:
-            raise LockedError(_reason(path, error)) from error
+    stream = _acquired(path, wait=wait)
+    with stream:
         try:
             yield stream
         finally:
             _release(stream)
+
+
+def remove_held(path: Path) -> None:
+    """Remove a lock file while holding it; where the system does not let open files go, it stays."""
+    with suppress(OSError):
+        path.unlink()
+
+
+def _acquired(path: Path, *, wait: bool) -> IO[bytes]:
+    """Open and lock the file that has this name when the lock is there."""
+    for _ in range(_MOST_TRIES):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            stream = _opened(path)
+        except FileNotFoundError:  # the holder removed the directory too
+            continue
+        try:
+            _acquire(stream, wait=wait)
+            if _is_at(stream, path):
+                return stream
+        except OSError as error:
+            stream.close()
+            raise LockedError(_reason(path, error)) from error
+        except BaseException:  # interrupted while it waited
+            stream.close()
+            raise
+        stream.close()
+    msg = f"{path}: was removed each of {_MOST_TRIES} times that it was opened; find out which program does that"
+    raise LockedError(msg)
+
+
+def _is_at(stream: IO[bytes], path: Path) -> bool:
+    """Tell whether an open file is still the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _opened(path: Path) -> IO[bytes]:

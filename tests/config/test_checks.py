@@ -10,7 +10,7 @@ import pytest
 
 from s2pipe.errors import ConfigError
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
-from s2pipe.preprocess.run import check
+from s2pipe.preprocess.one_scene import check
 
 
 def test_configurations_made_in_python_are_brought_to_their_types() -> None:

@@ -20,6 +20,7 @@ from osgeo import gdal
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.verified import VERIFIED, Stamp, VerifiedFiles
 from s2pipe.indexing.run import index_products
+from s2pipe.preprocess import one_scene as one_scene_module
 from s2pipe.preprocess import run as run_module
 from s2pipe.preprocess import sample as sample_module
 from s2pipe.preprocess.cfg import NormalizeConfig, PreprocessConfig
@@ -254,7 +255,7 @@ def test_a_file_that_is_swapped_while_it_is_read_fails_its_scene(
 
         return swapped
 
-    for module, name in ((sample_module, "write_stack"), (run_module, "count_scene")):
+    for module, name in ((sample_module, "write_stack"), (one_scene_module, "scene_histogram")):
         monkeypatch.setattr(module, name, swap_after(getattr(module, name)))
     pass_1 = NormalizeConfig(mode="compute_only", stats_path=tmp_path / "stats.json")
     for changes in ({}, {"normalize": pass_1}):

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from s2pipe.errors import LockedError
-from s2pipe.runtime.locks import _reason, file_system, locked
+from s2pipe.runtime.locks import _reason, file_system, locked, remove_held
 from tests.paths import ROOT
 
 
@@ -62,3 +63,31 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path) -> None:
 def test_the_file_system_of_a_path_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
     assert file_system(Path("/proc/self/status")) == "proc"
     assert file_system(tmp_path) not in ("proc", "unknown")
+
+
+def test_a_lock_that_its_holder_removed_is_made_anew(tmp_path: Path) -> None:
+    """Whoever waited for the removed file must not hold it beside another who holds the new one."""
+    path = tmp_path / "scene" / ".lock"
+    entered, free = threading.Event(), threading.Event()
+    inside: list[str] = []
+
+    def second() -> None:
+        with locked(path):
+            inside.append("second")
+            entered.set()
+            free.wait(30)
+            inside.remove("second")
+
+    with locked(path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.05)  # it waits for the file that is removed now
+        remove_held(path)
+        path.parent.rmdir()
+    assert entered.wait(30)
+    with pytest.raises(LockedError), locked(path, wait=False):
+        pass
+    free.set()
+    thread.join()
+    with locked(path, wait=False):
+        assert inside == []

@@ -15,7 +15,6 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from s2pipe import __version__
 from s2pipe.download.service.answers import (
     NETWORK_ERRORS,
     Body,
@@ -29,6 +28,7 @@ from s2pipe.download.service.retry import Backoff, Gate, TryAgain, repeat
 from s2pipe.download.service.tokens import TokenKeeper
 from s2pipe.errors import AuthError, ServiceError, UntrustedServerError
 from s2pipe.runtime.limits import MAX_ANSWER_BYTES
+from s2pipe.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -82,6 +82,12 @@ class LabelBackend:
     def __init__(self, config: LabelRasterConfig) -> None:
         self.config = config
 
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
     def files(self, key: SceneKey) -> tuple[Path, ...]:  # noqa: ARG002 - for subclasses
         """Return files beside the manifest's that labels of a scene come from; they must exist."""
         return ()

@@ -22,9 +22,8 @@ def option(help_text: str, *flags: str, default: Any = None, **metadata: Any) ->
     return dataclasses.field(default=default, metadata={"help": help_text, **extra, **metadata})
 
 
-_NEGATIVE_NUMBER = re.compile(
-    r"-(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|inf|nan)$", re.IGNORECASE
-)
+_UNSIGNED = r"(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|inf|nan)"
+_NEGATIVE_NUMBER = re.compile(rf"-{_UNSIGNED}(?:,[-+]?{_UNSIGNED})*$", re.IGNORECASE)
 
 OUTPUT_OPTIONS: list[tuple[str, Any, Any]] = [
     ("quiet", bool, option("Print errors and warnings only.", "--quiet", "-q", default=False)),
@@ -63,7 +62,7 @@ def parse(command: Command, options: type, arguments: Sequence[str], subcommand:
     program = f"s2pipe {command.name} {subcommand}".rstrip()
     # No abbreviations: they would change their meaning when options are added.
     parser = ArgumentParser(options, prog=program, description=command.description, allow_abbrev=False)
-    # argparse takes -0.1 for a number, but -1e-1 and -inf for options.
+    # argparse takes -0.1 for a number, but -1e-1, -inf and -1,2,3,4 for options.
     parser._negative_number_matcher = _NEGATIVE_NUMBER  # noqa: SLF001 - argparse has no public name for it
     parsed = parser.parse_args(list(arguments))
     if parsed.quiet and parsed.verbose:

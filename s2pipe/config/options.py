@@ -128,7 +128,10 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 
 
 def _is_list(annotation: Any) -> bool:
-    return any(get_origin(member) is tuple for member in _members(annotation))
+    """Tell whether an option takes several values; where a key takes a text as well, the option takes that."""
+    return str not in _members(annotation) and any(
+        get_origin(member) is tuple for member in _members(annotation)
+    )
 
 
 def _parser(annotation: Any) -> Callable[[str], Any]:
@@ -152,7 +155,7 @@ def _parser(annotation: Any) -> Callable[[str], Any]:
             except ValueError:
                 return text
         for kind in (int, float):
-            if kind in kinds:
+            if kind in kinds and str not in kinds:
                 try:
                     return kind(text)
                 except ValueError:

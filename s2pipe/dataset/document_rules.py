@@ -70,7 +70,7 @@ def line_faults(document: Mapping[str, Any]) -> list[Fault]:
     """Return the faults of a line of Step 2's log that fits its schema."""
     faults = [*key_faults(document["key"], "key"), *_time_faults(document, ("time_utc",))]
     has_error, status = document["error"] is not None, document["status"]
-    if has_error != (status in ("failed", "incomplete")):
+    if has_error != (status in ("failed", "incomplete", "outside")):
         wanted = "null" if has_error else "a reason"
         faults.append(
             Fault("error", f"expected {wanted} for the status {status}, got {document['error']!r:.80}")
@@ -92,11 +92,25 @@ def meta_faults(document: Mapping[str, Any]) -> list[Fault]:
     if normalization["mode"] == "apply_with_stats":
         faults += normalization_faults(normalization, bands)
     faults += _grid_faults(document["grid"], "grid")
+    faults += _area_faults(document)
     labels, pixels = document["labels"], math.prod(document["grid"]["shape_yx"])
     faults += _label_faults(labels["stats"], pixels, "labels")
     for place, target in enumerate(labels.get("targets") or ()):
         faults += _label_faults(target["stats"], pixels, f"labels.targets.{place}")
     return faults
+
+
+def _area_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
+    """Faults of the window that an area of interest cut out of a tile."""
+    area = document.get("area")
+    if area is None:
+        return
+    window, (height, width) = area["window"], area["reference_shape_yx"]
+    size, shape = [window["height"], window["width"]], document["grid"]["shape_yx"]
+    if size != shape:
+        yield Fault("area.window", f"expected {shape} pixels as in grid, got {size}")
+    if window["row"] + window["height"] > height or window["col"] + window["width"] > width:
+        yield Fault("area.window", f"expected a window of a grid of {[height, width]} pixels, got {window}")
 
 
 def normalization_faults(normalization: Mapping[str, Any], bands: list[str]) -> list[Fault]:

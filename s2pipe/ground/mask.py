@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -68,10 +69,6 @@ class GroundMask:
             inside = (row < window.height) & (col < window.width)
             row, col = row[inside], col[inside]
 
-    def masked(self, reader: BandReader) -> MaskedReader:
-        """Return a reader of one band that gives 0 where pixels show other ground."""
-        return MaskedReader(self, reader)
-
     def _codes(self, window: Window, row: np.ndarray, col: np.ndarray, side: int) -> np.ndarray:
         x0, dx, _, y0, _, dy = self._grid.geotransform
         row_end, col_end = np.minimum(row + side, window.height), np.minimum(col + side, window.width)
@@ -92,6 +89,30 @@ class GroundMask:
             dn[:, top : top + side, left : left + side] = 0
 
 
+class PixelMask(Protocol):
+    """Whatever drops pixels of a grid."""
+
+    def apply(self, window: Window, dn: np.ndarray) -> None:
+        """Set pixels of a window (band, y, x) to 0 (nodata)."""
+
+
+@dataclass(frozen=True)
+class PixelMasks:
+    """Several masks of one grid; none keep all pixels."""
+
+    masks: tuple[PixelMask, ...] = ()
+    """Applied in this order."""
+
+    def apply(self, window: Window, dn: np.ndarray) -> None:
+        """Set the pixels of a window (band, y, x) that any mask drops to 0 (nodata)."""
+        for mask in self.masks:
+            mask.apply(window, dn)
+
+    def masked(self, reader: BandReader) -> MaskedReader:
+        """Return a reader of one band that gives 0 where pixels are dropped."""
+        return MaskedReader(self, reader)
+
+
 class BandReader(Protocol):
     """Whatever fills a window of one band."""
 
@@ -103,9 +124,9 @@ class BandReader(Protocol):
 
 
 class MaskedReader:
-    """A reader of one band whose pixels on other ground are 0."""
+    """A reader of one band whose dropped pixels are 0."""
 
-    def __init__(self, mask: GroundMask, reader: BandReader) -> None:
+    def __init__(self, mask: PixelMask, reader: BandReader) -> None:
         self.cost = reader.cost
         self._mask = mask
         self._reader = reader

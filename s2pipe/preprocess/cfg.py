@@ -239,6 +239,20 @@ class PreprocessConfig:
     """Append one mask, valid, for all bands together, or valid_<BAND> for each."""
     valid_min_fraction: Annotated[float, _FRACTION] = 0.0
     """Least valid share of a target pixel's source area, 0 to 1; 0 means that any valid source pixel counts."""
+    aoi: Annotated[tuple[float, float, float, float] | str | None, Rule({"examples": ["area.geojson"]})] = (
+        None
+    )
+    """Area of interest: a GeoJSON, GeoPackage (FILE.gpkg|layername=NAME where it has several layers) or .wkt file, WKT,
+    or left,bottom,right,top. Of each scene, the fewest whole pixels of the target grid around the area are written;
+    scenes that it misses are left out. Null takes whole tiles."""
+    aoi_crs: str | None = None
+    """Reference system of the coordinates of aoi, such as EPSG:32633; x comes before y, and longitude before latitude,
+    whatever it defines. Null takes the one that they state, else longitude and latitude (EPSG:4326)."""
+    aoi_margin_m: Annotated[float, Rule({"minimum": 0.0, "maximum": 200_000.0})] = 0.0
+    """Metres by which the area is grown on every side."""
+    aoi_mask: bool = False
+    """Make pixels whose centres lie outside the area invalid, and their labels ignore_index; false keeps all pixels of
+    the rectangle around it."""
     angles: AngleAssetConfig = field(default_factory=AngleAssetConfig)
     """Sun and view angles."""
     labels: LabelConfig = field(default_factory=LabelConfig)

@@ -16,6 +16,12 @@ def describe(scene: ScenePlan) -> str:
     lines = [
         f"{scene.key}: {target.width} x {target.height} pixels of {size}, origin {origin}, {_crs_name(target.crs_wkt)}"
     ]
+    part = scene.stack.target
+    if not part.is_whole:
+        window, whole = part.window, part.reference
+        lines.append(f"  from row {window.row}, column {window.col} of {whole.width} x {whole.height} pixels")
+    if scene.mask is not None:
+        lines.append(f"  area of interest: {scene.mask.pixels} pixels inside")
     radiometry = zip(scene.radiometry.offset, scene.radiometry.quantification, strict=True)
     for band, (offset, quantification) in zip(scene.stack.bands, radiometry, strict=True):
         lines.append(

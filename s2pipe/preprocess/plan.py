@@ -26,7 +26,8 @@ from s2pipe.errors import (
     RasterError,
     S2PipeError,
 )
-from s2pipe.ground.mask import GroundMask
+from s2pipe.ground.area_mask import AreaMask
+from s2pipe.ground.mask import GroundMask, PixelMasks
 from s2pipe.ground.split import SplitPlan
 from s2pipe.preprocess.inputs import AngleInput, BandInput, BandStack, QualityInput
 from s2pipe.preprocess.labels.backends import LabelBackend, LabelInput, backend_checksum
@@ -41,15 +42,16 @@ from s2pipe.preprocess.needs import (
 )
 from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.preprocess.placement import RasterInTile, check_on_ground, resolution_of
+from s2pipe.preprocess.target import OutsideAreaError, area_of, choose_target, no_scene
 from s2pipe.preprocess.verify_inputs import read_checked
 from s2pipe.raster.formats import ANY_FORMAT, JPEG2000, LABELS
-from s2pipe.raster.grid import TargetGrid
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.sentinel2 import roles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from s2pipe.ground.area import Area
     from s2pipe.preprocess.cfg import LabelRasterConfig, PreprocessConfig
     from s2pipe.raster.grid import Grid, RasterInfo
     from s2pipe.sentinel2.channels import Channel
@@ -79,6 +81,8 @@ class ScenePlan:
     """Rasters of which the metadata of their tile say where they lie."""
     inputs: tuple[InputState, ...]
     """Files that the outputs depend on, sorted by role."""
+    mask: AreaMask | None = None
+    """Pixels outside the area of interest are dropped; None keeps all."""
     split: SplitPlan | None = None
     """Statistics count its training ground only; None counts all ground."""
 
@@ -98,11 +102,10 @@ class ScenePlan:
         return self.stack.target.grid
 
     @property
-    def ground(self) -> GroundMask | None:
-        """What drops the pixels on other than training ground; None keeps all."""
-        if self.split is None:
-            return None
-        return GroundMask(self.split, self.key, self.target)
+    def counted(self) -> PixelMasks:
+        """What drops the pixels that statistics do not count: those outside the area, and on other ground."""
+        ground = None if self.split is None else GroundMask(self.split, self.key, self.target)
+        return PixelMasks(tuple(mask for mask in (self.mask, ground) if mask is not None))
 
     @property
     def directory(self) -> Path:
@@ -133,6 +136,8 @@ class Plan:
     """Scenes to process, by tile and time."""
     incomplete: tuple[LeftOut, ...] = ()
     """Scenes left out because skip_incomplete is on."""
+    outside: tuple[LeftOut, ...] = ()
+    """Scenes left out because the area of interest misses them."""
     unreadable: tuple[LeftOut, ...] = ()
     """Scenes with a file that is there but cannot be used: they fail, the others go on."""
 
@@ -155,6 +160,8 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
 
     Raises
     ------
+    ConfigError
+        The area of interest cannot be used.
     MissingInputError
         A role is missing from the manifest, or a file from the disk; every gap is listed.
     PathEscapeError
@@ -181,15 +188,29 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
             [f"{item.key}: {item.reason}" for item in left_out],
             "Download or index what is missing, or change the configuration.",
         )
-    planned, unreadable = [], []
-    for scene in chosen:
-        if gaps[scene.key]:
-            continue
+    complete = [scene for scene in chosen if not gaps[scene.key]]
+    return replace(_plan_scenes(index.root, complete, files, needs, config), incomplete=left_out)
+
+
+def _plan_scenes(
+    root: Path,
+    scenes: Sequence[Scene],
+    files: Mapping[SceneKey, SceneFiles],
+    needs: Needs,
+    config: PreprocessConfig,
+) -> Plan:
+    area = area_of(config)
+    planned, unreadable, outside = [], [], []
+    for scene in scenes:
         try:
-            planned.append(_plan_scene(index.root, scene, files[scene.key], needs.backends, config))
+            planned.append(_plan_scene(root, scene, files[scene.key], needs.backends, area, config))
+        except OutsideAreaError as error:
+            outside.append(LeftOut(scene.key, str(error)))
         except (RasterError, MetadataError, ChecksumError, MissingInputError) as error:
             unreadable.append(LeftOut(scene.key, str(error)))
-    return Plan(tuple(planned), left_out, tuple(unreadable))
+    if outside and not (planned or unreadable):
+        raise no_scene(config, len(outside))
+    return Plan(tuple(planned), outside=tuple(outside), unreadable=tuple(unreadable))
 
 
 def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
@@ -218,6 +239,7 @@ def _plan_scene(
     scene: Scene,
     files: SceneFiles,
     backends: Mapping[str, LabelBackend],
+    area: Area | None,
     config: PreprocessConfig,
 ) -> ScenePlan:
     rasters: dict[str, RasterInfo] = {}
@@ -227,9 +249,10 @@ def _plan_scene(
             rasters[role] = _placed(inspect_raster(files.by_role[role].gdal_path, JPEG2000))
         return rasters[role]
 
-    target = raster(grid_role(config)).grid
+    reference = raster(grid_role(config)).grid
+    target = choose_target(reference, area, config)
     bands = tuple(
-        _band_input(channel, raster(channel.raster_role), target, config) for channel in config.channels
+        _band_input(channel, raster(channel.raster_role), reference, config) for channel in config.channels
     )
     labels = []
     for (name, backend), own_files in zip(backends.items(), files.for_labels, strict=True):
@@ -246,7 +269,8 @@ def _plan_scene(
     return ScenePlan(
         root=root,
         scene=replace(scene, files_l1c=None, files_l2a=None),
-        stack=BandStack(TargetGrid.whole(target), bands),
+        stack=BandStack(target.grid, bands),
+        mask=target.mask,
         radiometry=_radiometry(files, config),
         labels=tuple(labels),
         angles=_angle_input(files, config) if with_angles(config) else None,

@@ -20,6 +20,7 @@ from s2pipe.preprocess.needs import grid_role
 from s2pipe.preprocess.pixels.sources import is_warped
 from s2pipe.preprocess.stats.histogram import HistogramSettings
 from s2pipe.raster.capabilities import gdal_version, jpeg2000_driver
+from s2pipe.raster.grid import Window
 from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.files import named_errors
 from s2pipe.runtime.hashing import document_fingerprint, is_known_algorithm
@@ -41,6 +42,7 @@ OUTPUT_VERSION = 1
 _RUN_ONLY_KEYS = (
     "index_json",
     "out_dir",
+    *("aoi", "aoi_crs", "aoi_margin_m", "aoi_mask"),  # what became of them is part of the plan
     "cache",
     "verify_inputs",
     "skip_incomplete",
@@ -64,10 +66,32 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Normali
     effective["labels"] = _without_paths(effective["labels"])
     parts = [OUTPUT_VERSION, effective, stats and stats.meaning(), _identities(plan, config)]
     parts.append(pixel_versions(plan))
+    parts += _area_identity(plan)
     for labels in plan.labels:  # a legend beside the file is no input of its own
         meaning = labels.meaning.to_document()
         parts.append({key: value for key, value in meaning.items() if key != "source"})
     return document_fingerprint(parts)
+
+
+def _area_identity(plan: ScenePlan) -> list[Any]:
+    """What an area of interest made of the plan: nothing for a whole tile."""
+    target = plan.stack.target
+    window = [] if target.is_whole else [{"window": list(target.window)}]
+    return window if plan.mask is None else [*window, {"mask": plan.mask.sha256}]
+
+
+def _area_document(plan: ScenePlan, config: PreprocessConfig) -> dict[str, Any] | None:
+    """What ``meta.json`` says of the area of interest; None for whole tiles."""
+    if config.aoi is None:
+        return None
+    target = plan.stack.target
+    return {
+        "window": dict(zip(Window._fields, target.window, strict=True)),
+        "reference_shape_yx": list(target.reference.shape_yx),
+        "margin_m": config.aoi_margin_m,
+        "pixels_inside": None if plan.mask is None else plan.mask.pixels,
+        "mask_sha256": None if plan.mask is None else plan.mask.sha256,
+    }
 
 
 def _without_paths(labels: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +107,8 @@ def _without_paths_of(target: dict[str, Any]) -> dict[str, Any]:
 def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     """Identify everything that a scene's histogram depends on."""
     settings = HistogramSettings.of(config, plan.split).to_document()
-    return document_fingerprint([OUTPUT_VERSION, settings, _identities(plan, config), pixel_versions(plan)])
+    parts = [OUTPUT_VERSION, settings, _identities(plan, config), pixel_versions(plan)]
+    return document_fingerprint([*parts, *_area_identity(plan)])
 
 
 def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
@@ -180,6 +205,7 @@ def sample_meta(
         "paths": {kind: asset.path for kind, asset in result.assets.items()},
         "assets": {kind: asset.to_document() for kind, asset in result.assets.items()},
         "grid": plan.target.to_document(),
+        "area": _area_document(plan, config),
         "source_products": {
             "l1c": _product_document(plan.scene.l1c),
             "l2a": _product_document(plan.scene.l2a),

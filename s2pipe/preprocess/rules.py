@@ -40,6 +40,7 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
         *_output_faults(config.output),
         *_angle_faults(config.angles),
         *_quality_faults(config),
+        *_area_faults(config),
     ]
 
 
@@ -48,6 +49,16 @@ def _band_faults(config: PreprocessConfig) -> list[Fault]:
         got = "neither" if config.bands is None else "both"
         return [Fault("l1c_bands", f"expected either l1c_bands or bands, got {got}")]
     return []
+
+
+def _area_faults(config: PreprocessConfig) -> list[Fault]:
+    """Options of an area that is not there."""
+    if config.aoi is not None:
+        return []
+    plain = (("aoi_crs", None), ("aoi_margin_m", 0.0), ("aoi_mask", False))
+    return [
+        Fault(name, "has no effect without aoi") for name, value in plain if getattr(config, name) != value
+    ]
 
 
 def _angle_faults(angles: AngleAssetConfig) -> list[Fault]:

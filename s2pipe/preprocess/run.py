@@ -55,6 +55,8 @@ class PreprocessResult:
     """Scenes whose outputs were complete and current."""
     incomplete: list[SceneKey] = field(default_factory=list)
     """Scenes left out by skip_incomplete."""
+    outside: list[SceneKey] = field(default_factory=list)
+    """Scenes left out because the area of interest misses them."""
     failed: list[FailedScene] = field(default_factory=list)
     """Scenes that failed."""
     inputs: dict[How, int] = field(
@@ -83,6 +85,7 @@ class PreprocessResult:
             "done": [str(key) for key in self.done],
             "up_to_date": [str(key) for key in self.up_to_date],
             "incomplete": [str(key) for key in self.incomplete],
+            "outside": [str(key) for key in self.outside],
             "failed": [{"scene": str(item.key), "error": item.error} for item in self.failed],
             "inputs": dict(self.inputs),
             "index_path": None if self.index_path is None else str(self.index_path),
@@ -221,6 +224,10 @@ class _Run:
             log.warning("%s is left out: %s", left_out.key, left_out.reason)
             self.result.incomplete.append(left_out.key)
             self._log.add(left_out.key, "incomplete", error=left_out.reason)
+        for left_out in self.plan.outside:
+            log.info("%s is left out: %s", left_out.key, left_out.reason)
+            self.result.outside.append(left_out.key)
+            self._log.add(left_out.key, "outside", error=left_out.reason)
         for unreadable in self.plan.unreadable:
             self._take(SceneRecord(unreadable.key, "failed", error=unreadable.reason))
         with Progress("scenes", len(self.plan.scenes)) as progress, closing(self._records(work)) as records:

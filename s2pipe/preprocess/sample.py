@@ -82,7 +82,9 @@ def _side_rasters(work: Path, scene: ScenePlan, config: PreprocessConfig) -> _Si
     """Write labels, quality and angles; in a thread beside the bands, whose decoding would else wait for these."""
     side = _Side()
     if scene.labels:
-        side.label_stats, dtype, nodata = write_labels(work / "y.tif", scene.labels, scene.stack.target)
+        side.label_stats, dtype, nodata = write_labels(
+            work / "y.tif", scene.labels, scene.stack.target, scene.mask
+        )
         side.assets["y"] = _asset(scene, "y.tif", dtype, tuple(item.name for item in scene.labels), nodata)
     if scene.quality is not None:
         side.quality = write_quality(work / QUALITY_NAME, scene.quality, scene.stack.target)

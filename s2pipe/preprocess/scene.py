@@ -81,6 +81,8 @@ def write_stack(
         background = Background()
         stack.callback(background.close)
         for index, (window, dn) in enumerate(stream):
+            if plan.mask is not None:
+                plan.mask.apply(window, dn)
             out = buffers[index % 2][: len(names) * window.height * window.width].reshape(
                 len(names), *window.shape_yx
             )
@@ -140,11 +142,10 @@ def _dn_windows(plan: ScenePlan, config: PreprocessConfig) -> AbstractContextMan
 
 
 def _count_all(plan: ScenePlan, config: PreprocessConfig, settings: HistogramSettings) -> Any:
-    accumulator = None
+    accumulator, masks = None, plan.counted
     with _dn_windows(plan, config) as stream:
         for window, dn in stream:
-            if plan.ground is not None:
-                plan.ground.apply(window, dn)
+            masks.apply(window, dn)
             # Made when the first window is there: importing Numba overlaps with decoding.
             accumulator = accumulator or _accumulator(plan, settings)
             accumulator.add(dn)
@@ -155,12 +156,11 @@ def _draw(plan: ScenePlan, config: PreprocessConfig) -> list[np.ndarray]:
     """Drawn DN of each band, float32 (n); drawing from all pixels decodes every window."""
     draw = PixelDraw.of(plan.key, config)
     if config.normalize.sampling == "blocks":
-        return draw_from_blocks(draw, plan.stack, plan.ground, config)
-    pool = DrawPool(draw)
+        return draw_from_blocks(draw, plan.stack, plan.counted, config)
+    pool, masks = DrawPool(draw), plan.counted
     with _dn_windows(plan, config) as stream:
         for window, dn in stream:
-            if plan.ground is not None:
-                plan.ground.apply(window, dn)
+            masks.apply(window, dn)
             pool.add(window, plan.target.width, dn)
     return list(pool.drawn())
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from s2pipe.ground.scanlines import crossings
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -34,12 +36,12 @@ def detector_spans(polygons: Iterable[tuple[int, Sequence[np.ndarray]]], height:
     numpy.ndarray of int64
         (row, first column, column after the last, detector), sorted by row; columns are not cut at the raster's.
     """
-    detectors, crossings = [0], [np.empty((0, 3))]
+    detectors, found = [0], [np.empty((0, 3))]
     for detector, rings in polygons:
-        crossings += [_crossings(ring, height, len(detectors)) for ring in rings]
+        found += [crossings(ring, height, len(detectors)) for ring in rings]
         detectors.append(detector)
-    found = np.concatenate(crossings)
-    ordered = found[np.lexsort((found[:, 2], found[:, 1], found[:, 0]))]
+    all_found = np.concatenate(found)
+    ordered = all_found[np.lexsort((all_found[:, 2], all_found[:, 1], all_found[:, 0]))]
     rows, owners = ordered[::2, 0].astype(np.int64), np.array(detectors)[ordered[::2, 1].astype(np.int64)]
     begin, end = ordered[::2, 2].copy(), ordered[1::2, 2].copy()
     by_place = np.lexsort((owners, begin + end, rows))
@@ -59,20 +61,6 @@ def detector_spans(polygons: Iterable[tuple[int, Sequence[np.ndarray]]], height:
     spans[:, 1:3] = np.ceil(np.clip(spans[:, 1:3], -_MOST, _MOST) - 0.5)
     result: np.ndarray = spans[np.lexsort((spans[:, 1], spans[:, 0]))].astype(np.int64)
     return result
-
-
-def _crossings(ring: np.ndarray, height: int, polygon: int) -> np.ndarray:
-    """Where a ring crosses the middles of rows: (row, polygon, column), unsorted."""
-    (x0, y0), (x1, y1) = ring[:-1].T, ring[1:].T
-    # A row's middle y belongs to an edge from its upper end, included, to its lower end, excluded.
-    first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), 0, height).astype(np.int64)
-    last = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), 0, height).astype(np.int64)
-    counts = np.maximum(last - first, 0)
-    edge = np.repeat(np.arange(len(counts)), counts)
-    rows = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
-    share = (rows + 0.5 - y0[edge]) / (y1 - y0)[edge]
-    columns = x0[edge] + share * (x1 - x0)[edge]
-    return np.stack((rows.astype(float), np.full(len(rows), float(polygon)), columns), axis=-1)
 
 
 def _tangled_rows(rows: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from s2pipe.dataset.label_meaning import LabelMeaning
+    from s2pipe.ground.area_mask import AreaMask
     from s2pipe.preprocess.cfg import LabelRasterConfig
     from s2pipe.preprocess.labels.backends import LabelBackend, LabelInput, LabelSource
     from s2pipe.raster.grid import Grid, RasterInfo, TargetGrid, Window
@@ -69,14 +70,16 @@ class _ClassBand:
         self._tables = {kind: table.astype(self.dtype, copy=False) for kind, table in tables.items()}
         self._counts = np.zeros(max(int(table.max()) for table in tables.values()) + 1, np.int64)
 
-    def fill(self, sources: np.ndarray, out: np.ndarray) -> None:
-        """Turn a window of the sources into labels."""
+    def fill(self, sources: np.ndarray, out: np.ndarray, outside: np.ndarray | None) -> None:
+        """Turn a window of the sources into labels; pixels outside the area have no class."""
         from s2kernels import map_labels
 
         backend = self._backend
         classes = _checked(backend.classify(*sources), out.shape, backend)
         if backend.config.mapping is None and backend.dtype != "uint8":
             _check_limit(classes, self._limit, backend)
+        if outside is not None:
+            classes = np.where(outside, np.iinfo(classes.dtype).max, classes)
         labels = out if out.dtype == self.dtype else np.empty(out.shape, self.dtype)
         map_labels(classes, self._tables[classes.dtype.name], labels, self._counts)
         if labels is not out:
@@ -98,15 +101,15 @@ class _ValueBand:
         self._mean = self._squares = 0.0
         self._least, self._greatest = math.inf, -math.inf
 
-    def fill(self, sources: np.ndarray, out: np.ndarray) -> None:
-        """Turn a window of the sources into values; what is not finite is no value."""
+    def fill(self, sources: np.ndarray, out: np.ndarray, outside: np.ndarray | None) -> None:
+        """Turn a window of the sources into values; what is not finite, or outside the area, is no value."""
         name = type(self._backend).__name__
         values = self._backend.measure(*sources)
         if not isinstance(values, np.ndarray) or values.shape != out.shape or values.dtype.kind != "f":
             got = f"{getattr(values, 'dtype', type(values).__name__)} {getattr(values, 'shape', '')}".strip()
             msg = f"{name}.measure: expected float32 values of shape {out.shape}, got {got}"
             raise S2PipeError(msg)
-        known = np.isfinite(values)
+        known = np.isfinite(values) if outside is None else np.isfinite(values) & ~outside
         out[:] = np.where(known, values, np.float32("nan"))
         self._pixels += values.size
         self._add(out[known].astype(np.float64))
@@ -139,7 +142,7 @@ class _ValueBand:
 
 
 def write_labels(
-    path: Path, labels: Sequence[LabelInput], target: TargetGrid
+    path: Path, labels: Sequence[LabelInput], target: TargetGrid, mask: AreaMask | None = None
 ) -> tuple[list[dict[str, Any]], str, float | None]:
     """Write the label raster of a scene.
 
@@ -151,6 +154,8 @@ def write_labels(
         Backends and rasters.
     target : TargetGrid
         Target grid.
+    mask : AreaMask, optional
+        Pixels outside have no label.
 
     Returns
     -------
@@ -175,8 +180,9 @@ def write_labels(
         for parts in zip(*streams, strict=True):
             window = parts[0][0]
             out = np.empty((len(bands), *window.shape_yx), dtype)
+            outside = None if mask is None else ~mask.inside(window)
             for band, (_, sources), values in zip(bands, parts, out, strict=True):
-                band.fill(sources, values)
+                band.fill(sources, values, outside)
             writer.write(window, out)
     return [band.stats() for band in bands], dtype.name, nodata
 

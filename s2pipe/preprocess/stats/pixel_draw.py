@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from s2pipe.dataset.scene_key import SceneKey
-    from s2pipe.ground.mask import GroundMask
+    from s2pipe.ground.mask import PixelMasks
     from s2pipe.preprocess.cfg import PreprocessConfig
     from s2pipe.preprocess.inputs import BandInput, BandStack
     from s2pipe.sentinel2.channels import Channel
@@ -113,7 +113,7 @@ class DrawPool:
 
 
 def draw_from_blocks(
-    draw: PixelDraw, stack: BandStack, ground: GroundMask | None, config: PreprocessConfig
+    draw: PixelDraw, stack: BandStack, masks: PixelMasks, config: PreprocessConfig
 ) -> list[np.ndarray]:
     """Draw up to ``max_pixels_per_scene`` valid pixels per band while decoding few blocks.
 
@@ -127,8 +127,8 @@ def draw_from_blocks(
         How many pixels, and the seeds.
     stack : BandStack
         Bands and target grid.
-    ground : GroundMask or None
-        Drops pixels on other than training ground; None keeps all.
+    masks : PixelMasks
+        Drop pixels that are not to be counted.
     config : PreprocessConfig
         Resampling and threads.
 
@@ -138,9 +138,7 @@ def draw_from_blocks(
         Drawn DN of each band, float32 (n).
     """
     with ExitStack() as exits:
-        readers = open_bands(stack, config, exits)
-        if ground is not None:
-            readers = [ground.masked(reader) for reader in readers]
+        readers = [masks.masked(reader) for reader in open_bands(stack, config, exits)]
 
         def draw_band(number: int) -> np.ndarray:
             blocks = tile_blocks(stack.bands[number], stack.target)

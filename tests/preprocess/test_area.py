@@ -1,0 +1,231 @@
+"""Areas of interest: every pixel equals that of the whole tile, and nothing else is written, counted or decoded."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from s2pipe.cli import main
+from s2pipe.dataset.samples import load_samples
+from s2pipe.errors import ConfigError, S2PipeError
+from s2pipe.ground.area import Area
+from s2pipe.preprocess.cfg import (
+    AngleAssetConfig,
+    CacheConfig,
+    LabelConfig,
+    NormalizeConfig,
+    PreprocessConfig,
+    ScreeningConfig,
+)
+from s2pipe.preprocess.run import run_preprocess
+from tests.conftest import Dataset, read_whole_band
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2pipe.dataset.samples import Sample
+
+EPSG = 32633
+
+
+def _write(dataset: Dataset, out: Path, **changes: Any) -> Sample:
+    result = run_preprocess(dataset.config(out, max_scenes=1, num_workers=2, **changes))
+    assert not result.failed
+    return load_samples(out / "meta" / "step2" / "index.json")[0]
+
+
+def _pixels(sample: Sample, name: str = "x") -> np.ndarray:
+    record = sample.rasters[name]
+    path = sample.root / record.path
+    return np.stack([read_whole_band(path, band + 1) for band in range(len(record.band_names))])
+
+
+def _bounds(sample: Sample, cols: tuple[float, float], rows: tuple[float, float], step: float = 10.0) -> str:
+    """Bounds of an area in 10 m pixels of a whole sample's grid."""
+    x0, _, _, y0, _, _ = sample.grid.geotransform
+    return ",".join(
+        map(repr, (x0 + step * cols[0], y0 - step * rows[1], x0 + step * cols[1], y0 - step * rows[0]))
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return _write(dataset, tmp_path_factory.mktemp("whole"), target_grid_ref="B02")
+
+
+@pytest.mark.parametrize("method", ["nearest", "bilinear", "cubic", "average", "mode"])
+@pytest.mark.parametrize(
+    ("reference", "step"), [("B02", 10), ("scl_20m", 20), ("B01", 60)], ids=["10m", "20m", "60m"]
+)
+def test_every_pixel_equals_that_of_the_whole_tile(
+    dataset: Dataset, whole: Sample, tmp_path: Path, reference: str, step: int, method: str
+) -> None:
+    """Cut at odd pixels, at nodata, and off the borders of the warper's blocks."""
+    changes: dict[str, Any] = {
+        "target_grid_ref": reference,
+        "l1c_bands": ("B02", "B11", "B01"),
+        "upsample_method": method,
+        "downsample_method": method,
+    }
+    all_of_it = _write(dataset, tmp_path / "whole", **changes)
+    area = _bounds(whole, (203.5, 499), (181, 402.2))
+    cut = _write(dataset, tmp_path / "cut", aoi=area, aoi_crs=f"EPSG:{EPSG}", **changes)
+    x0, _, _, y0, _, _ = all_of_it.grid.geotransform
+    col, row = (
+        round(value)
+        for value in ((cut.grid.geotransform[0] - x0) / step, (y0 - cut.grid.geotransform[3]) / step)
+    )
+    assert (col, row) == (int(2035 // step), int(1810 // step))
+    height, width = cut.grid.shape_yx
+    assert (row + height, col + width) == (-(-4022 // step), -(-4990 // step))
+    expected = _pixels(all_of_it)[:, row : row + height, col : col + width]
+    assert np.array_equal(_pixels(cut), expected)
+    assert 0 < expected[-1].mean()
+    assert np.array_equal(
+        _pixels(cut, "stack"), _pixels(all_of_it, "stack")[:, row : row + height, col : col + width]
+    )
+
+
+@pytest.mark.parametrize("grid", ["target", "vrt"])
+def test_labels_screening_and_angles_equal_those_of_the_whole_tile(
+    dataset: Dataset, whole: Sample, tmp_path: Path, grid: Any
+) -> None:
+    changes: dict[str, Any] = {
+        "target_grid_ref": "B02",
+        "l1c_bands": ("B02", "B11"),
+        "labels": LabelConfig(enabled=True),
+        "quality": ScreeningConfig(enabled=True),
+        "angles": AngleAssetConfig(enabled=True, grid=grid),
+    }
+    all_of_it = _write(dataset, tmp_path / "whole", **changes)
+    area = _bounds(whole, (111, 640), (77, 333))
+    cut = _write(dataset, tmp_path / "cut", aoi=area, aoi_crs=f"EPSG:{EPSG}", **changes)
+    assert cut.grid.shape_yx == (256, 529)
+    for kind in ("x", "y", "quality", "angles"):
+        expected = _pixels(all_of_it, kind)[:, 77:333, 111:640]
+        assert np.array_equal(_pixels(cut, kind), expected, equal_nan=True), kind
+    stats = json.loads((tmp_path / "cut" / cut.rasters["x"].path).with_name("meta.json").read_text())[
+        "labels"
+    ]["stats"]
+    assert stats["pixels"] == 256 * 529
+
+
+def test_pixels_outside_the_polygon_are_invalid_where_it_is_a_mask(
+    dataset: Dataset, whole: Sample, tmp_path: Path
+) -> None:
+    """A ring with a hole, and an island: even GDAL's own rasterizer agrees on every pixel."""
+    from osgeo import gdal, ogr, osr
+
+    x0, _, _, y0, _, _ = whole.grid.geotransform
+
+    def ring(points: list[tuple[float, float]]) -> str:
+        return "(" + ",".join(f"{x0 + 10 * col} {y0 - 10 * row}" for col, row in [*points, points[0]]) + ")"
+
+    outer, hole = [(310.2, 250), (500, 300.7), (450, 600), (320, 500)], [(350, 350), (420, 360), (400, 420)]
+    island = [(520, 400), (530.4, 400), (525, 430.1)]
+    wkt = f"SRID={EPSG};MULTIPOLYGON(({ring(outer)},{ring(hole)}),({ring(island)}))"
+    changes: dict[str, Any] = {
+        "target_grid_ref": "B02",
+        "l1c_bands": ("B02", "B11"),
+        "labels": LabelConfig(enabled=True),
+    }
+    plain = _write(dataset, tmp_path / "plain", aoi=wkt, **changes)
+    cut = _write(dataset, tmp_path / "cut", aoi=wkt, aoi_mask=True, **changes)
+    assert cut.grid == plain.grid
+    height, width = cut.grid.shape_yx
+    memory = gdal.GetDriverByName("MEM").Create("", width, height, 1, gdal.GDT_Byte)
+    memory.SetGeoTransform(cut.grid.geotransform)
+    system = osr.SpatialReference()
+    system.ImportFromEPSG(EPSG)
+    memory.SetProjection(system.ExportToWkt())
+    layer_source = ogr.GetDriverByName(
+        "MEM" if gdal.VersionInfo() >= "3110000" else "Memory"
+    ).CreateDataSource("area")
+    layer = layer_source.CreateLayer("area", system)
+    feature = ogr.Feature(layer.GetLayerDefn())
+    feature.SetGeometry(ogr.CreateGeometryFromWkt(wkt.partition(";")[2]))
+    layer.CreateFeature(feature)
+    gdal.RasterizeLayer(memory, [1], layer, burn_values=[1])
+    inside = np.frombuffer(memory.ReadRaster(), np.uint8).reshape(height, width) == 1
+    assert 0.3 < inside.mean() < 0.7
+    x, y = _pixels(cut), _pixels(cut, "y")[0]
+    assert np.array_equal(x, np.where(inside, _pixels(plain), 0))
+    assert np.array_equal(y, np.where(inside, _pixels(plain, "y")[0], 255))
+    document = json.loads((tmp_path / "cut" / cut.rasters["x"].path).with_name("meta.json").read_text())
+    assert document["area"]["pixels_inside"] == inside.sum()
+    assert document["labels"]["stats"]["counts"].get("255", 0) == (y == 255).sum()
+
+
+def test_statistics_count_the_area_alone(dataset: Dataset, whole: Sample, tmp_path: Path) -> None:
+    area = {"aoi": _bounds(whole, (100, 400), (200, 500)), "aoi_crs": f"EPSG:{EPSG}"}
+    bands: dict[str, Any] = {"target_grid_ref": "B02", "l1c_bands": ("B02", "B11")}
+    cut = _pixels(_write(dataset, tmp_path / "cut", **area, **bands))
+    for draw in ({}, {"max_pixels_per_scene": 700}, {"max_pixels_per_scene": 700, "sampling": "pixels"}):
+        out = tmp_path / f"stats{len(draw)}"
+        stats = NormalizeConfig(
+            mode="compute_only", stats_path=out / "stats.json", clip_percentiles=None, **draw
+        )
+        result = run_preprocess(
+            dataset.config(
+                out, max_scenes=1, normalize=stats, cache=CacheConfig(True, tmp_path / "c"), **area, **bands
+            )
+        )
+        mean = json.loads(result.stats_path.read_bytes())["mean_by_band"]["B02"]
+        valid = cut[0][cut[-1] == 1]
+        allowed = 1e-4 if not draw else 6 * valid.std() / np.sqrt(700)
+        assert abs(mean - valid.mean()) < allowed
+    cached = _write(dataset, tmp_path / "again", cache=CacheConfig(True, tmp_path / "c"), **area, **bands)
+    assert np.array_equal(_pixels(cached), cut)
+
+
+def test_scenes_that_the_area_misses_are_left_out_and_said_so(
+    dataset: Dataset, whole: Sample, tmp_path: Path
+) -> None:
+    _, bottom, right, top = whole.grid.bounds
+    beside = f"{right},{bottom},{right + 5000},{top}"  # shares a border with the tile
+    with pytest.raises(S2PipeError, match=r"preprocess\.aoi: .* misses them all; check its coordinates"):
+        _write(dataset, tmp_path, aoi=beside, aoi_crs=f"EPSG:{EPSG}")
+    over = f"{right - 35},{top - 15},{right + 5000},{top + 100}"
+    cut = _write(
+        dataset, tmp_path, target_grid_ref="B02", l1c_bands=("B02",), aoi=over, aoi_crs=f"EPSG:{EPSG}"
+    )
+    assert (cut.grid.shape_yx, cut.grid.bounds[2:]) == ((2, 4), (right, top))
+
+
+def test_the_command_takes_bounds_and_files(dataset: Dataset, whole: Sample, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    step = {
+        "index_json": str(dataset.index_json),
+        "target_grid_ref": "B02",
+        "l1c_bands": ["B02"],
+        "max_scenes": 1,
+    }
+    config.write_text(json.dumps({"preprocess": {**step, "out_dir": str(tmp_path / "out")}}))
+    text = _bounds(whole, (10, 20), (10, 30))
+    assert main(["preprocess", "--aoi", text, str(config), "--aoi-crs", f"EPSG:{EPSG}", "-q"]) == 0
+    (sample,) = load_samples(tmp_path / "out" / "meta" / "step2" / "index.json")
+    assert sample.grid.shape_yx == (20, 10)
+    assert main(["preprocess", str(config), "--aoi", "-3,-3,-2,-2", "-q"]) == 2
+    assert main(["preprocess", str(config), "--aoi", "POLYGON((0 0,1 1,0 1,1 0,0 0))", "-q"]) == 2
+    assert main(["preprocess", str(config), "--aoi-mask", "-q"]) == 2
+
+
+def test_the_same_pixels_are_up_to_date_however_the_area_is_written(
+    dataset: Dataset, whole: Sample, tmp_path: Path
+) -> None:
+    def config(**changes: Any) -> PreprocessConfig:
+        return dataset.config(tmp_path, max_scenes=1, l1c_bands=("B02",), aoi_crs=f"EPSG:{EPSG}", **changes)
+
+    assert run_preprocess(config(aoi=_bounds(whole, (10, 40), (10, 40)))).done
+    assert run_preprocess(config(aoi=_bounds(whole, (11, 39), (11, 39)), aoi_margin_m=5.0)).up_to_date
+    assert run_preprocess(config(aoi=_bounds(whole, (10, 42.5), (10, 40)))).done
+    assert run_preprocess(config(aoi=_bounds(whole, (10, 42.5), (10, 40)), aoi_mask=True)).done
+
+
+def test_an_area_of_points_cannot_be_a_mask(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no inside"):
+        _write(dataset, tmp_path, aoi="POINT (15.01 48.7)", aoi_mask=True)
+    assert not Area.read("POINT (15.01 48.7)").has_inside

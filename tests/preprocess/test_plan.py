@@ -46,7 +46,8 @@ def test_bands_are_resampled_as_their_pixels_are_larger_or_smaller(
     assert scene.directory == scene.key.sample_dir
     assert [item.role for item in scene.inputs] == sorted(item.role for item in scene.inputs)
     assert {roles.l1c_band("B02"), roles.L2A_SCL} <= {item.role for item in scene.inputs}
-    assert (scene.labels, scene.angles, scene.quality, scene.ground) == ((), None, None, None)
+    assert (scene.labels, scene.angles, scene.quality, scene.mask) == ((), None, None, None)
+    assert scene.counted.masks == ()
 
 
 def test_a_missing_role_stops_the_run_or_leaves_the_scene_out(

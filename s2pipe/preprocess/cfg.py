@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from s2pipe.config.fields import Rule
 from s2pipe.sentinel2.bands import BAND_NAMES, BandName
+from s2pipe.sentinel2.brdf import BRDF_PARAMETERS, MAX_SUN_ZENITH_DEG
 from s2pipe.sentinel2.channels import L1C_CHANNELS, L2A_CHANNELS, Channel
 
 ResampleMethod = Literal[
@@ -106,6 +107,26 @@ class LabelRasterConfig:
     source: Annotated[str | None, Rule({"minLength": 1, "maxLength": 200})] = None
     """What the labels are, for the record: ESA WorldCover 2021 v200. Null takes the backend's title or name, or the
     name of the file that path gives."""
+
+
+@dataclass(frozen=True)
+class BrdfConfig:
+    """Reflectance as seen from nadir (NBAR): directional effects of the view taken out."""
+
+    model: Literal["none", "c_factor"] = "none"
+    """none leaves reflectance as the satellite saw it; c_factor multiplies it by the c-factor of Roy et al. (2016,
+    2017), computed from every pixel's own sun and view direction. Bands without published parameters (B01, B09, B10)
+    stay as they are, and pixels whose direction is unknown become invalid."""
+    sun_zenith: Annotated[
+        float | Literal["scene_mean", "latitude"], Rule({"minimum": 0.0, "maximum": MAX_SUN_ZENITH_DEG})
+    ] = "scene_mean"
+    """Zenith of the sun that reflectance is brought to: scene_mean, the mean over the tile's grid of sun angles;
+    latitude, the polynomial of HLS 1.4, which is the same all year; or degrees, 0 to 80."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether reflectance is adjusted."""
+        return self.model != "none"
 
 
 @dataclass(frozen=True)
@@ -253,6 +274,8 @@ class PreprocessConfig:
     aoi_mask: bool = False
     """Make pixels whose centres lie outside the area invalid, and their labels ignore_index; false keeps all pixels of
     the rectangle around it."""
+    brdf: BrdfConfig = field(default_factory=BrdfConfig)
+    """Reflectance as seen from nadir."""
     angles: AngleAssetConfig = field(default_factory=AngleAssetConfig)
     """Sun and view angles."""
     labels: LabelConfig = field(default_factory=LabelConfig)
@@ -291,6 +314,12 @@ class PreprocessConfig:
         """Bands whose view angles are used."""
         own = dict.fromkeys(channel.band for channel in self.channels)
         return tuple(self.angles.view_bands or own)
+
+    @property
+    def nbar_bands(self) -> tuple[str, ...]:
+        """Bands whose reflectance is brought to a view from nadir; none where that is off."""
+        own = dict.fromkeys(channel.band for channel in self.channels if channel.band in BRDF_PARAMETERS)
+        return tuple(own) if self.brdf.is_on else ()
 
 
 MAX_BINS = 10_000_000

@@ -36,6 +36,10 @@ def describe(scene: ScenePlan) -> str:
         lines.append(
             f"  quality: {scene.quality.classes.path}, {probability.path if probability else 'no cloud probability'}"
         )
+    if scene.nbar is not None:
+        lines.append(
+            f"  nadir view: {scene.nbar.metadata.label}, footprints of {len(scene.nbar.footprints)} band(s)"
+        )
     if scene.angles is not None:
         lines.append(
             f"  angles: {scene.angles.metadata.label}, footprints of {len(scene.angles.footprints)} band(s)"

@@ -73,13 +73,7 @@ class Needs:
         files = [Need((role,)) for role in dict.fromkeys(needed)]
         if with_quality(config):
             files.append(Need((roles.L2A_CLOUD_PROBABILITY,), config.quality.require_cloud_probability))
-        if with_angles(config):
-            files.append(Need(ANGLE_METADATA))
-            if config.angles.include_view and config.angles.detector_aggregate == "footprint":
-                files += [
-                    Need(footprint_roles(band), config.angles.require_footprints)
-                    for band in config.view_bands
-                ]
+        files += _angle_needs(config)
         return cls(tuple(files), backends)
 
     def files_of(self, scene: Scene, index: Index) -> SceneFiles:
@@ -114,6 +108,16 @@ class Needs:
             gaps += [f"labels.path: {describe_absence(path)}" for path in paths if not path.is_file()]
             labels.append(tuple(InputFile("labels.path", path, name=path.as_posix()) for path in paths))
         return SceneFiles(found, tuple(labels), _tiles(scene, index, tuple(found)), tuple(gaps))
+
+
+def _angle_needs(config: PreprocessConfig) -> list[Need]:
+    """Needs of angles, and of reflectance as seen from nadir."""
+    if not (with_angles(config) or config.nbar_bands):
+        return []
+    asked: dict[str, bool] = dict.fromkeys(config.nbar_bands, False)
+    if with_angles(config) and config.angles.include_view and config.angles.detector_aggregate == "footprint":
+        asked |= dict.fromkeys(config.view_bands, config.angles.require_footprints)
+    return [Need(ANGLE_METADATA), *(Need(footprint_roles(band), needed) for band, needed in asked.items())]
 
 
 def _tiles(scene: Scene, index: Index, used: tuple[str, ...]) -> dict[Level, InputFile]:

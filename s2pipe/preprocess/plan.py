@@ -73,6 +73,8 @@ class ScenePlan:
     """Source of each band of the labels; none without labels."""
     angles: AngleInput | None
     """Source of the angles; None without angles."""
+    nbar: AngleInput | None
+    """Source of the directions that reflectance is adjusted by; None where it is not."""
     quality: QualityInput | None
     """Source of ``q.tif``; None where it is not made."""
     files: tuple[InputFile, ...]
@@ -273,7 +275,8 @@ def _plan_scene(
         mask=target.mask,
         radiometry=_radiometry(files, config),
         labels=tuple(labels),
-        angles=_angle_input(files, config) if with_angles(config) else None,
+        angles=_angle_input(files, config.view_bands) if with_angles(config) else None,
+        nbar=_angle_input(files, config.nbar_bands) if config.nbar_bands else None,
         quality=quality,
         files=(*files.by_role.values(), *dict.fromkeys(chain(*files.for_labels)), *files.tiles.values()),
         in_tile=tuple(_in_tile(files, rasters)),
@@ -295,13 +298,13 @@ def _label_raster(path: str, config: LabelRasterConfig) -> RasterInfo:
     return raster
 
 
-def _angle_input(files: SceneFiles, config: PreprocessConfig) -> AngleInput:
+def _angle_input(files: SceneFiles, bands: Iterable[str]) -> AngleInput:
     def first(wanted: Iterable[str]) -> InputFile | None:
         return next((files.by_role[role] for role in wanted if role in files.by_role), None)
 
     metadata = first(ANGLE_METADATA)
     assert metadata is not None  # scenes with gaps are left out before
-    masks = {band: first(footprint_roles(band)) for band in config.view_bands}
+    masks = {band: first(footprint_roles(band)) for band in bands}
     return AngleInput(metadata, {band: mask for band, mask in masks.items() if mask is not None})
 
 

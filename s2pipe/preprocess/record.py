@@ -62,6 +62,8 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Normali
     """Identify everything that a scene's outputs depend on: configuration, statistics and inputs."""
     effective = {key: value for key, value in to_plain(config).items() if key not in _RUN_ONLY_KEYS}
     effective["normalize"] = {k: v for k, v in effective["normalize"].items() if k not in _STATS_ONLY_KEYS}
+    if not config.brdf.is_on:  # samples of versions that had no such key stay up to date
+        del effective["brdf"]
     # Where labels lie does not matter: the files themselves are among the inputs.
     effective["labels"] = _without_paths(effective["labels"])
     parts = [OUTPUT_VERSION, effective, stats and stats.meaning(), _identities(plan, config)]
@@ -189,6 +191,8 @@ class SampleResult:
     """How the angles were made; None without angles."""
     quality: Mapping[str, Any] | None = None
     """What ``q.tif`` holds; None where it was not made."""
+    nbar: Mapping[str, Any] | None = None
+    """How reflectance was adjusted to a view from nadir; None where it was not."""
 
 
 def sample_meta(
@@ -213,13 +217,14 @@ def sample_meta(
         "inputs": _input_documents(plan),
         "radiometry": {
             "unit": _unit(config),
-            "formula": "(DN + offset) / quantification",
+            "formula": f"{'c * ' if result.nbar else ''}(DN + offset) / quantification",
             "offset_by_band": dict(zip(bands, radiometry.offset, strict=True)),
             "quantification_by_band": dict(zip(bands, radiometry.quantification, strict=True)),
             "metadata": ", ".join(dict.fromkeys(channel.metadata_role for channel in config.channels))
             if radiometry.source
             else None,
         },
+        "brdf": result.nbar or {"model": "none"},
         "resampling": {
             str(band.channel): {
                 "method": band.method or "none",

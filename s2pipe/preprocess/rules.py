@@ -7,8 +7,9 @@ import string
 from typing import TYPE_CHECKING
 
 from s2pipe.errors import Fault
-from s2pipe.preprocess.cfg import LABEL_BACKENDS, MAX_BINS, LabelRasterConfig, bin_count
+from s2pipe.preprocess.cfg import LABEL_BACKENDS, MAX_BINS, BrdfConfig, LabelRasterConfig, bin_count
 from s2pipe.runtime.paths import path_fault
+from s2pipe.sentinel2.brdf import BRDF_PARAMETERS
 
 if TYPE_CHECKING:
     from s2pipe.preprocess.cfg import (
@@ -35,6 +36,7 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
     """
     return [
         *_band_faults(config),
+        *_brdf_faults(config),
         *_normalize_faults(config.normalize),
         *_labels_faults(config.labels),
         *_output_faults(config.output),
@@ -59,6 +61,21 @@ def _area_faults(config: PreprocessConfig) -> list[Fault]:
     return [
         Fault(name, "has no effect without aoi") for name, value in plain if getattr(config, name) != value
     ]
+
+
+def _brdf_faults(config: PreprocessConfig) -> list[Fault]:
+    if not config.brdf.is_on:
+        if config.brdf == BrdfConfig():
+            return []
+        return [Fault("brdf.sun_zenith", "has no effect with brdf.model none; set brdf.model to c_factor")]
+    faults = []
+    if not config.to_toa_reflectance:
+        faults.append(Fault("brdf.model", "expected none without to_toa_reflectance: DN are no reflectance"))
+    if config.channels and not config.nbar_bands:
+        bands = ", ".join(map(str, config.channels))
+        message = f"expected at least one of {', '.join(BRDF_PARAMETERS)} among the bands, got {bands}"
+        faults.append(Fault("brdf.model", message))
+    return faults
 
 
 def _angle_faults(angles: AngleAssetConfig) -> list[Fault]:

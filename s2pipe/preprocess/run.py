@@ -17,6 +17,7 @@ from s2pipe.dataset.step2_index import check_index, update_index, updated_afterw
 from s2pipe.errors import OutputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
 from s2pipe.preprocess.finish import sweep_samples
+from s2pipe.preprocess.nbar import nbar_notes
 from s2pipe.preprocess.needs import with_angles
 from s2pipe.preprocess.one_scene import SceneRecord, check, count_scene, process_scene
 from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan
@@ -128,6 +129,8 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
         split.check_knows([s.key.tile_id for s in plan.scenes], str(config.normalize.split_plan))
         plan = replace(plan, scenes=tuple(replace(scene, split=split) for scene in plan.scenes))
     _check_outputs(config)
+    for note in nbar_notes(config):
+        log.warning("%s", note)
     threading.Thread(target=_warm_up, args=(config,), daemon=True).start()
     with full_disk_ends(config.out_dir):
         sweep_samples(config.out_dir)
@@ -159,6 +162,8 @@ def _warm_up(config: PreprocessConfig) -> None:
     wanted = ["block_mean", "double_bilinear", names.get(config.normalize.mode, "reflectance_standardize")]
     if with_angles(config):  # first, since angles are written before the stack
         wanted.insert(0, "interpolate_directions" + (":int16" if config.angles.dtype == "int16" else ""))
+    if config.nbar_bands:
+        wanted.append("nbar")
     s2kernels.warm_up(wanted)
 
 

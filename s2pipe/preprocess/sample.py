@@ -73,7 +73,9 @@ def write_sample(
         assets.update(side.assets)
         write_stack_vrt(work, final, scene.stack)
         assets["stack"] = _asset(scene, "stack.vrt", "float32", bands, 0)
-        result = SampleResult(assets, coverage.by_channel, side.label_stats, side.angles, side.quality)
+        result = SampleResult(
+            assets, coverage.by_channel, side.label_stats, side.angles, side.quality, coverage.nbar
+        )
         prove_again()
         finish_sample(work, config.out_dir, scene.directory, sample_meta(scene, config, result, stats))
 

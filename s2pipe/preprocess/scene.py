@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from s2pipe.preprocess.nbar import NadirView
 from s2pipe.preprocess.pixels.blocks import Background, scene_windows
 from s2pipe.preprocess.pixels.dn import DnWindows, dn_windows
 from s2pipe.preprocess.record import stack_fingerprint
@@ -34,6 +35,8 @@ class ValidCoverage:
     """Pixels of the target grid."""
     by_channel: Mapping[str, float]
     """Valid share, 0 to 1, by mask channel."""
+    nbar: Mapping[str, Any] | None = None
+    """How reflectance was adjusted to a view from nadir, for ``meta.json``; None where it was not."""
 
 
 def mask_names(config: PreprocessConfig) -> tuple[str, ...]:
@@ -63,7 +66,7 @@ def write_stack(
 
     names = (*map(str, config.channels), *mask_names(config))
     bands, output = len(config.channels), config.output
-    radiometry = _radiometry(plan)
+    radiometry, nadir = _radiometry(plan), _nadir_view(plan, config)
     normalization = None if stats is None else stats.normalization()
     storage = TiffStorage(output.compression, output.level, output.predictor, output.tile_px)
     # A COG is a copy of a finished raster; what is copied is not worth compressing.
@@ -76,7 +79,7 @@ def write_stack(
     # Two buffers: one is being written while the kernels fill the other.
     buffers = [np.empty(len(names) * windows[0].height * windows[0].width, np.float32) for _ in range(2)]
     with ExitStack() as stack:
-        stream = stack.enter_context(_dn_windows(plan, config))
+        stream = stack.enter_context(_dn_windows(plan, config, nadir))
         writer = stack.enter_context(TiffWriter(plain, spec, cores))
         background = Background()
         stack.callback(background.close)
@@ -96,8 +99,9 @@ def write_stack(
         copy_as_cog(plain, path, storage, cores)
         plain.unlink()
     pixels = plan.target.height * plan.target.width
+    shares = (float(count / pixels) for count in valid)
     return ValidCoverage(
-        pixels, dict(zip(names[bands:], (float(count / pixels) for count in valid), strict=True))
+        pixels, dict(zip(names[bands:], shares, strict=True)), None if nadir is None else nadir.to_document()
     )
 
 
@@ -135,15 +139,27 @@ def scene_histogram(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprin
     )
 
 
-def _dn_windows(plan: ScenePlan, config: PreprocessConfig) -> AbstractContextManager[DnWindows]:
-    """DN of the scene, window by window, through the stack cache if that is on."""
+def _nadir_view(plan: ScenePlan, config: PreprocessConfig) -> NadirView | None:
+    if plan.nbar is None:
+        return None
+    return NadirView(plan.nbar, plan.stack, _radiometry(plan), config)
+
+
+@contextmanager
+def _dn_windows(plan: ScenePlan, config: PreprocessConfig, nadir: NadirView | None) -> Iterator[DnWindows]:
+    """DN of the scene, window by window, through the stack cache if that is on, as seen from nadir if asked for."""
     fingerprint = stack_fingerprint(plan, config) if config.cache.enabled else None
-    return dn_windows(plan.stack, config, scene_windows(plan.target, config.output.tile_px), fingerprint)
+    windows = scene_windows(plan.target, config.output.tile_px)
+    with ExitStack() as stack:
+        stream = stack.enter_context(dn_windows(plan.stack, config, windows, fingerprint))
+        if nadir is not None:
+            stream = stack.enter_context(nadir.windows(stream, windows, core_count(config.num_workers)))
+        yield stream
 
 
 def _count_all(plan: ScenePlan, config: PreprocessConfig, settings: HistogramSettings) -> Any:
     accumulator, masks = None, plan.counted
-    with _dn_windows(plan, config) as stream:
+    with _dn_windows(plan, config, _nadir_view(plan, config)) as stream:
         for window, dn in stream:
             masks.apply(window, dn)
             # Made when the first window is there: importing Numba overlaps with decoding.
@@ -154,11 +170,12 @@ def _count_all(plan: ScenePlan, config: PreprocessConfig, settings: HistogramSet
 
 def _draw(plan: ScenePlan, config: PreprocessConfig) -> list[np.ndarray]:
     """Drawn DN of each band, float32 (n); drawing from all pixels decodes every window."""
-    draw = PixelDraw.of(plan.key, config)
+    draw, nadir = PixelDraw.of(plan.key, config), _nadir_view(plan, config)
     if config.normalize.sampling == "blocks":
-        return draw_from_blocks(draw, plan.stack, plan.counted, config)
+        adjusting = None if nadir is None else nadir.adjusting
+        return draw_from_blocks(draw, plan.stack, plan.counted, config, adjusting)
     pool, masks = DrawPool(draw), plan.counted
-    with _dn_windows(plan, config) as stream:
+    with _dn_windows(plan, config, nadir) as stream:
         for window, dn in stream:
             masks.apply(window, dn)
             pool.add(window, plan.target.width, dn)

@@ -19,7 +19,7 @@ PER_NODE_PX = 250
 
 
 def paper_kernels(sun_zenith: float, view_zenith: float, relative_azimuth: float) -> tuple[float, float]:
-    """Equations 37 to 44 of Lucht et al. (2000) with h/b = 2 and b/r = 1; radians."""
+    """Ross-Thick and Li-Sparse-Reciprocal as Lucht et al. (2000) write them, with h/b = 2 and b/r = 1; radians."""
     cos_xi = math.cos(sun_zenith) * math.cos(view_zenith)
     cos_xi += math.sin(sun_zenith) * math.sin(view_zenith) * math.cos(relative_azimuth)
     xi = math.acos(max(-1.0, min(1.0, cos_xi)))
@@ -42,7 +42,7 @@ def paper_factor(
     sun: tuple[float, float],
     view: tuple[float, float],
 ) -> float:
-    """Equation 7 of Roy et al. (2016): the model at nadir over the model as observed; degrees."""
+    """The c-factor of Roy et al. (2016): the model at nadir over the model as observed; degrees."""
 
     def model(sun_zenith: float, view_zenith: float, azimuth: float) -> float:
         kernels = paper_kernels(*map(math.radians, (sun_zenith, view_zenith, azimuth)))
@@ -103,7 +103,7 @@ def test_the_kernels_are_those_of_the_papers() -> None:
 
 
 def test_kernels_integrate_to_the_published_albedos() -> None:
-    """Lucht et al. (2000), table 1: white-sky integrals, and polynomials that approximate black-sky integrals."""
+    """Lucht et al. (2000): white-sky integrals, and polynomials that approximate black-sky integrals."""
     places, shares = np.polynomial.legendre.leggauss(28)
     zeniths = (places + 1) * math.pi / 4
     shares = shares * math.pi / 4 * 2 * np.sin(zeniths) * np.cos(zeniths)

@@ -126,9 +126,10 @@ class SceneAngles:
 
     def detector_readers(self, target: Grid) -> list[MaskReader | OutlineReader]:
         """Detector ids of every band on the target grid; none where directions do not depend on detectors."""
-        return [] if self._is_mean else [self._detector_reader(band, target) for band in self.bands]
+        return [] if self._is_mean else [self.detector_reader(band, target) for band in self.bands]
 
-    def _detector_reader(self, band: str, target: Grid) -> MaskReader | OutlineReader:
+    def detector_reader(self, band: str, target: Grid) -> MaskReader | OutlineReader:
+        """Detector ids of one band on the target grid."""
         mask = self._mask(band)
         if mask is not None and not mask.is_gml:
             return MaskReader(inspect_raster(mask.gdal_path, JPEG2000), target)

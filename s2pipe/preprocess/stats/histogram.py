@@ -10,6 +10,7 @@ import json
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2pipe.config.documents import parse_json
+from s2pipe.config.fields import to_plain
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, S2PipeError, StatsMismatchError
 from s2pipe.preprocess.cfg import PreprocessConfig, bin_count
@@ -27,7 +29,7 @@ from s2pipe.runtime.hashing import bytes_fingerprint
 from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from s2pipe.ground.split import SplitPlan
@@ -76,6 +78,8 @@ class HistogramSettings:
     """Seed of the draw; 0 when all pixels count."""
     split: str | None = None
     """Fingerprint of the split whose training ground counts; None counts all ground."""
+    brdf: Mapping[str, Any] | None = None
+    """Model and sun zenith of reflectance as seen from nadir; None for reflectance as the satellite saw it."""
 
     @classmethod
     def of(cls, config: PreprocessConfig, split: SplitPlan | None = None) -> HistogramSettings:
@@ -95,6 +99,7 @@ class HistogramSettings:
             sampling=normalize.sampling if normalize.max_pixels_per_scene is not None else None,
             seed=normalize.seed if normalize.max_pixels_per_scene is not None else 0,
             split=None if split is None else split.rule_fingerprint,
+            brdf=to_plain(config.brdf) if config.brdf.is_on else None,
         )
 
     @classmethod
@@ -112,8 +117,11 @@ class HistogramSettings:
         return cls(**{**values, "hist_range": (low, high)})
 
     def to_document(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {**vars(self), "bands": list(map(str, self.bands)), "hist_range": list(self.hist_range)}
+        """Return the JSON form; ``brdf`` is stated only where there is one, as before there was."""
+        document = {**vars(self), "bands": list(map(str, self.bands)), "hist_range": list(self.hist_range)}
+        if self.brdf is None:
+            del document["brdf"]
+        return document
 
     @property
     def bin_count(self) -> int:
@@ -260,10 +268,10 @@ def scene_names(scenes: Sequence[ContributingScene]) -> str:
 def _setting_faults(expected: HistogramSettings, got: HistogramSettings) -> list[Fault]:
     if got == expected:
         return []
-    stated = got.to_document()
+    wanted, stated = ({"brdf": None, **settings.to_document()} for settings in (expected, got))
     return [
         Fault(name, f"expected {value!r}, got {stated[name]!r}")
-        for name, value in expected.to_document().items()
+        for name, value in wanted.items()
         if stated[name] != value
     ]
 
@@ -338,7 +346,7 @@ def _from_arrays(arrays: Mapping[str, np.ndarray]) -> BandHistograms:
     if about["format"] != HISTOGRAM_FORMAT:
         msg = f"format {about['format']!r} is not {HISTOGRAM_FORMAT!r}"
         raise ValueError(msg)
-    missing = {field.name for field in fields(HistogramSettings)} - set(about["settings"]) - {"split"}
+    missing = {field.name for field in fields(HistogramSettings)} - set(about["settings"]) - {"split", "brdf"}
     if missing:
         msg = f"settings lack {', '.join(sorted(missing))}"
         raise ValueError(msg)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from s2pipe.preprocess.inputs import BandInput, BandStack
     from s2pipe.sentinel2.channels import Channel
 
+Adjusting = Callable[[Sequence[BandReader], ExitStack], list[BandReader]]
+"""Wraps the readers of all bands; the stack closes what it opens."""
 BLOCK_SHARE = 1 / 6
 """Largest share of a block's pixels that is drawn. A smaller share takes more blocks, which represent the scene better
 but cost more to decode."""
@@ -113,7 +116,11 @@ class DrawPool:
 
 
 def draw_from_blocks(
-    draw: PixelDraw, stack: BandStack, masks: PixelMasks, config: PreprocessConfig
+    draw: PixelDraw,
+    stack: BandStack,
+    masks: PixelMasks,
+    config: PreprocessConfig,
+    adjusting: Adjusting | None = None,
 ) -> list[np.ndarray]:
     """Draw up to ``max_pixels_per_scene`` valid pixels per band while decoding few blocks.
 
@@ -131,6 +138,8 @@ def draw_from_blocks(
         Drop pixels that are not to be counted.
     config : PreprocessConfig
         Resampling and threads.
+    adjusting : callable, optional
+        Makes of the bands' readers those of the values that are drawn; None draws DN as they are.
 
     Returns
     -------
@@ -138,7 +147,10 @@ def draw_from_blocks(
         Drawn DN of each band, float32 (n).
     """
     with ExitStack() as exits:
-        readers = [masks.masked(reader) for reader in open_bands(stack, config, exits)]
+        readers = open_bands(stack, config, exits)
+        if adjusting is not None:
+            readers = adjusting(readers, exits)
+        readers = [masks.masked(reader) for reader in readers]
 
         def draw_band(number: int) -> np.ndarray:
             blocks = tile_blocks(stack.bands[number], stack.target)

@@ -31,6 +31,8 @@ _ALWAYS = {"moments_after_clipping": True}
 """What pass 1 has no setting for."""
 _ANY = 1e300
 """Stands for the range of a histogram that foreign statistics need not have."""
+_SINCE = ("brdf",)
+"""Settings that files state only where they are not null."""
 _DRAW = ("max_pixels_per_scene", "sampling", "seed", "split")
 """Settings of which pixels were counted, which do not change what the statistics mean."""
 
@@ -223,9 +225,9 @@ def check_stats_match(stats: NormalizationStats, config: PreprocessConfig, sourc
     computed = {**_meaning(stats.settings, stats.clip_percentiles), **_ALWAYS}
     stated = stats.to_document()
     faults = [
-        _difference(name, value, computed[name], is_stated=name in stated)
+        _difference(name, value, computed[name], is_stated=name in stated or name in _SINCE)
         for name, value in wanted.items()
-        if name not in stated or computed[name] != value
+        if (name not in stated and name not in _SINCE) or computed[name] != value
     ]
     if faults:
         cure = "change the configuration, run pass 1 again with it, or use --accept-foreign-stats if you know better"
@@ -240,5 +242,6 @@ def _difference(name: str, wanted: Any, computed: Any, *, is_stated: bool = True
 
 def _meaning(settings: HistogramSettings, clip: tuple[float, float] | None) -> dict[str, Any]:
     """Everything that decides what statistics mean."""
-    document = {name: value for name, value in settings.to_document().items() if name not in _DRAW}
+    stated = {**dict.fromkeys(_SINCE), **settings.to_document()}
+    document = {name: value for name, value in stated.items() if name not in _DRAW}
     return {**document, "clip_percentiles": None if clip is None else [float(value) for value in clip]}

@@ -76,6 +76,12 @@ class ProductSpec:
     strip_width_m: float | None = None
     """Ground width of a detector's strip in metres; None: 24200 as in reality, 10000 for sides below
     50 km so that small images see a seam."""
+    from_edge_m: float | None = None
+    """Distance of the image's middle from the swath's eastern edge across the track in metres, instead of
+    nodata_wedge; 280000 puts the tile at the western edge, where the satellite of another orbit sees it."""
+    directional: bool = False
+    """Let the ground reflect into different directions as the published BRDF parameters say: neighbouring
+    detectors and orbits then see it differently."""
     processing_delay_h: float = 3.0
     """Hours from sensing to processing: decides the last time stamp of the L1C name (L2A: 2 hours more)."""
 

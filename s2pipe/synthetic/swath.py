@@ -171,7 +171,7 @@ class Swath:
 
 
 def swath_of(spec: ProductSpec) -> Swath:
-    """Lay out a specification's overpass: by its nodata wedge, or else with a seam through the centre."""
+    """Lay out a specification's overpass: by its distance from the edge, its wedge, or a seam through the centre."""
     epsg, ulx, uly = spec.origin
     middle_x, middle_y = np.array(ulx + spec.side_m / 2.0), np.array(uly - spec.side_m / 2.0)
     _, latitude = utm_to_lonlat(middle_x, middle_y, epsg)
@@ -179,10 +179,13 @@ def swath_of(spec: ProductSpec) -> Swath:
     heading = np.degrees(np.arcsin(min(1.0, -np.cos(np.radians(_INCLINATION_DEG)) / cosine)))
     slant = float(heading + np.degrees(np.arctan(_EARTH_TO_ORBIT_RATE * cosine)))
     rough = Swath(epsg, ulx, uly, spec.side_m, slant, 0.0, spec.strip_m, spec.tile_time)
-    if spec.nodata_wedge > 0.0:
+    middle = float(rough.across(middle_x, middle_y))
+    if spec.from_edge_m is not None:
+        edge = middle + spec.from_edge_m
+    elif spec.nodata_wedge > 0.0:
         edge = _edge_for_wedge(rough, spec.nodata_wedge)
     else:
-        edge = float(rough.across(middle_x, middle_y)) + 5 * spec.strip_m
+        edge = middle + 5 * spec.strip_m
     return Swath(epsg, ulx, uly, spec.side_m, slant, edge, spec.strip_m, spec.tile_time)
 
 

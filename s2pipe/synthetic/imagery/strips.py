@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 
 from s2pipe.sentinel2.bands import BY_NAME
+from s2pipe.synthetic.imagery.directional import anisotropy
 from s2pipe.synthetic.imagery.landscape import SCENE_CLASS, WATER, Ground, ground
 from s2pipe.synthetic.imagery.noise import fractal, grain, mix, unit
 from s2pipe.synthetic.imagery.sky import PATH_REFLECTANCE, TRANSMITTANCE, Air, Sky, sky_over
@@ -106,7 +107,11 @@ class Strip:
         """Surface reflectance of a band under its clouds ``(y, x)``, float32."""
         if band not in self._surface:
             band_id = BY_NAME[band].band_id
-            self._surface[band] = self.air.over(self.ground.reflectance(band_id), band_id)
+            surface = self.ground.reflectance(band_id)
+            if self.scene.spec.directional:
+                factor = anisotropy(self.scene.swath, *self._mesh, band)
+                surface = surface if factor is None else surface * factor
+            self._surface[band] = self.air.over(surface, band_id)
         return self._surface[band]
 
     def toa_dn(self, band: str) -> np.ndarray:

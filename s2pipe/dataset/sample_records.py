@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from s2pipe.raster.grid import Grid
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,38 @@ class SampleRaster:
             "shape": [len(self.band_names), *self.grid.shape_yx],
             "grid": self.grid.to_document(),
         }
+
+
+class SharedValues:
+    """Keeps one of each of the values that samples have in common: a hundred thousand samples fit into memory."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Any] = {}
+        self._last: dict[str, Any] = {}
+
+    def keep(self, value: T) -> T:
+        """Return the one that is kept of equal hashable values of one type."""
+        known: T = self._known.setdefault(value, value)
+        return known
+
+    def alike(self, name: str, value: T) -> T:
+        """Return the value of the last sample where that was the same."""
+        last: T | None = self._last.get(name)
+        if last == value and last is not None:
+            return last
+        self._last[name] = value
+        return value
+
+    def grid(self, grid: Grid) -> Grid:
+        """Return the one that is kept of equal grids."""
+        key = (grid.crs_wkt, repr(grid.geotransform), grid.shape_yx)  # 20 and 20.0 are equal, but not as JSON
+        known: Grid = self._known.setdefault(key, grid)
+        return known
+
+    def raster(self, raster: SampleRaster) -> SampleRaster:
+        """Return a raster with what it has in common with others."""
+        names, dtype = self.keep(raster.band_names), self.keep(raster.dtype)
+        return replace(raster, dtype=dtype, band_names=names, grid=self.grid(raster.grid))
 
 
 @dataclass(frozen=True)

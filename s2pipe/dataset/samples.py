@@ -13,7 +13,7 @@ from s2pipe.config.schema import STEP2_INDEX, validate_document
 from s2pipe.dataset.label_meaning import LabelMeaning
 from s2pipe.dataset.proof import FileRecord
 from s2pipe.dataset.sample_proof import check_entry, files_to_read, refuse_changed
-from s2pipe.dataset.sample_records import AppliedNormalization, SampleRaster
+from s2pipe.dataset.sample_records import AppliedNormalization, SampleRaster, SharedValues
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.raster.grid import Grid
@@ -165,8 +165,10 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
         msg = f"{path}: the index lists no sample"
         raise MissingInputError(msg, [], "Run `s2pipe preprocess` first.")
     refuse_changed(path, document)
+    shared = SharedValues()
     samples = [
-        load_sample(InsidePath(root, entry["meta_path"]).path, root, entry, path) for entry in entries[:limit]
+        load_sample(InsidePath(root, entry["meta_path"]).path, root, entry, (path, shared))
+        for entry in entries[:limit]
     ]
     gaps = [
         f"{sample.name}: {item} is not on disk"
@@ -183,15 +185,32 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
     return samples
 
 
-def load_sample(meta_path: Path, root: Path, entry: Mapping[str, Any], index: Path | None = None) -> Sample:
-    """Load one sample from its ``meta.json`` and its entry in an index (or the ``paths`` of the former)."""
+def load_sample(
+    meta_path: Path,
+    root: Path,
+    entry: Mapping[str, Any],
+    among: tuple[Path, SharedValues] | None = None,
+) -> Sample:
+    """Load one sample from its ``meta.json`` and its entry in an index (or the ``paths`` of the former).
+
+    Parameters
+    ----------
+    meta_path : Path
+        The ``meta.json``.
+    root : Path
+        Output directory of Step 2.
+    entry : mapping
+        Names of its files.
+    among : (Path, SharedValues), optional
+        The index that the entry is of, which has to be of this sample, and the values of its other samples.
+    """
     meta = _read(meta_path, "no such file; run `s2pipe preprocess` again")
     validate_document(meta, "sample_meta", str(meta_path))
     refuse_changed(meta_path, meta)
-    if index is not None:
-        check_entry(index, entry, meta_path, meta)
+    if among is not None:
+        check_entry(among[0], entry, meta_path, meta)
     try:
-        return _sample(meta, root, entry)
+        return _sample(meta, root, entry, SharedValues() if among is None else among[1])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         fault = Fault(
             "", f"does not fit the index ({type(error).__name__}: {error}); run `s2pipe preprocess` again"
@@ -199,53 +218,40 @@ def load_sample(meta_path: Path, root: Path, entry: Mapping[str, Any], index: Pa
         raise ManifestError(str(meta_path), [fault]) from error
 
 
-def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any]) -> Sample:
-    rasters = {kind: SampleRaster.from_document(asset) for kind, asset in meta["assets"].items()}
+def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any], shared: SharedValues) -> Sample:
+    rasters = {
+        kind: shared.raster(SampleRaster.from_document(asset)) for kind, asset in meta["assets"].items()
+    }
     y_path, angles_path, quality_path = (entry.get(f"{kind}_path") for kind in ("y", "angles", "quality"))
+    labels, quality = () if y_path is None else _labels(meta), None
+    if quality_path is not None:
+        found = _quality(meta, InsidePath(root, quality_path).path)
+        quality = replace(found, meaning=shared.alike("quality", found.meaning))
     return Sample(
         key=SceneKey.from_document(meta["key"]),
-        grid=Grid.from_document(meta["grid"]),
+        grid=shared.grid(Grid.from_document(meta["grid"])),
         x_path=InsidePath(root, entry["x_path"]).path,
         y_path=None if y_path is None else InsidePath(root, y_path).path,
         angles_path=None if angles_path is None else InsidePath(root, angles_path).path,
         x_bands=rasters["x"].band_names,
         angle_bands=() if angles_path is None else rasters["angles"].band_names,
-        label_bands=() if y_path is None else _labels(meta),
-        quality=None if quality_path is None else _quality(meta, InsidePath(root, quality_path).path),
+        label_bands=tuple(
+            replace(
+                band, meaning=shared.alike(f"labels {place}", band.meaning), found=shared.keep(band.found)
+            )
+            for place, band in enumerate(labels)
+        ),
+        quality=quality,
         rasters=rasters,
-        unit=meta["radiometry"]["unit"],
-        normalization=AppliedNormalization.from_document(meta["normalization"]),
-        attribution=meta["attribution"],
+        unit=shared.keep(meta["radiometry"]["unit"]),
+        normalization=shared.alike(
+            "normalization", AppliedNormalization.from_document(meta["normalization"])
+        ),
+        attribution=shared.keep(meta["attribution"]),
         fingerprint=meta["fingerprint"],
         root=root,
         files=files_to_read(meta),
     )
-
-
-def check_grids(samples: Sequence[Sample]) -> None:
-    """Refuse labels and angles on another grid than the bands': the same window would show other ground there.
-
-    Raises
-    ------
-    ManifestError
-        Naming each such raster; angles are on another grid with ``angles.grid: native``.
-    """
-    faults = [
-        Fault(
-            f"assets.{kind}.grid",
-            f"{sample.name} has {kind} of {list(grid.shape_yx)} pixels of {step[0]:g} x {step[1]:g} m, and bands of "
-            f"{list(sample.grid.shape_yx)} pixels; run Step 2 with angles.grid target or vrt",
-        )
-        for sample in samples
-        for kind, path in (("y", sample.y_path), ("angles", sample.angles_path))
-        if path is not None
-        and (grid := sample.rasters[kind].grid)
-        and (step := grid.pixel_size)
-        and (grid.geotransform, grid.shape_yx) != (sample.grid.geotransform, sample.grid.shape_yx)
-    ]
-    if faults:
-        msg = "rasters of samples"
-        raise ManifestError(msg, faults)
 
 
 def _labels(meta: Mapping[str, Any]) -> tuple[Labels, ...]:
@@ -277,86 +283,6 @@ def _quality(meta: Mapping[str, Any], path: Path) -> Quality:
     document = meta["quality"]
     meaning = LabelMeaning.from_document(document["classes"])
     return Quality(path, meaning, document["cloud_probability"] is not None)
-
-
-def shared_quality(samples: Sequence[Sample]) -> LabelMeaning | None:
-    """Return what the classes of the samples' ``q.tif`` mean; None where samples have none.
-
-    Raises
-    ------
-    ManifestError
-        Only some samples have one, or its classes mean different things.
-    """
-    shared_value(samples, "quality.enabled", [sample.quality is not None for sample in samples])
-    meaning: LabelMeaning | None = shared_value(
-        samples, "quality.classes", [sample.quality and sample.quality.meaning for sample in samples]
-    )
-    return meaning
-
-
-def shared_labels(samples: Sequence[Sample]) -> tuple[Labels, ...]:
-    """Return what the bands of labels of all samples are; none without labels.
-
-    Names and colours that only some samples have, such as those of rasters with and without a legend, hold for all.
-
-    Raises
-    ------
-    ManifestError
-        The samples' labels are of different kinds, or mean different things.
-    """
-    kinds = [
-        [(band.name, band.dtype, band.ignore_index) for band in sample.label_bands] for sample in samples
-    ]
-    shared_value(samples, "labels", kinds)
-    return tuple(_shared_band(samples, place) for place in range(len(samples[0].label_bands)))
-
-
-def _shared_band(samples: Sequence[Sample], place: int) -> Labels:
-    bands = [sample.label_bands[place] for sample in samples]
-    shared_value(samples, "labels.mapping", [band.mapping for band in bands])
-    meanings = [band.meaning for band in bands]
-    shared_value(samples, "labels.meaning.source", [meaning.source for meaning in meanings])
-    shared_value(samples, "labels.meaning", [dict(meaning.conditions) for meaning in meanings])
-    whole = meanings[0]
-    for meaning in meanings[1:]:
-        whole = whole.with_legend_of(meaning)
-    for what, own, common in (
-        ("class_names", [meaning.names for meaning in meanings], whole.names),
-        ("class_colors", [meaning.colors for meaning in meanings], whole.colors),
-    ):
-        for sample, found in zip(samples, own, strict=True):
-            for label, text in found.items():
-                if text != common[label]:
-                    message = (
-                        f"label {label} is {text!r}, and {common[label]!r} in another sample; state labels.{what}, and "
-                        "run `s2pipe preprocess` again"
-                    )
-                    raise ManifestError(sample.name, [Fault(f"labels.meaning.{what}", message)])
-    occurring = {label for band in bands for label in band.found}
-    return replace(bands[0], meaning=whole, found=tuple(sorted(occurring)))
-
-
-def shared_value(samples: Sequence[Sample], what: str, values: Sequence[Any]) -> Any:
-    """Return the value that all samples share.
-
-    Raises
-    ------
-    ManifestError
-        They differ; samples of one dataset must be made with one configuration.
-    """
-    for sample, value in zip(samples, values, strict=True):
-        if value != values[0]:
-            raise ManifestError(
-                sample.name,
-                [
-                    Fault(
-                        what,
-                        f"{value!r} differs from {values[0]!r} of {samples[0].name}; run `s2pipe preprocess` for all "
-                        "scenes with one configuration",
-                    )
-                ],
-            )
-    return values[0]
 
 
 def _read(path: Path, missing: str) -> Any:

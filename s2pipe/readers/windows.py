@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from s2pipe.dataset.samples import Sample, check_grids, load_samples
+from s2pipe.dataset.agreement import check_grids
+from s2pipe.dataset.samples import Sample, load_samples
 from s2pipe.errors import ConfigError, Fault, MissingInputError
 from s2pipe.ground.split import SplitPlan, load_plan
 from s2pipe.patches.candidates.assign import candidates, drop_by_ground

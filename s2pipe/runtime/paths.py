@@ -11,6 +11,7 @@ replaced or deleted, what it points to may not. Nothing here defends against som
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -19,6 +20,8 @@ from s2pipe.errors import PathEscapeError
 _FIRST_PRINTABLE, _DELETE = 0x20, 0x7F
 _MAX_NAME_BYTES = 255
 _MAX_PATH_BYTES = 1024
+_PLAIN = re.compile(r"(?:[\w=-]+(?:[.][\w=-]+)*/)*[\w=-]+(?:[.][\w=-]+)*", re.ASCII)
+"""Paths of names without colons, blanks and dots at their ends."""
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$"]
     + [f"{port}{number}" for port in ("com", "lpt") for number in "123456789¹²³"]
@@ -36,6 +39,8 @@ def path_fault(path: object) -> str | None:
     """
     if not isinstance(path, str) or not path:
         return "is not a path"
+    if _is_plain(path):
+        return None
     if any(ord(char) < _FIRST_PRINTABLE or ord(char) == _DELETE for char in path):
         return "holds control characters"
     posix, windows = PurePosixPath(path), PureWindowsPath(path)
@@ -48,6 +53,13 @@ def path_fault(path: object) -> str | None:
     if max(sizes, default=0) > _MAX_NAME_BYTES or len(path.encode()) > _MAX_PATH_BYTES:
         return f"is too long (names have up to {_MAX_NAME_BYTES} bytes, paths up to {_MAX_PATH_BYTES})"
     return next((fault for name in windows.parts if (fault := _windows_fault(name)) is not None), None)
+
+
+def _is_plain(path: str) -> bool:
+    """Tell at once that there is nothing to find fault with in a path, as those that s2pipe makes are."""
+    if len(path) > _MAX_NAME_BYTES or _PLAIN.fullmatch(path) is None:
+        return False
+    return _DEVICES.isdisjoint([name.split(".", 1)[0].lower() for name in path.split("/")])
 
 
 def _windows_fault(name: str) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 from s2pipe.config.documents import parse_json, parse_yaml, read_document
 from s2pipe.config.steps import STEPS, read_step_document
 from s2pipe.errors import ConfigError
-from s2pipe.runtime.limits import MAX_CONFIG_BYTES, MAX_JSON_VALUES, MAX_YAML_BYTES
+from s2pipe.runtime.limits import MAX_CONFIG_BYTES, MAX_DOCUMENT_DEPTH, MAX_JSON_VALUES, MAX_YAML_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,6 +140,24 @@ def test_json_is_read_in_every_encoding_of_unicode(encoding: str) -> None:
 def test_what_is_no_json_is_a_value_error(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_json(data)
+
+
+@pytest.mark.parametrize("innermost", ["", "1", '"a"', '{"a": []}'])
+def test_bytes_may_be_nested_as_deeply_as_text(innermost: str) -> None:
+    def is_read(data: str | bytes) -> bool:
+        try:
+            parse_json(data)
+        except ValueError as error:
+            return "nested too deeply" not in str(error)
+        return True
+
+    found = []
+    for depth in range(MAX_DOCUMENT_DEPTH - 3, MAX_DOCUMENT_DEPTH + 4):
+        text = "[" * depth + innermost + "]" * depth
+        found.append(is_read(text))
+        assert is_read(text.encode()) == found[-1]
+    assert found[0]
+    assert not found[-1]
 
 
 def test_json_with_too_many_values_is_not_parsed() -> None:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from s2pipe.dataset.agreement import shared_labels, shared_quality, shared_value
 from s2pipe.dataset.label_meaning import LabelMeaning
 from s2pipe.dataset.proof import write_sealed
 from s2pipe.dataset.sample_proof import check_files
-from s2pipe.dataset.samples import load_samples, shared_labels, shared_quality, shared_value
+from s2pipe.dataset.sample_records import SharedValues
+from s2pipe.dataset.samples import load_samples
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import ManifestError, MissingInputError, RasterError
+from s2pipe.raster.grid import Grid
 from tests.patches.patchdata import LAND_COVER, SCENE_CLASSES, Scene, write_step2
 
 if TYPE_CHECKING:
@@ -36,6 +39,31 @@ def test_samples_are_in_the_order_of_tile_and_time(tmp_path: Path) -> None:
     assert first.labels is not None
     assert first.angles_path is None
     assert load_samples(write_step2(tmp_path, scenes()), limit=1) == samples[:1]
+
+
+def test_samples_keep_one_of_what_they_have_in_common(tmp_path: Path) -> None:
+    first, second = load_samples(write_step2(tmp_path, scenes(quality=True, angles=True)))
+    for name in ("x", "y", "angles", "quality"):
+        assert second.rasters[name].grid is first.grid
+        assert second.rasters[name].band_names is first.rasters[name].band_names
+    assert second.normalization is first.normalization
+    assert second.labels is not None
+    assert first.labels is not None
+    assert second.labels.meaning is first.labels.meaning
+    assert second.quality is not None
+    assert first.quality is not None
+    assert second.quality.meaning is first.quality.meaning
+    assert second.quality.path != first.quality.path
+
+
+def test_equal_grids_that_are_written_otherwise_stay_what_they_are() -> None:
+    shared = SharedValues()
+    whole = Grid("", (0, 20, 0, 0, 0, -20), (1, 1))
+    floats = Grid("", (0.0, 20.0, 0.0, 0.0, 0.0, -20.0), (1, 1))
+    assert whole == floats
+    assert shared.grid(whole) is whole
+    assert shared.grid(floats) is floats
+    assert shared.grid(replace(floats)) is floats
 
 
 def test_rasters_that_are_gone_are_listed(tmp_path: Path) -> None:

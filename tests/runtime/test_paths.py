@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from s2pipe.errors import PathEscapeError
@@ -122,3 +122,17 @@ def test_a_root_may_be_a_link(tmp_path: Path) -> None:
     assert not inside.is_file(2)
     inside.unlink()
     assert not list((tmp_path / "disk").iterdir())
+
+
+_NAMES = st.text(st.sampled_from("aAnNxXcCoO0u1lL=-_. :/\\\n¹"), min_size=1, max_size=12)
+
+
+@given(path=st.one_of(_NAMES, st.lists(_NAMES, min_size=1, max_size=4).map("/".join)))
+@example("con")
+@example("a/NUL.tif")
+@example("a/com1")
+@example("a..b/.c")
+@example("processed/tile=T33UWQ/sensing=2025-12-10T100319Z/x.tif")
+def test_what_is_accepted_at_once_has_no_fault(path: str) -> None:
+    if path_fault(path) is None:
+        assert path_fault(f"./{path}") is None  # of the same names, but looked at one by one

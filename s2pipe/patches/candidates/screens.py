@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from s2pipe.dataset.agreement import shared_labels, shared_quality
 from s2pipe.dataset.label_meaning import CONDITIONS
-from s2pipe.dataset.samples import Labels, Sample, shared_labels, shared_quality
 from s2pipe.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
+    from s2pipe.dataset.samples import Labels, Sample
     from s2pipe.patches.cfg import QualityConfig
 
 _CURE = "run Step 2 with preprocess.quality.enabled, which writes q.tif beside the samples"

@@ -6,15 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.dataset.agreement import check_grids, shared_labels, shared_quality, shared_value
 from s2pipe.dataset.sample_records import AppliedNormalization
-from s2pipe.dataset.samples import (
-    Sample,
-    check_grids,
-    labels_document,
-    shared_labels,
-    shared_quality,
-    shared_value,
-)
+from s2pipe.dataset.samples import Sample, labels_document
 from s2pipe.errors import ConfigError, Fault
 
 if TYPE_CHECKING:

@@ -70,11 +70,10 @@ def main(command: Command, arguments: list[str]) -> int:
         (log.info if verification.is_whole else log.error)("%s", verification)
     state = "written" if result.changed else "already up to date"
     log.info(
-        "%s %s: %d scene(s) given, %d in all",
+        "%s %s: %d scene(s) given",
         result.index_path,
         state,
         len(result.scenes),
-        len(result.index.scenes),
     )
     unusable = result.unusable
     if unusable:

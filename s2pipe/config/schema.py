@@ -45,14 +45,25 @@ _PACKAGE = Path(__file__).parent.parent
 _SCHEMA_DIRS = (_PACKAGE / "_schemas", _PACKAGE.parent / "schemas")
 
 
+PARTS: dict[str, tuple[str, str, str]] = {
+    "step1_scene": ("step1_index", "scenes", "s2pipe.dataset.document_rules:scene_faults"),
+    "step2_sample": ("step2_index", "samples", "s2pipe.dataset.document_rules:sample_faults"),
+}
+"""Name of the schema of one entry of an index -> that of the index, the list there, and rules as in ``RULES``."""
+
+
 @functools.cache
 def load_schema(name: str) -> dict[str, Any]:
-    """Load ``schemas/<name>.schema.json`` from the installed package or the source tree."""
+    """Load ``schemas/<name>.schema.json`` from the installed package or the source tree, or a part of one."""
+    if name in PARTS:
+        whole, key, _ = PARTS[name]
+        schema = load_schema(whole)
+        return {**schema["properties"][key]["items"], "$defs": schema.get("$defs", {})}
     for directory in _SCHEMA_DIRS:
         path = directory / f"{name}.schema.json"
         if path.is_file():
-            schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return schema
+            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return document
     msg = f"schema {name!r} is in none of {', '.join(map(str, _SCHEMA_DIRS))}; reinstall s2pipe"
     raise FileNotFoundError(msg)
 
@@ -102,12 +113,46 @@ def document_faults(document: Any, name: str) -> list[Fault]:
     NaN and infinity are faults. At most ``MAX_FAULTS`` are listed, and one more then says how many are left out: a
     document of another kind can have as many faults as values.
     """
-    faults = _schema_faults(document, name)
-    if faults or name not in RULES:
+    faults = [] if fits(document, name) else _schema_faults(document, name)
+    where = PARTS[name][2] if name in PARTS else RULES.get(name)
+    if faults or where is None:
         return faults
-    module, function = RULES[name].split(":")
+    module, function = where.split(":")
     rules: Callable[[Any], list[Fault]] = getattr(importlib.import_module(module), function)
     return abridged(rules(document))
+
+
+def fits(document: Any, name: str) -> bool:
+    """Tell whether a document surely fits a schema; where it may not, or nobody can tell fast, jsonschema decides."""
+    validator = _fast_validator(name)
+    try:
+        return validator is not None and validator.is_valid(document) and _is_finite(document)
+    except (ValueError, TypeError, OverflowError, RecursionError):  # values that JSON does not have
+        return False
+
+
+@functools.cache
+def _fast_validator(name: str) -> Any:
+    """What answers yes or no, a hundred times as fast as jsonschema lists faults; None where it is not installed."""
+    try:
+        import jsonschema_rs
+    except ImportError:
+        return None
+    return jsonschema_rs.Draft202012Validator(load_schema(name))
+
+
+def _is_finite(document: Any) -> bool:
+    """Tell whether float64 can hold all numbers of a document (see :func:`_not_finite`)."""
+    todo = [document]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            todo += value.values()
+        elif isinstance(value, list):
+            todo += value
+        elif isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+            return False
+    return True
 
 
 def _schema_faults(document: Any, name: str) -> list[Fault]:

@@ -20,14 +20,25 @@ def index_faults(document: Mapping[str, Any]) -> list[Fault]:
     """Return the faults of a Step-1 index that fits its schema: times, levels of roles, ratios."""
     faults: list[Fault] = []
     for number, scene in enumerate(document["scenes"]):
-        where = f"scenes[{number}]"
-        faults += key_faults(scene["key"], f"{where}.key")
-        for level in ("l1c", "l2a"):
-            faults += _level_faults(scene.get(f"files_{level}"), level, f"{where}.files_{level}")
-            ratio = (scene.get(level) or {}).get("coverage_ratio")
-            if ratio is not None and not -_ROUNDING <= ratio <= 1 + _ROUNDING:
-                faults.append(Fault(f"{where}.{level}.coverage_ratio", f"expected 0 to 1, got {ratio}"))
+        found = scene_faults(scene)
+        faults += [Fault(f"scenes[{number}].{fault.path}", fault.message) for fault in found]
     return [*faults, *_repeated([scene["key"] for scene in document["scenes"]], "scenes")]
+
+
+def scene_faults(scene: Mapping[str, Any]) -> list[Fault]:
+    """Return the faults of one scene of a Step-1 index that fits its schema."""
+    faults = key_faults(scene["key"], "key")
+    for level in ("l1c", "l2a"):
+        faults += _level_faults(scene.get(f"files_{level}"), level, f"files_{level}")
+        ratio = (scene.get(level) or {}).get("coverage_ratio")
+        if ratio is not None and not -_ROUNDING <= ratio <= 1 + _ROUNDING:
+            faults.append(Fault(f"{level}.coverage_ratio", f"expected 0 to 1, got {ratio}"))
+    return faults
+
+
+def sample_faults(sample: Mapping[str, Any]) -> list[Fault]:
+    """Return the faults of one sample of a Step-2 index that fits its schema."""
+    return key_faults(sample["key"], "key")
 
 
 def _level_faults(files: Mapping[str, Any] | None, level: str, where: str) -> Iterator[Fault]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from s2pipe.config.documents import parse_json
+from s2pipe.dataset.entry_document import LISTS, document_pieces, entry_line
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.files import json_bytes, write_bytes_atomic
-from s2pipe.runtime.hashing import hash_bytes, hash_file
+from s2pipe.runtime.hashing import hash_bytes, hash_file, new_hash
 from s2pipe.runtime.paths import InsidePath, is_safe_relative
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 ALGORITHM = "sha256"
 SEAL = "document_sha256"
 """Last key of a sealed document: the SHA-256 of its bytes as they would be without this key."""
+_SEAL_AT_END = re.compile(rb',\n  "document_sha256": "([0-9a-f]{64})"\n}\n\Z')
+_SEAL_BYTES = 128
+_PIECE_BYTES = 1 << 20
+_CLOSING = b"\n}\n"
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,21 @@ def records_of(document: object) -> list[FileRecord] | None:
 def sealed_bytes(document: Mapping[str, Any]) -> bytes:
     """Serialise a document (one key at least) with its seal."""
     content = json_bytes({key: value for key, value in document.items() if key != SEAL})
-    seal = f',\n  "{SEAL}": "{hash_bytes(content, ALGORITHM)}"\n}}\n'
-    return content.removesuffix(b"\n}\n") + seal.encode()
+    return content.removesuffix(_CLOSING) + _seal(hash_bytes(content, ALGORITHM))
+
+
+def sealed_pieces(content: Iterable[bytes]) -> Iterator[bytes]:
+    """Add the seal to a document that is serialised in pieces, all but its closing brace."""
+    digest = new_hash(ALGORITHM)
+    for piece in content:
+        digest.update(piece)
+        yield piece
+    digest.update(_CLOSING)
+    yield _seal(digest.hexdigest())
+
+
+def _seal(checksum: str) -> bytes:
+    return f',\n  "{SEAL}": "{checksum}"\n}}\n'.encode()
 
 
 def write_sealed(path: Path, document: Mapping[str, Any]) -> None:
@@ -114,7 +133,17 @@ def write_sealed(path: Path, document: Mapping[str, Any]) -> None:
 
 def is_unchanged(document: Mapping[str, Any]) -> bool:
     """Tell whether a document's content is what its seal says, however it is formatted; true without a seal."""
-    return SEAL not in document or json.loads(sealed_bytes(document))[SEAL] == document[SEAL]
+    if SEAL not in document:
+        return True
+    content = {key: value for key, value in document.items() if key != SEAL}
+    sealed = hash_bytes(json_bytes(content), ALGORITHM) == document[SEAL]
+    key = list(content)[-1] if content else None
+    if sealed or key not in LISTS or len(content) == 1:
+        return sealed
+    head = {name: value for name, value in content.items() if name != key}
+    pieces = document_pieces(head, key, map(entry_line, content[key]))
+    *_, seal = sealed_pieces(pieces)
+    return seal == _seal(document[SEAL])
 
 
 def seal_fault(data: bytes) -> str | None:
@@ -125,11 +154,44 @@ def seal_fault(data: bytes) -> str | None:
         return f"is not JSON: {error}"
     if not isinstance(document, dict) or SEAL not in document:
         return None
+    found = _SEAL_AT_END.search(data, max(0, len(data) - _SEAL_BYTES))
+    if found is not None:
+        digest = new_hash(ALGORITHM)
+        digest.update(memoryview(data)[: found.start()])
+        digest.update(_CLOSING)
+        if digest.hexdigest().encode() == found[1]:
+            return None
+    return f"is not what was written: its content does not match its {SEAL}"
+
+
+def seal_of_file(path: Path) -> str | None:
+    """Return the seal at the end of a file, which is not compared with its content; None without file or seal."""
     try:
-        intact = sealed_bytes(document) == data
-    except (ValueError, RecursionError):  # NaN, or a surrogate that UTF-8 does not have
-        intact = False
-    return None if intact else f"is not what was written: its content does not match its {SEAL}"
+        with path.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _SEAL_BYTES))
+            end = stream.read()
+    except OSError:
+        return None
+    found = _SEAL_AT_END.search(end)
+    return None if found is None else found[1].decode()
+
+
+def is_intact(stream: IO[bytes]) -> bool:
+    """Tell whether an open file ends with a seal and is what that is of, byte by byte."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - _SEAL_BYTES))
+    end = stream.read()
+    found = _SEAL_AT_END.search(end)
+    if found is None:
+        return False
+    left = size - len(end) + found.start()
+    stream.seek(0)
+    digest = new_hash(ALGORITHM)
+    while left and (piece := stream.read(min(left, _PIECE_BYTES))):
+        digest.update(piece)
+        left -= len(piece)
+    digest.update(_CLOSING)
+    return digest.hexdigest() == found[1].decode()
 
 
 def is_sealed(document: object) -> bool:

@@ -2,25 +2,43 @@
 
 It is the only thing that later steps know about files. The directory that holds ``meta/step1`` is the
 dataset's root, so that a dataset can be moved or mounted elsewhere.
+
+What runs record goes into journals (:mod:`s2pipe.dataset.journal`), and from there into ``index.json``. Everything here
+sees both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from s2pipe.config.documents import read_json
-from s2pipe.config.schema import STEP1_INDEX, validate_document
-from s2pipe.dataset.assets import PRODUCT_KEYS, Asset, AssetGroup, Checksum, Product, extra_keys
+from s2pipe.config.schema import STEP1_INDEX, document_faults
+from s2pipe.dataset.assets import Asset, AssetGroup, Checksum, Product
+from s2pipe.dataset.entry_document import document_pieces
 from s2pipe.dataset.input_file import InputFile
-from s2pipe.dataset.proof import SEAL, write_sealed
-from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.errors import Fault, ManifestError, PathEscapeError
-from s2pipe.runtime.clock import utc_now
-from s2pipe.runtime.files import sweep
+from s2pipe.dataset.journal import (
+    Entry,
+    Journal,
+    Pending,
+    compact,
+    has_entries,
+    pending_bytes,
+    read_together,
+)
+from s2pipe.dataset.proof import SEAL, sealed_pieces
+from s2pipe.dataset.scenes import Scene, SceneTable
+from s2pipe.dataset.step1_file import find_stored, read_index_file, read_manifest
+from s2pipe.dataset.step1_merge import merge_scene
+from s2pipe.errors import Fault, ManifestError
+from s2pipe.runtime.clock import utc_now, utc_text
 from s2pipe.runtime.locks import locked
+from s2pipe.runtime.run_ids import new_run_id
+
+if TYPE_CHECKING:
+    from s2pipe.dataset.scene_key import SceneKey
 
 __all__ = [
     "LAYOUT",
@@ -28,13 +46,19 @@ __all__ = [
     "AssetGroup",
     "Checksum",
     "Index",
+    "IndexJournal",
     "Product",
     "Scene",
+    "compact_index",
+    "find_scenes",
+    "has_index",
     "index_path",
     "load_index",
     "merge",
     "new_index",
+    "not_recorded",
     "read_manifest",
+    "record",
     "rewrite_index",
     "save_index",
     "update_index",
@@ -43,58 +67,11 @@ __all__ = [
 LAYOUT = "raw/<LEVEL>/tile=<TILE>/sensing=<SENSING>Z/files/<FILENAME>"
 """Where files lie below the dataset's root."""
 
-_SCENE_KEYS = ("key", "l1c", "l2a", "files_l1c", "files_l2a")
 _INDEX_KEYS = ("schema", "created_utc", "query", "output", "scenes", SEAL)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One tile at one sensing time: an L1C product and, if any, its L2A twin."""
-
-    key: SceneKey
-    """Tile and sensing start."""
-    l1c: Product | None = None
-    """The L1C product; None when there is none."""
-    l2a: Product | None = None
-    """The L2A product; None when there is none."""
-    files_l1c: AssetGroup | None = None
-    """Files of the L1C product."""
-    files_l2a: AssetGroup | None = None
-    """Files of the L2A product."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """Keys that s2pipe does not know, kept."""
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Scene:
-        """Make a scene from its (valid) JSON form."""
-        l1c, l2a = (document.get(name) for name in ("l1c", "l2a"))
-        files_l1c, files_l2a = (document.get(name) for name in ("files_l1c", "files_l2a"))
-        return cls(
-            key=SceneKey.from_document(document["key"]),
-            l1c=None if l1c is None else Product.from_document(l1c),
-            l2a=None if l2a is None else Product.from_document(l2a),
-            files_l1c=None if files_l1c is None else AssetGroup.from_document(files_l1c),
-            files_l2a=None if files_l2a is None else AssetGroup.from_document(files_l2a),
-            extra=extra_keys(document, _SCENE_KEYS),
-        )
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        document: dict[str, Any] = {"key": self.key.to_document()}
-        for name in _SCENE_KEYS[1:]:
-            value = getattr(self, name)
-            document[name] = None if value is None else value.to_document()
-        return {**document, **self.extra}
-
-    @property
-    def assets(self) -> tuple[Asset, ...]:
-        """All files, those of the L1C product first."""
-        groups = (self.files_l1c, self.files_l2a)
-        return tuple(item for group in groups if group is not None for item in group.items)
-
-    def asset(self, role: str) -> Asset | None:
-        """Return the file with a role, or None when the index has none."""
-        return next((item for item in self.assets if item.role == role), None)
+_LARGE_BYTES = 64 << 20
+"""Indexes up to this size are compacted whenever something was added; it takes a second."""
+_SHARE = 50
+"""Larger ones when journals hold a fiftieth of them: so compaction costs each scene that is added milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +80,7 @@ class Index:
 
     root: Path
     """Root directory of the dataset: what the files' paths are relative to. Not stored."""
-    scenes: tuple[Scene, ...] = ()
+    scenes: Sequence[Scene] = ()
     """The scenes, in the order of their keys."""
     created_utc: str | None = None
     """Time of writing, UTC."""
@@ -116,20 +93,42 @@ class Index:
     allow_absolute: bool = False
     """Whether files may lie outside of the root, at absolute paths. Not stored."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.scenes, SceneTable):
+            table = SceneTable(recorded={scene.key.identity: scene for scene in self.scenes})
+            object.__setattr__(self, "scenes", table)
+
+    @property
+    def table(self) -> SceneTable:
+        """The scenes, found by their keys."""
+        assert isinstance(self.scenes, SceneTable)  # see __post_init__
+        return self.scenes
+
     def to_document(self) -> dict[str, Any]:
         """Return the JSON form."""
+        return {**self._head(), "scenes": [scene.to_document() for scene in self.scenes]}
+
+    def to_pieces(self) -> Iterator[bytes]:
+        """Serialise the JSON form with its seal, piece by piece."""
+        return sealed_pieces(document_pieces(self._head(), "scenes", self.table.lines()))
+
+    def _head(self) -> dict[str, Any]:
         return {
             "schema": STEP1_INDEX,
             "created_utc": self.created_utc,
             "query": self.query,
             "output": dict(self.output),
-            "scenes": [scene.to_document() for scene in self.scenes],
             **self.extra,
         }
 
     def scene(self, key: SceneKey) -> Scene | None:
         """Return the scene with a key (fractions of a second do not count), or None."""
-        return next((scene for scene in self.scenes if scene.key.identity == key.identity), None)
+        return self.table.find(key)
+
+    def with_scenes(self, scenes: Iterable[Scene]) -> Index:
+        """Return the index with scenes in the places of others with their keys."""
+        changed = {scene.key.identity: scene for scene in scenes}
+        return replace(self, scenes=self.table.with_scenes(changed))
 
     def file(self, asset: Asset) -> InputFile:
         """Find the file of an asset.
@@ -149,13 +148,16 @@ def index_path(out_dir: Path) -> Path:
 
 def new_index(out_dir: Path, scenes: Iterable[Scene], query: Any = None) -> Index:
     """Make an index of the dataset at ``out_dir``, scenes in the order of their keys."""
-    output = {"out_dir": out_dir.as_posix(), "layout": LAYOUT}
-    ordered = tuple(sorted(scenes, key=lambda scene: scene.key))
-    return Index(out_dir.absolute(), ordered, utc_now(), query, output)
+    return Index(out_dir.absolute(), tuple(scenes), utc_now(), query, _output(out_dir))
+
+
+def has_index(path: Path) -> bool:
+    """Tell whether there is an index: its file, or journals that are not compacted yet."""
+    return path.exists() or has_entries(path)
 
 
 def load_index(path: Path) -> Index:
-    """Load a Step-1 index.
+    """Load a Step-1 index, with what its journals add.
 
     Parameters
     ----------
@@ -163,86 +165,187 @@ def load_index(path: Path) -> Index:
         The index. Below ``<root>/meta/step1`` the root is that of the path; elsewhere it is the document's
         ``output.out_dir``, relative to the working directory.
 
+    Returns
+    -------
+    Index
+        Scenes of a file that is as s2pipe wrote it are read and checked when they are used.
+
     Raises
     ------
     ManifestError
         The file is missing, is no JSON, does not fit its schema, or lists a scene or a role twice; all
-        faults are listed.
+        faults are listed. Or a journal is damaged.
     """
-    document = read_manifest(path)
-    validate_document(document, "step1_index", source=str(path))
-    scenes = tuple(Scene.from_document(scene) for scene in document["scenes"])
-    output = document.get("output") or {}
+    index, pending = read_together(path, lambda: _index_in_file(path) if _is_needed(path) else None)
+    return _with_entries(index or _empty(path), pending, path)[0]
+
+
+def _is_needed(path: Path) -> bool:
+    """Tell whether the index file must be there: without journals, its absence is an error."""
+    return path.exists() or not has_entries(path)
+
+
+def _index_in_file(path: Path) -> Index:
+    head, scenes = read_index_file(path)
+    output = head.get("output") or {}
     return Index(
         root=_root_of(path, output.get("out_dir")),
-        scenes=tuple(sorted(scenes, key=lambda scene: scene.key)),
-        created_utc=document.get("created_utc"),
-        query=document.get("query"),
+        scenes=scenes,
+        created_utc=head.get("created_utc"),
+        query=head.get("query"),
         output=output,
-        extra=extra_keys(document, _INDEX_KEYS),
+        extra={key: value for key, value in head.items() if key not in _INDEX_KEYS},
     )
 
 
+def _empty(path: Path) -> Index:
+    return Index(_root_of(path, None))
+
+
+def find_scenes(path: Path, keys: Iterable[SceneKey]) -> dict[tuple[str, str], Scene]:
+    """Find a few scenes of an index by their identities, without reading the others."""
+    wanted = list(keys)
+    found, pending = read_together(path, lambda: find_stored(path, wanted) if path.exists() else {})
+    known = Index(_root_of(path, None), tuple(found.values()))
+    index, _ = _with_entries(known, pending, path)
+    scenes = ((key.identity, index.scene(key)) for key in wanted)
+    return {identity: scene for identity, scene in scenes if scene is not None}
+
+
 def save_index(index: Index, path: Path) -> None:
-    """Write an index atomically, holding the lock of its directory."""
+    """Write an index atomically, holding its lock; what journals say in addition is dropped."""
     with locked(_lock_path(path)):
-        sweep(path)
-        write_sealed(path, index.to_document())
+        compact(path, lambda _: index.to_pieces())
 
 
-def update_index(path: Path, new: Index) -> tuple[Index, bool]:
-    """Merge an index into the one at ``path`` under the lock, writing only when something changed.
+class IndexJournal:
+    """What one process adds to an index; close it after use, and compact the index at the end of the run.
+
+    Parameters
+    ----------
+    root : Path
+        Root of the dataset.
+    path : Path
+        The index.
+    run_id : str
+        Name of the run.
+    query : JSON value, optional
+        Search that found the products.
+    """
+
+    def __init__(self, root: Path, path: Path, run_id: str, query: Any = None) -> None:
+        self._journal = Journal(root, path, run_id)
+        self._head: list[dict[str, Any]] = [{"output": _output(root), "query": query}]
+
+    def add(self, scenes: Iterable[Scene]) -> None:
+        """Record scenes, with one write and at the same cost whatever the size of the index."""
+        entries = [*self._head, *({"scene": scene.to_document()} for scene in scenes)]
+        self._journal.append(*entries)
+        self._head = []
+
+    def close(self) -> None:
+        """Let the next compaction remove the journal."""
+        self._journal.close()
+
+
+def compact_index(path: Path) -> bool:
+    """Write what journals hold into the index file, and remove those whose writers are gone.
 
     Parameters
     ----------
     path : Path
-        Index to make or to extend.
-    new : Index
-        What was indexed or downloaded now; see :func:`merge`.
+        The index.
 
     Returns
     -------
-    tuple of Index and bool
-        The index as it is on disk now, and whether the file was written.
+    bool
+        Whether the file was written anew: the journals said something new.
+
+    Raises
+    ------
+    ManifestError
+        The index or a journal is damaged; nothing was changed.
     """
+    written = False
+
+    def fold(pending: Pending) -> Iterator[bytes] | None:
+        nonlocal written
+        base = _index_in_file(path) if path.exists() else None
+        index, written = _with_entries(base or _empty(path), pending, path)
+        written = written or (base is None and bool(pending.entries))
+        return index.to_pieces() if written else None
+
     with locked(_lock_path(path)):
-        sweep(path)
-        old = load_index(path) if path.exists() else None
-        merged = new if old is None else merge(old, new)
-        if old is not None and _says_the_same(merged, old):
-            return old, False
-        write_sealed(path, merged.to_document())
-        return merged, True
+        compact(path, fold)
+    return written
+
+
+def record(path: Path, new: Index) -> bool:
+    """Add to the index at ``path`` what it does not say yet; see :func:`merge_scene`.
+
+    Parameters
+    ----------
+    path : Path
+        Index to make or to extend. Its file has all of it afterwards, unless it is large and little was added: that
+        stays in a journal until more comes, or until :func:`compact_index`.
+    new : Index
+        What was indexed now.
+
+    Returns
+    -------
+    bool
+        Whether something was added.
+    """
+    changed = not_recorded(path, new.scenes, new.root)
+    if changed or not has_index(path):
+        with closing(IndexJournal(new.root, path, new_run_id(), new.query)) as journal:
+            journal.add(changed)
+    size = path.stat().st_size if path.exists() else 0
+    waiting = pending_bytes(path)
+    if (waiting and size <= _LARGE_BYTES) or waiting * _SHARE > size or size == 0:
+        compact_index(path)
+    return bool(changed)
+
+
+def not_recorded(path: Path, scenes: Iterable[Scene], root: Path) -> list[Scene]:
+    """Return the scenes that say something which the index at ``path`` does not."""
+    given = list(scenes)
+    known = find_scenes(path, [scene.key for scene in given])
+
+    def adds(scene: Scene) -> bool:
+        old = known.get(scene.key.identity)
+        return old is None or merge_scene(old, scene, root) != old
+
+    return [scene for scene in given if adds(scene)]
+
+
+def update_index(path: Path, new: Index) -> tuple[Index, bool]:
+    """Record an index (see :func:`record`), and return all of it, and whether something was added."""
+    changed = record(path, new)
+    return load_index(path), changed
 
 
 def rewrite_index(path: Path, change: Callable[[Index], Index]) -> Index:
     """Change the index at ``path`` under its lock, and return it as it is on disk now."""
+
+    def fold(pending: Pending) -> Iterator[bytes]:
+        index, _ = _with_entries(_index_in_file(path) if path.exists() else _empty(path), pending, path)
+        return replace(change(index), created_utc=utc_now()).to_pieces()
+
     with locked(_lock_path(path)):
-        sweep(path)
-        changed = change(load_index(path))
-        write_sealed(path, changed.to_document())
-        return changed
-
-
-def _says_the_same(new: Index, old: Index) -> bool:
-    """Compare all but the time of writing and the spelling of the root."""
-    return replace(new, root=old.root, created_utc=old.created_utc, output=old.output) == old
+        compact(path, fold)
+        return _index_in_file(path)
 
 
 def merge(old: Index, new: Index) -> Index:
-    """Add the scenes, products and files of ``new`` to ``old``.
-
-    Per scene and level: a product of another name replaces the old one with all its files; the same product
-    gains new roles, and what ``new`` says about a role wins, unless it calls a file absent that is on disk as
-    ``old`` says. Values that ``new`` does not know are kept.
-    """
-    scenes = {scene.key.identity: scene for scene in old.scenes}
+    """Add the scenes, products and files of ``new`` to ``old``; see :func:`merge_scene`."""
+    scenes = {}
     for scene in new.scenes:
-        known = scenes.get(scene.key.identity)
-        scenes[scene.key.identity] = scene if known is None else _merge_scene(known, scene, new.root)
+        known = old.scene(scene.key)
+        scenes[scene.key.identity] = scene if known is None else merge_scene(known, scene, new.root)
     return Index(
         root=new.root,
-        scenes=tuple(sorted(scenes.values(), key=lambda scene: scene.key)),
+        scenes=old.table.with_scenes(scenes),
         created_utc=new.created_utc,
         query=old.query if new.query is None else new.query,
         output={**old.output, **new.output},
@@ -250,65 +353,47 @@ def merge(old: Index, new: Index) -> Index:
     )
 
 
-def _merge_scene(old: Scene, new: Scene, root: Path) -> Scene:
-    l1c, files_l1c = _merge_level((old.l1c, old.files_l1c), (new.l1c, new.files_l1c), root)
-    l2a, files_l2a = _merge_level((old.l2a, old.files_l2a), (new.l2a, new.files_l2a), root)
-    return Scene(old.key, l1c, l2a, files_l1c, files_l2a, {**old.extra, **new.extra})
+def _with_entries(index: Index, pending: Pending, path: Path) -> tuple[Index, bool]:
+    """Add the entries of journals in their order; tell whether they say anything new."""
+    changed: dict[tuple[str, str], Scene] = {}
+    query, output, created = index.query, dict(index.output), index.created_utc
+    is_new = False
+    for entry in pending.entries:
+        scene = _scene_of(entry, path)
+        if scene is None:
+            if index.created_utc is None:
+                output = {**output, **(entry.content.get("output") or {})}
+            said = entry.content.get("query")
+            adds = said is not None and said != query
+            query = said if adds else query
+        else:
+            known = changed.get(scene.key.identity) or index.scene(scene.key)
+            merged = scene if known is None else merge_scene(known, scene, index.root)
+            adds = merged != known
+            if adds:
+                changed[scene.key.identity] = merged
+        if adds:
+            is_new, created = True, utc_text(entry.time_ns)
+    if index.created_utc is None and pending.entries:
+        created = created or utc_text(pending.entries[-1].time_ns)
+    table = index.table.with_scenes(changed) if changed else index.table
+    return replace(index, scenes=table, query=query, output=output, created_utc=created), is_new
 
 
-_Level = tuple[Product | None, AssetGroup | None]
+def _scene_of(entry: Entry, path: Path) -> Scene | None:
+    """Return the scene of an entry; None for what a run says of itself."""
+    document = entry.content.get("scene")
+    if document is None:
+        return None
+    faults = document_faults(document, "step1_scene")
+    if faults:
+        where = f"{path.stem}.journal/{entry.writer}.jsonl line {entry.number + 1}"
+        raise ManifestError(str(path), [Fault(f"{where}: {fault.path}", fault.message) for fault in faults])
+    return Scene.from_document(document)
 
 
-def _merge_level(old: _Level, new: _Level, root: Path) -> _Level:
-    (old_product, old_files), (new_product, new_files) = old, new
-    if new_product is None and new_files is None:
-        return old
-    if old_product is None or new_product is None or old_product.product_name != new_product.product_name:
-        return new
-    product = replace(
-        new_product,
-        extra={**old_product.extra, **new_product.extra},
-        **{
-            name: getattr(old_product, name)
-            for name in PRODUCT_KEYS
-            if getattr(new_product, name) is None and getattr(old_product, name) is not None
-        },
-    )
-    if old_files is None or new_files is None:
-        return product, new_files or old_files
-    items = {item.role: item for item in old_files.items}
-    for item in new_files.items:
-        known = items.get(item.role)
-        if known is None or item.present or not (known.present and _is_there(known, root)):
-            items[item.role] = item
-    extra = {**old_files.extra, **new_files.extra}
-    return product, AssetGroup(new_files.root_dir, tuple(items.values()), extra)
-
-
-def _is_there(asset: Asset, root: Path) -> bool:
-    try:
-        return InputFile.of(asset, root).is_available()
-    except PathEscapeError:
-        return False
-
-
-def read_manifest(path: Path) -> Any:
-    """Read a manifest's JSON; NaN and infinity, which other writers leave for unknown numbers, become null.
-
-    Raises
-    ------
-    ManifestError
-        The file is missing, or no JSON.
-    """
-    try:
-        return read_json(path, nan="null")
-    except FileNotFoundError:
-        message = "no such file; run `s2pipe download` or `s2pipe index` first, or correct index_json"
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-    except ValueError as error:
-        message = f"is not JSON: {error}; restore the file, or index the products again"
-    raise ManifestError(str(path), [Fault("", message)])
+def _output(root: Path) -> dict[str, str]:
+    return {"out_dir": root.as_posix(), "layout": LAYOUT}
 
 
 def _root_of(path: Path, out_dir: str | None) -> Path:

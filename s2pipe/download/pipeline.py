@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from s2pipe.config.checks import check_config
 from s2pipe.dataset.outcome import FailedScene
 from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.dataset.step1_index import Scene, load_index
+from s2pipe.dataset.step1_index import Scene, has_index, load_index
 from s2pipe.download.auth import Auth, prompt_auth
 from s2pipe.download.cfg import (
     Endpoints,
@@ -149,9 +149,9 @@ class _Run:
         self.transport = transport
         self.areas = areas
         self.root = config.download.out_dir
-        self.recorder = IndexRecorder(config)
-        self.index = load_index(self.recorder.path) if self.recorder.path.exists() else None
         run_id = config.control.run_id or new_run_id()
+        self.recorder = IndexRecorder(config, run_id)
+        self.index = load_index(self.recorder.path) if has_index(self.recorder.path) else None
         self.record = RunRecord(config, run_id, asdict(transport.endpoints))
         self.damaged: list[str] = []
 
@@ -173,6 +173,7 @@ class _Run:
                 self._refuse_too_large()
                 scenes = [plan.scene for plan in plans if plan.error is None]
                 self.recorder.add_planned(without_other_products(scenes, self.recorder.path))
+                self.recorder.close()
                 self.record.status = "planned"
             else:
                 self._fetch(planner)
@@ -338,14 +339,14 @@ class _Run:
             log.info("%s", progress.text())
         except DiskFullError:
             with suppress(DiskFullError):  # said once, of the file that did not fit
-                self.recorder.flush()
+                self.recorder.close()
             raise
         except BaseException:
-            self.recorder.flush()
+            self.recorder.close()
             raise
         finally:
             progress.close()
-        self.recorder.flush()
+        self.recorder.close()
 
     def _failed(self) -> list[FailedScene]:
         return [

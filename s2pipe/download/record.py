@@ -5,13 +5,21 @@ from __future__ import annotations
 import platform
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import STEP1_RUN
 from s2pipe.dataset.proof import FileRecord, write_sealed
-from s2pipe.dataset.step1_index import Scene, index_path, load_index, new_index, update_index
+from s2pipe.dataset.step1_index import (
+    IndexJournal,
+    Scene,
+    compact_index,
+    find_scenes,
+    index_path,
+    not_recorded,
+)
 from s2pipe.download.cfg import PipelineConfig
 from s2pipe.download.files.fetch import disk_error
 from s2pipe.download.files.transfer import SceneJob
@@ -24,70 +32,78 @@ from s2pipe.runtime.paths import InsidePath
 from s2pipe.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_SHARE = 9.0
-"""The index is written again when this many times its last writing time has passed: at most a tenth of the
-run goes into it, however large it grows."""
+_PAUSE_S = 1.0
+"""Scenes that are not complete yet are recorded at most this often, all that grew together."""
 ATTRIBUTION = "Contains Copernicus Sentinel data"
 
 
 class IndexRecorder:
-    """Merges scenes into the index as they grow.
+    """Records scenes as they grow; close it after the last.
 
     Parameters
     ----------
     config : PipelineConfig
         Names the directory, the index and the query.
+    run_id : str
+        Name of the run.
     """
 
-    def __init__(self, config: PipelineConfig) -> None:
+    def __init__(self, config: PipelineConfig, run_id: str) -> None:
         self.path = index_path(config.download.out_dir).with_name(config.manifest.index_name)
         self._root = config.download.out_dir
-        self._query = to_plain(config.query)
+        self._journal = IndexJournal(config.download.out_dir, self.path, run_id, to_plain(config.query))
         self._waiting: dict[Any, SceneJob] = {}
         self._lock = threading.Lock()
         self._next = 0.0
 
     def add(self, job: SceneJob) -> None:
-        """Take note of a scene, and write when it is time."""
+        """Take note of a scene; one that is complete is on disk when this returns."""
         with self._lock:
             self._waiting[job.plan.key] = job
-            if time.monotonic() >= self._next:
-                self._write([job.scene() for job in self._waiting.values()])
-                self._waiting.clear()
+            if job.status == "done" or time.monotonic() >= self._next:
+                self._write_waiting()
 
     def add_planned(self, scenes: Sequence[Scene]) -> None:
-        """Write scenes of which nothing has been fetched yet."""
+        """Record scenes of which nothing has been fetched yet."""
         with self._lock:
-            self._write(scenes)
+            self._write(not_recorded(self.path, scenes, self._root))
 
-    def flush(self) -> None:
-        """Write what is still waiting."""
+    def close(self) -> None:
+        """Record what is still waiting, and write the index file."""
         with self._lock:
-            if self._waiting:
-                self._write([job.scene() for job in self._waiting.values()])
-                self._waiting.clear()
+            self._write_waiting()
+            self._journal.close()
+            with _named(self.path):
+                compact_index(self.path)
+
+    def _write_waiting(self) -> None:
+        if self._waiting:
+            self._write([job.scene() for job in self._waiting.values()])
+            self._waiting.clear()
 
     def _write(self, scenes: Sequence[Scene]) -> None:
-        started = time.monotonic()
-        try:
-            update_index(self.path, new_index(self._root, scenes, self._query))
-        except OSError as error:
-            raise disk_error(self.path, error) from error
-        now = time.monotonic()
-        self._next = now + _SHARE * (now - started)
+        with _named(self.path):
+            self._journal.add(scenes)
+        self._next = time.monotonic() + _PAUSE_S
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(path, error) from error
 
 
 def without_other_products(scenes: Sequence[Scene], path: Path) -> list[Scene]:
     """Leave out scenes of which the index holds other products: a dry run must not forget their files."""
-    if not path.exists():
-        return list(scenes)
-    index = load_index(path)
+    index = find_scenes(path, [scene.key for scene in scenes])
 
     def is_same(scene: Scene) -> bool:
-        known = index.scene(scene.key)
+        known = index.get(scene.key.identity)
         pairs = [] if known is None else [(known.l1c, scene.l1c), (known.l2a, scene.l2a)]
         return all(a is None or b is None or a.product_name == b.product_name for a, b in pairs)
 

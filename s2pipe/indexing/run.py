@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,10 +17,11 @@ from s2pipe.dataset.step1_index import (
     Index,
     Product,
     Scene,
+    find_scenes,
     index_path,
     load_index,
     new_index,
-    update_index,
+    record,
 )
 from s2pipe.dataset.verification import Check, Verification, run_checks, verify_index
 from s2pipe.errors import ProductError
@@ -57,12 +59,10 @@ _ROLE_ORDER = {role: number for number, role in enumerate(roles.ALL_ROLES)}
 class IndexResult:
     """What :func:`index_products` did."""
 
-    index: Index
-    """The index as it is on disk now."""
     index_path: Path
     """Where it is."""
     changed: bool
-    """Whether the file was written; false when it said all this before."""
+    """Whether something was recorded; false when the index said all this before."""
     scenes: tuple[SceneKey, ...]
     """The scenes of the products given now."""
     passed_over: tuple[PassedOver, ...]
@@ -71,6 +71,11 @@ class IndexResult:
     """What is odd but not wrong: absent files, sizes that differ, renamed or replaced products."""
     verification: Verification | None
     """How many files were verified in which way, ``manifest.safe`` itself aside; None without ``verify``."""
+
+    @functools.cached_property
+    def index(self) -> Index:
+        """The whole index as it is on disk now, read when it is asked for."""
+        return load_index(self.index_path)
 
     @property
     def verified_files(self) -> int:
@@ -133,19 +138,18 @@ def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: 
     verification = run_checks(checks, MANIFEST) if verify else None
     path = index_path(root)
     check_owned(root, "meta/step1")
-    old = load_index(path) if path.exists() else None
+    new = new_index(root, _scenes(plans))
+    old = find_scenes(path, [scene.key for scene in new.scenes])
     links = [(source, InsidePath(root, target).owned()) for plan in plans for source, target in plan.links]
     _refuse_conflicts(links, root)
-    new = new_index(root, _scenes(plans))
     with full_disk_ends(root), locked(path.with_name(".files.lock")):
         for source, target in links:
             sweep(target)
             link(source, target)
-        index, changed = update_index(path, new)
-        replaced = [] if old is None else _drop_replaced(old, new)
+        changed = record(path, new)
+        replaced = _drop_replaced(old, new)
     notes = [note for plan in plans for note in (*plan.found.warnings, *plan.warnings)]
     return IndexResult(
-        index=index,
         index_path=path,
         changed=changed,
         scenes=tuple(scene.key for scene in new.scenes),
@@ -287,11 +291,11 @@ def _refuse_conflicts(links: list[tuple[Path, Path]], root: Path) -> None:
         )
 
 
-def _drop_replaced(old: Index, new: Index) -> list[str]:
+def _drop_replaced(old: Mapping[tuple[str, str], Scene], new: Index) -> list[str]:
     """Remove the links of products that others replaced, and say so; real files stay."""
     notes = []
     for scene in new.scenes:
-        before = old.scene(scene.key)
+        before = old.get(scene.key.identity)
         for level in LEVELS if before is not None else ():
             was, now = (getattr(s, level.lower()) for s in (before, scene))
             if was is None or now is None or was.product_name == now.product_name:

@@ -31,6 +31,10 @@ MAX_CONFIG_BYTES = 16 << 20
 """Largest configuration, and largest JSON text in an option."""
 MAX_INDEX_BYTES = 512 << 20
 """Largest index, ``shards.json``, ``split.json`` or ``meta.json``: that of a Step-1 index of 20,000 scenes."""
+MAX_JOURNAL_LINE_BYTES = 16 << 20
+"""Longest line of a journal: one scene or one sample; real ones have up to 50 KB."""
+MAX_HEAD_BYTES = 16 << 20
+"""What an index may hold before its list of entries, and behind it."""
 MAX_HISTOGRAM_BYTES = 256 << 20
 """Size of a ``histogram.npz``, unpacked: 13 bands in steps of 1e-6 reflectance take less."""
 MAX_ANSWER_BYTES = 64 << 20

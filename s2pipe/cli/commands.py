@@ -53,6 +53,11 @@ COMMANDS: dict[str, Command] = {
             "s2pipe.cli.verify",
             "re-hash a dataset and name every damaged, missing or unexpected file",
         ),
+        Command(
+            "compact",
+            "s2pipe.cli.compact",
+            "write the indexes of a dataset from the journals of its runs",
+        ),
         Command("validate", "s2pipe.cli.validate", "check configurations, manifests and statistics"),
         Command("doctor", "s2pipe.cli.doctor", "check GDAL, its JPEG 2000 driver, Numba and this machine"),
     )

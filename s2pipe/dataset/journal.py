@@ -79,6 +79,15 @@ def journal_directory(index: Path) -> Path:
     return index.with_name(f"{index.stem}.journal")
 
 
+def state_of(index: Path) -> tuple[object, ...]:
+    """Return what is another value whenever an index has changed: its file, or its journals."""
+    state: list[object] = list(_state(index))
+    for path in _journals(index):
+        with suppress(FileNotFoundError):
+            state.append((path.name, path.stat().st_size))
+    return tuple(state)
+
+
 def has_entries(index: Path) -> bool:
     """Tell whether an index has journals: it is known by these before its file is there."""
     return bool(_journals(index))

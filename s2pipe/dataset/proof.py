@@ -136,7 +136,7 @@ def is_unchanged(document: Mapping[str, Any]) -> bool:
     if SEAL not in document:
         return True
     content = {key: value for key, value in document.items() if key != SEAL}
-    sealed = hash_bytes(json_bytes(content), ALGORITHM) == document[SEAL]
+    sealed: bool = hash_bytes(json_bytes(content), ALGORITHM) == document[SEAL]
     key = list(content)[-1] if content else None
     if sealed or key not in LISTS or len(content) == 1:
         return sealed

@@ -10,11 +10,13 @@ from typing import Any
 
 from s2pipe.config.documents import read_json
 from s2pipe.config.schema import STEP2_INDEX, validate_document
+from s2pipe.dataset.journal import has_entries
 from s2pipe.dataset.label_meaning import LabelMeaning
 from s2pipe.dataset.proof import FileRecord
 from s2pipe.dataset.sample_proof import check_entry, files_to_read, refuse_changed
 from s2pipe.dataset.sample_records import AppliedNormalization, SampleRaster, SharedValues
 from s2pipe.dataset.scene_key import SceneKey
+from s2pipe.dataset.step2_index import load_entries
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.raster.grid import Grid
 from s2pipe.runtime.paths import InsidePath
@@ -154,6 +156,8 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
     MissingInputError
         There is no sample, or a file is not on disk; every gap is listed.
     """
+    if has_entries(path) and path.parent.name == "step2":  # of runs that go on, or were killed
+        return _load(path, path.absolute().parents[2], load_entries(path.absolute().parents[2])[:limit])
     document = _read(path, "no such file; run `s2pipe preprocess` first, or correct index_json")
     if isinstance(document, dict) and document.get("schema") != STEP2_INDEX:
         found = document.get("schema", "no schema")
@@ -165,10 +169,15 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
         msg = f"{path}: the index lists no sample"
         raise MissingInputError(msg, [], "Run `s2pipe preprocess` first.")
     refuse_changed(path, document)
+    return _load(path, root, entries[:limit])
+
+
+def _load(path: Path, root: Path, entries: Sequence[Mapping[str, Any]]) -> list[Sample]:
+    """Load the samples of entries, and check that their rasters are there."""
     shared = SharedValues()
     samples = [
         load_sample(InsidePath(root, entry["meta_path"]).path, root, entry, (path, shared))
-        for entry in entries[:limit]
+        for entry in entries
     ]
     gaps = [
         f"{sample.name}: {item} is not on disk"

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
-from s2pipe.config.documents import parse_json
-from s2pipe.config.schema import document_faults
 from s2pipe.dataset.assets import Asset, AssetGroup, Product, extra_keys
 from s2pipe.dataset.entry_document import entry_line
+from s2pipe.dataset.entry_table import EntryStore, EntryTable, Place
 from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.errors import Fault, ManifestError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _SCENE_KEYS = ("key", "l1c", "l2a", "files_l1c", "files_l2a")
 _FIELDS = frozenset((*_SCENE_KEYS, "extra"))
-_KEY = re.compile(
-    rb'\{"key":\{"tile_id":"(T[0-9]{2}[A-Z]{3})","sensing_start_utc":"([0-9T:.-]{19,40}Z)"\}[,}]', re.ASCII
-)
 
 
 def _nothing() -> None:
@@ -105,139 +95,17 @@ class Scene:
         return next((item for item in self.assets if item.role == role), None)
 
 
-def key_of_line(line: bytes) -> SceneKey | None:
-    """Read the key of a scene from the beginning of its line; None where it is not spelled as s2pipe does."""
-    found = _KEY.match(line)
-    return None if found is None else SceneKey(found[1].decode(), found[2].decode())
+class SceneTable(EntryTable[Scene]):
+    """The scenes of an index."""
 
+    @staticmethod
+    def _key_of(entry: Scene) -> SceneKey:
+        return entry.key
 
-@dataclass(frozen=True)
-class Place:
-    """Where a scene is stored."""
+    @staticmethod
+    def _line_of(entry: Scene) -> bytes:
+        return entry_line(entry.to_document())
 
-    key: SceneKey
-    """Its key."""
-    number: int
-    """Its place in the list, for messages."""
-    start: int
-    """Byte of the file at which its JSON begins."""
-    size: int
-    """Bytes of its JSON."""
-
-
-class SceneStore:
-    """Lines of an index file, read when they are needed; the file stays open, and so as it was when it was replaced.
-
-    Parameters
-    ----------
-    path : Path
-        The file, for messages.
-    stream : binary file
-        The open file.
-    """
-
-    def __init__(self, path: Path, stream: IO[bytes]) -> None:
-        self._path = path
-        self._stream = stream
-        self._lock = threading.Lock()
-
-    def line(self, place: Place) -> bytes:
-        """Read the JSON of a scene."""
-        with self._lock:
-            self._stream.seek(place.start)
-            return self._stream.read(place.size)
-
-    def scene(self, place: Place) -> Scene:
-        """Read a scene and check it.
-
-        Raises
-        ------
-        ManifestError
-            It does not fit the schema of the index, or breaks its rules.
-        """
-        where = f"scenes[{place.number}]"
-        try:
-            document = parse_json(self.line(place), nan="null")
-        except ValueError as error:
-            raise ManifestError(str(self._path), [Fault(where, f"is not JSON: {error}")]) from error
-        faults = document_faults(document, "step1_scene")
-        if faults:
-            inner = [Fault(f"{where}.{fault.path}".rstrip("."), fault.message) for fault in faults]
-            raise ManifestError(str(self._path), inner)
-        return Scene.from_document(document)
-
-
-class SceneTable(Sequence[Scene]):
-    """Scenes in the order of their keys: places in an index file, and what has been recorded since.
-
-    Parameters
-    ----------
-    store : SceneStore or None
-        Where stored scenes are read from.
-    places : mapping
-        Where stored scenes are, by the identity of their keys.
-    recorded : mapping
-        Scenes that are not in the file, or not like this, by the identity of their keys.
-    """
-
-    def __init__(
-        self,
-        store: SceneStore | None = None,
-        places: Mapping[tuple[str, str], Place] | None = None,
-        recorded: Mapping[tuple[str, str], Scene] | None = None,
-    ) -> None:
-        self._store = store
-        self._places = dict(places or {})
-        self._recorded = dict(recorded or {})
-        keys = {identity: place.key for identity, place in self._places.items()}
-        keys.update({identity: scene.key for identity, scene in self._recorded.items()})
-        self._order = sorted(keys, key=lambda identity: keys[identity])
-
-    def find(self, key: SceneKey) -> Scene | None:
-        """Return the scene with a key (fractions of a second do not count), or None."""
-        identity = key.identity
-        known = self._recorded.get(identity)
-        return known if known is not None or identity not in self._places else self._stored(identity)
-
-    def _stored(self, identity: tuple[str, str]) -> Scene:
-        store, place = self._store, self._places[identity]
-        assert store is not None
-        return Scene.stored(place.key, lambda: store.scene(place))
-
-    def with_scenes(self, scenes: Mapping[tuple[str, str], Scene]) -> SceneTable:
-        """Return these scenes with others in their places, or beside them, by the identity of their keys."""
-        return SceneTable(self._store, self._places, {**self._recorded, **scenes})
-
-    def lines(self) -> Iterator[bytes]:
-        """Yield the JSON of all scenes; that of stored ones as it is stored."""
-        for identity in self._order:
-            if identity in self._recorded:
-                yield entry_line(self._recorded[identity].to_document())
-            else:
-                assert self._store is not None
-                yield self._store.line(self._places[identity])
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    @overload
-    def __getitem__(self, place: int) -> Scene: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> tuple[Scene, ...]: ...
-
-    def __getitem__(self, place: int | slice) -> Scene | tuple[Scene, ...]:
-        if isinstance(place, slice):
-            return tuple(map(self._at, self._order[place]))
-        return self._at(self._order[place])
-
-    def _at(self, identity: tuple[str, str]) -> Scene:
-        known = self._recorded.get(identity)
-        return self._stored(identity) if known is None else known
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence) or len(self) != len(other):
-            return False
-        return all(mine == theirs for mine, theirs in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]
+    @staticmethod
+    def _read(store: EntryStore, place: Place) -> Scene:
+        return Scene.stored(place.key, lambda: Scene.from_document(store.document(place)))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, Any
 
-from s2pipe.config.documents import parse_json, read_json
-from s2pipe.config.schema import document_faults, validate_document
-from s2pipe.dataset.entry_document import entry_line, read_head, read_lines, read_tail
-from s2pipe.dataset.proof import SEAL, is_intact, seal_of_file
-from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.dataset.scenes import Place, Scene, SceneStore, SceneTable, key_of_line
-from s2pipe.errors import MAX_FAULTS, Fault, ManifestError
+from s2pipe.config.documents import read_json
+from s2pipe.config.schema import validate_document
+from s2pipe.dataset.entry_document import entry_line, read_head
+from s2pipe.dataset.entry_table import EntryStore, Identity, Place, StoredEntries, key_of_line, read_entries
+from s2pipe.dataset.proof import seal_of_file
+from s2pipe.dataset.scenes import Scene, SceneTable
+from s2pipe.errors import Fault, ManifestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from s2pipe.dataset.scene_key import SceneKey
 
 _LINEAR_BYTES = 256 << 10
 
@@ -74,50 +76,25 @@ def read_index_file(path: Path) -> tuple[dict[str, Any], SceneTable]:
 
 def _read_by_line(path: Path, stream: IO[bytes]) -> tuple[dict[str, Any], SceneTable] | None:
     """Read an index with one scene a line; None where it has another form, or a fault that needs all of it to tell."""
-    head = read_head(stream, "scenes")
-    if head is None or document_faults(head, "step1_index"):
+    stored = read_entries(path, stream, "step1_scene")
+    if stored is None:
         return None
-    store = SceneStore(path, stream)
-    places: dict[tuple[str, str], Place] = {}
-    try:
-        for number, line in enumerate(read_lines(stream)):
-            key = key_of_line(line.data) or SceneKey.from_document(parse_json(line.data)["key"])
-            if key.identity in places:
-                return None
-            places[key.identity] = Place(key, number, line.start, len(line.data))
-        tail = read_tail(stream, "scenes")
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
-    if not set(tail) <= {"scenes", SEAL}:
-        return None
-    recorded = {} if is_intact(stream) else _checked(path, store, places)
-    kept = {identity: place for identity, place in places.items() if identity not in recorded}
-    del head["scenes"]
-    return head, SceneTable(store, kept, recorded)
+    recorded = {} if stored.is_intact else _spelled_otherwise(stored)
+    kept = {identity: place for identity, place in stored.places.items() if identity not in recorded}
+    return stored.head, SceneTable(stored.store, kept, recorded)
 
 
-def _checked(
-    path: Path, store: SceneStore, places: Mapping[tuple[str, str], Place]
-) -> dict[tuple[str, str], Scene]:
+def _spelled_otherwise(stored: StoredEntries) -> dict[Identity, Scene]:
     """Check all scenes of a file that others may have changed; return those that s2pipe would spell otherwise."""
-    faults: list[Fault] = []
     other = {}
-    for identity, place in places.items():
-        try:
-            scene = store.scene(place)
-        except ManifestError as error:
-            faults += error.faults
-            if len(faults) > MAX_FAULTS:
-                break
-        else:
-            if scene.key.identity != identity or entry_line(scene.to_document()) != store.line(place):
-                other[identity] = scene
-    if faults:
-        raise ManifestError(str(path), faults)
+    for identity, place, document in stored.documents():
+        scene = Scene.from_document(document)
+        if entry_line(scene.to_document()) != stored.store.line(place):
+            other[identity] = scene
     return other
 
 
-def find_stored(path: Path, keys: Iterable[SceneKey]) -> dict[tuple[str, str], Scene]:
+def find_stored(path: Path, keys: Iterable[SceneKey]) -> dict[Identity, Scene]:
     """Find a few scenes of an index file by halving, since its lines are in the order of their keys.
 
     Parameters
@@ -141,9 +118,9 @@ def find_stored(path: Path, keys: Iterable[SceneKey]) -> dict[tuple[str, str], S
             except LookupError:
                 pass  # a key is spelled otherwise
             else:
-                store = SceneStore(path, stream)
+                store = EntryStore(path, stream, "step1_scene")
                 places = {i: Place(key, 0, *line) for i, (key, line) in lines.items() if line is not None}
-                return {identity: store.scene(place) for identity, place in places.items()}
+                return {i: Scene.from_document(store.document(place)) for i, place in places.items()}
     _, table = read_index_file(path)
     found = ((key.identity, table.find(key)) for key in wanted)
     return {identity: scene for identity, scene in found if scene is not None}

@@ -9,16 +9,12 @@ sees both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.config.schema import STEP1_INDEX, document_faults
+from s2pipe.config.schema import document_faults
 from s2pipe.dataset.assets import Asset, AssetGroup, Checksum, Product
-from s2pipe.dataset.entry_document import document_pieces
-from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.journal import (
     Entry,
     Journal,
@@ -28,8 +24,9 @@ from s2pipe.dataset.journal import (
     pending_bytes,
     read_together,
 )
-from s2pipe.dataset.proof import SEAL, sealed_pieces
-from s2pipe.dataset.scenes import Scene, SceneTable
+from s2pipe.dataset.proof import SEAL
+from s2pipe.dataset.scenes import Scene
+from s2pipe.dataset.step1_document import LAYOUT, Index, index_path, merge, new_index, output_of, root_of
 from s2pipe.dataset.step1_file import find_stored, read_index_file, read_manifest
 from s2pipe.dataset.step1_merge import merge_scene
 from s2pipe.errors import Fault, ManifestError
@@ -38,6 +35,9 @@ from s2pipe.runtime.locks import locked
 from s2pipe.runtime.run_ids import new_run_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
     from s2pipe.dataset.scene_key import SceneKey
 
 __all__ = [
@@ -64,91 +64,11 @@ __all__ = [
     "update_index",
 ]
 
-LAYOUT = "raw/<LEVEL>/tile=<TILE>/sensing=<SENSING>Z/files/<FILENAME>"
-"""Where files lie below the dataset's root."""
-
 _INDEX_KEYS = ("schema", "created_utc", "query", "output", "scenes", SEAL)
 _LARGE_BYTES = 64 << 20
 """Indexes up to this size are compacted whenever something was added; it takes a second."""
 _SHARE = 50
 """Larger ones when journals hold a fiftieth of them: so compaction costs each scene that is added milliseconds."""
-
-
-@dataclass(frozen=True)
-class Index:
-    """The Step-1 index of one dataset."""
-
-    root: Path
-    """Root directory of the dataset: what the files' paths are relative to. Not stored."""
-    scenes: Sequence[Scene] = ()
-    """The scenes, in the order of their keys."""
-    created_utc: str | None = None
-    """Time of writing, UTC."""
-    query: Any = None
-    """Search that found the products; None for products indexed from disk."""
-    output: Mapping[str, Any] = field(default_factory=dict)
-    """``out_dir`` as given when the index was written, ``layout``, and unknown keys."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """Keys that s2pipe does not know, kept."""
-    allow_absolute: bool = False
-    """Whether files may lie outside of the root, at absolute paths. Not stored."""
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.scenes, SceneTable):
-            table = SceneTable(recorded={scene.key.identity: scene for scene in self.scenes})
-            object.__setattr__(self, "scenes", table)
-
-    @property
-    def table(self) -> SceneTable:
-        """The scenes, found by their keys."""
-        assert isinstance(self.scenes, SceneTable)  # see __post_init__
-        return self.scenes
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {**self._head(), "scenes": [scene.to_document() for scene in self.scenes]}
-
-    def to_pieces(self) -> Iterator[bytes]:
-        """Serialise the JSON form with its seal, piece by piece."""
-        return sealed_pieces(document_pieces(self._head(), "scenes", self.table.lines()))
-
-    def _head(self) -> dict[str, Any]:
-        return {
-            "schema": STEP1_INDEX,
-            "created_utc": self.created_utc,
-            "query": self.query,
-            "output": dict(self.output),
-            **self.extra,
-        }
-
-    def scene(self, key: SceneKey) -> Scene | None:
-        """Return the scene with a key (fractions of a second do not count), or None."""
-        return self.table.find(key)
-
-    def with_scenes(self, scenes: Iterable[Scene]) -> Index:
-        """Return the index with scenes in the places of others with their keys."""
-        changed = {scene.key.identity: scene for scene in scenes}
-        return replace(self, scenes=self.table.with_scenes(changed))
-
-    def file(self, asset: Asset) -> InputFile:
-        """Find the file of an asset.
-
-        Raises
-        ------
-        PathEscapeError
-            Its path leaves the dataset's root, or is absolute and ``allow_absolute`` is false.
-        """
-        return InputFile.of(asset, self.root, allow_absolute=self.allow_absolute)
-
-
-def index_path(out_dir: Path) -> Path:
-    """Return where a dataset's Step-1 index lies."""
-    return out_dir / "meta" / "step1" / "index.json"
-
-
-def new_index(out_dir: Path, scenes: Iterable[Scene], query: Any = None) -> Index:
-    """Make an index of the dataset at ``out_dir``, scenes in the order of their keys."""
-    return Index(out_dir.absolute(), tuple(scenes), utc_now(), query, _output(out_dir))
 
 
 def has_index(path: Path) -> bool:
@@ -189,7 +109,7 @@ def _index_in_file(path: Path) -> Index:
     head, scenes = read_index_file(path)
     output = head.get("output") or {}
     return Index(
-        root=_root_of(path, output.get("out_dir")),
+        root=root_of(path, output.get("out_dir")),
         scenes=scenes,
         created_utc=head.get("created_utc"),
         query=head.get("query"),
@@ -199,14 +119,14 @@ def _index_in_file(path: Path) -> Index:
 
 
 def _empty(path: Path) -> Index:
-    return Index(_root_of(path, None))
+    return Index(root_of(path, None))
 
 
 def find_scenes(path: Path, keys: Iterable[SceneKey]) -> dict[tuple[str, str], Scene]:
     """Find a few scenes of an index by their identities, without reading the others."""
     wanted = list(keys)
     found, pending = read_together(path, lambda: find_stored(path, wanted) if path.exists() else {})
-    known = Index(_root_of(path, None), tuple(found.values()))
+    known = Index(root_of(path, None), tuple(found.values()))
     index, _ = _with_entries(known, pending, path)
     scenes = ((key.identity, index.scene(key)) for key in wanted)
     return {identity: scene for identity, scene in scenes if scene is not None}
@@ -235,7 +155,7 @@ class IndexJournal:
 
     def __init__(self, root: Path, path: Path, run_id: str, query: Any = None) -> None:
         self._journal = Journal(root, path, run_id)
-        self._head: list[dict[str, Any]] = [{"output": _output(root), "query": query}]
+        self._head: list[dict[str, Any]] = [{"output": output_of(root), "query": query}]
 
     def add(self, scenes: Iterable[Scene]) -> None:
         """Record scenes, with one write and at the same cost whatever the size of the index."""
@@ -337,22 +257,6 @@ def rewrite_index(path: Path, change: Callable[[Index], Index]) -> Index:
         return _index_in_file(path)
 
 
-def merge(old: Index, new: Index) -> Index:
-    """Add the scenes, products and files of ``new`` to ``old``; see :func:`merge_scene`."""
-    scenes = {}
-    for scene in new.scenes:
-        known = old.scene(scene.key)
-        scenes[scene.key.identity] = scene if known is None else merge_scene(known, scene, new.root)
-    return Index(
-        root=new.root,
-        scenes=old.table.with_scenes(scenes),
-        created_utc=new.created_utc,
-        query=old.query if new.query is None else new.query,
-        output={**old.output, **new.output},
-        extra={**old.extra, **new.extra},
-    )
-
-
 def _with_entries(index: Index, pending: Pending, path: Path) -> tuple[Index, bool]:
     """Add the entries of journals in their order; tell whether they say anything new."""
     changed: dict[tuple[str, str], Scene] = {}
@@ -376,7 +280,7 @@ def _with_entries(index: Index, pending: Pending, path: Path) -> tuple[Index, bo
             is_new, created = True, utc_text(entry.time_ns)
     if index.created_utc is None and pending.entries:
         created = created or utc_text(pending.entries[-1].time_ns)
-    table = index.table.with_scenes(changed) if changed else index.table
+    table = index.table.changed(changed) if changed else index.table
     return replace(index, scenes=table, query=query, output=output, created_utc=created), is_new
 
 
@@ -390,29 +294,6 @@ def _scene_of(entry: Entry, path: Path) -> Scene | None:
         where = f"{path.stem}.journal/{entry.writer}.jsonl line {entry.number + 1}"
         raise ManifestError(str(path), [Fault(f"{where}: {fault.path}", fault.message) for fault in faults])
     return Scene.from_document(document)
-
-
-def _output(root: Path) -> dict[str, str]:
-    return {"out_dir": root.as_posix(), "layout": LAYOUT}
-
-
-def _root_of(path: Path, out_dir: str | None) -> Path:
-    """Root of the dataset: from ``<root>/meta/step1/...`` (runs included), else from ``out_dir``."""
-    absolute = path.absolute()
-    for directory in list(absolute.parents)[:3]:
-        if directory.name == "step1" and directory.parent.name == "meta":
-            return directory.parent.parent
-    if not out_dir:
-        raise ManifestError(
-            str(path),
-            [
-                Fault(
-                    "output.out_dir",
-                    "is needed: the file is not in <root>/meta/step1, so the root is unknown",
-                )
-            ],
-        )
-    return Path(out_dir).absolute()
 
 
 def _lock_path(path: Path) -> Path:

@@ -1,20 +1,26 @@
-"""The Step-2 index: which samples a dataset holds, always as their ``meta.json`` on disk say."""
+"""The Step-2 index: which samples a dataset holds, always as their ``meta.json`` on disk say.
+
+Runs record what they finish in journals (:mod:`s2pipe.dataset.journal`), and write ``index.json`` at their end.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.documents import parse_json, read_json
-from s2pipe.config.schema import STEP2_INDEX, validate_document
-from s2pipe.dataset.proof import FileRecord, records_of, seal_fault, write_sealed
+from s2pipe.config.schema import STEP2_INDEX, document_faults, validate_document
+from s2pipe.dataset.entry_document import document_pieces, entry_line
+from s2pipe.dataset.entry_table import EntryStore, EntryTable, Identity, Place, read_entries
+from s2pipe.dataset.journal import Journal, Pending, compact, has_entries, read_together
+from s2pipe.dataset.proof import FileRecord, records_of, seal_fault, sealed_pieces
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, PathEscapeError, S2PipeError
-from s2pipe.runtime.clock import utc_now
+from s2pipe.runtime.clock import utc_now, utc_text
 from s2pipe.runtime.disk import is_full
-from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
 from s2pipe.runtime.paths import InsidePath
 
@@ -22,6 +28,61 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 log = logging.getLogger("s2pipe.preprocess")
+
+
+class SampleTable(EntryTable[dict[str, Any]]):
+    """The entries of an index by their keys."""
+
+    @staticmethod
+    def _key_of(entry: dict[str, Any]) -> SceneKey:
+        return SceneKey.from_document(entry["key"])
+
+    @staticmethod
+    def _line_of(entry: dict[str, Any]) -> bytes:
+        return entry_line(entry)
+
+    @staticmethod
+    def _read(store: EntryStore, place: Place) -> dict[str, Any]:
+        return store.document(place)
+
+
+class SampleJournal:
+    """What one process adds to an index; close it after use, and compact the index at the end of the run.
+
+    Parameters
+    ----------
+    out_dir : Path
+        Output directory of Step 2.
+    run_id : str
+        Name of the run.
+    """
+
+    def __init__(self, out_dir: Path, run_id: str) -> None:
+        self._out_dir = out_dir
+        self._journal = Journal(out_dir, index_path(out_dir), run_id)
+
+    def add(self, directory: Path) -> None:
+        """Record the sample that is in a directory, relative to the output directory, as its ``meta.json`` says."""
+        entry = _entry_on_disk(self._out_dir, directory)
+        if entry is not None:
+            self._journal.append({"sample": entry})
+
+    def fail(self, directory: Path, fingerprint: str | None) -> None:
+        """Record that a scene failed.
+
+        Parameters
+        ----------
+        directory : Path
+            Directory of its sample.
+        fingerprint : str or None
+            What that should have: one with another is not listed, since it is of another configuration or of other
+            inputs. None: nothing that is there is listed.
+        """
+        self._journal.append({"failed": directory.as_posix(), "fingerprint": fingerprint})
+
+    def close(self) -> None:
+        """Let the next compaction remove the journal."""
+        self._journal.close()
 
 
 def check_index(out_dir: Path) -> None:
@@ -34,11 +95,52 @@ def check_index(out_dir: Path) -> None:
     LockedError
         The file system has no locks.
     """
-    path = _index_path(out_dir)
-    if path.exists():
-        _entries(path)
-    with locked(_lock_path(path)):
+    load_entries(out_dir)
+    with locked(_lock_path(index_path(out_dir))):
         pass
+
+
+def load_entries(out_dir: Path) -> SampleTable:
+    """Load the index of an output directory with what its journals add; it is empty where there is none.
+
+    Raises
+    ------
+    ManifestError
+        The index or a journal is damaged.
+    """
+    path = index_path(out_dir)
+    table, pending = read_together(path, lambda: _read_file(path))
+    return _with_entries(table, pending, path)
+
+
+def has_index(out_dir: Path) -> bool:
+    """Tell whether there is an index: its file, or journals that are not compacted yet."""
+    path = index_path(out_dir)
+    return path.exists() or has_entries(path)
+
+
+def compact_index(out_dir: Path, *, only_if_new: bool = False) -> bool:
+    """Write what journals hold into ``meta/step2/index.json``, and remove those whose writers are gone.
+
+    Parameters
+    ----------
+    out_dir : Path
+        Output directory of Step 2.
+    only_if_new : bool
+        Leave a file alone that holds all entries; otherwise samples are dropped that are not whole on disk, by the
+        sizes of their files.
+
+    Returns
+    -------
+    bool
+        Whether the file was written.
+
+    Raises
+    ------
+    ManifestError
+        The index or a journal is damaged; nothing was changed.
+    """
+    return _rewritten(out_dir, lambda table: _still_whole(out_dir, table), only_if_new=only_if_new)
 
 
 def update_index(out_dir: Path, done: Collection[Path], failed: Mapping[Path, str | None]) -> Path:
@@ -54,24 +156,45 @@ def update_index(out_dir: Path, done: Collection[Path], failed: Mapping[Path, st
         Directories of scenes that failed, and the fingerprint that their samples should have: one with another is not
         listed, since it is of another configuration or of other inputs. None: nothing that is there is listed.
     """
-    path = _index_path(out_dir)
-    with locked(_lock_path(path)):
-        sweep(path)
-        listed = {Path(entry["meta_path"]).parent for entry in _entries(path)}
+
+    def on_disk(table: SampleTable) -> SampleTable:
+        listed = {Path(entry["meta_path"]).parent for entry in table}
         samples = {}
         for directory in (*sorted(listed.difference(done)), *sorted(set(done))):
             entry = _entry_on_disk(out_dir, directory)
             if entry is None or (directory in failed and entry["fingerprint"] != failed[directory]):
                 continue
             samples[SceneKey.from_document(entry["key"]).identity] = entry
-        document = {
+        return SampleTable(recorded=samples)
+
+    _rewritten(out_dir, on_disk)
+    return index_path(out_dir)
+
+
+def _rewritten(
+    out_dir: Path, change: Callable[[SampleTable], SampleTable], *, only_if_new: bool = False
+) -> bool:
+    """Write the index file anew under its lock, from all that is known and what a change makes of it."""
+    path = index_path(out_dir)
+    written = True
+
+    def fold(pending: Pending) -> Iterator[bytes] | None:
+        nonlocal written
+        if only_if_new and not pending.entries and path.exists():
+            _read_file(path)
+            written = False
+            return None
+        table = change(_with_entries(_read_file(path), pending, path))
+        head = {
             "schema": STEP2_INDEX,
-            "created_utc": utc_now(),
+            "created_utc": utc_text(pending.entries[-1].time_ns) if pending.entries else utc_now(),
             "output": {"out_dir": out_dir.as_posix(), "layout": "processed/tile=<TILE>/sensing=<SENSING>/"},
-            "samples": [samples[key] for key in sorted(samples)],
         }
-        write_sealed(path, document)
-    return path
+        return sealed_pieces(document_pieces(head, "samples", table.lines()))
+
+    with locked(_lock_path(path)):
+        compact(path, fold)
+    return written
 
 
 @contextmanager
@@ -91,7 +214,8 @@ def updated_afterwards(update: Callable[[], None]) -> Iterator[None]:
     update()
 
 
-def _index_path(out_dir: Path) -> Path:
+def index_path(out_dir: Path) -> Path:
+    """Return where the index of an output directory lies."""
     return out_dir / "meta" / "step2" / "index.json"
 
 
@@ -99,18 +223,75 @@ def _lock_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.lock")
 
 
-def _entries(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
+def _read_file(path: Path) -> SampleTable:
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        return SampleTable()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    stored = read_entries(path, stream, "step2_sample")
+    if stored is not None:
+        if not stored.is_intact:
+            for _ in stored.documents():
+                pass  # checked; those of an intact file are when they are used
+        return SampleTable(stored.store, stored.places)
+    stream.close()
     try:
         document = read_json(path)
     except (OSError, ValueError) as error:
-        raise ManifestError(
-            str(path), [Fault("", f"cannot be read as JSON: {error}; move it away")]
-        ) from error
+        raise _unreadable(path, error) from error
     validate_document(document, "step2_index", str(path))
-    result: list[dict[str, Any]] = document["samples"]
-    return result
+    keys = (SceneKey.from_document(entry["key"]) for entry in document["samples"])
+    return SampleTable(
+        recorded={key.identity: entry for key, entry in zip(keys, document["samples"], strict=True)}
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> ManifestError:
+    return ManifestError(str(path), [Fault("", f"cannot be read as JSON: {error}; move it away")])
+
+
+def _with_entries(table: SampleTable, pending: Pending, path: Path) -> SampleTable:
+    """Add the entries of journals in their order."""
+    recorded: dict[Identity, dict[str, Any] | None] = {}
+    by_directory = {key.sample_dir.as_posix(): key for key in table.keys} if pending.entries else {}
+    for entry in pending.entries:
+        sample, directory = entry.content.get("sample"), entry.content.get("failed")
+        if sample is not None:
+            faults = document_faults(sample, "step2_sample")
+            if faults:
+                where = f"{path.stem}.journal/{entry.writer}.jsonl line {entry.number + 1}"
+                raise ManifestError(
+                    str(path), [Fault(f"{where}: {fault.path}", fault.message) for fault in faults]
+                )
+            key = SceneKey.from_document(sample["key"])
+            by_directory[Path(sample["meta_path"]).parent.as_posix()] = key
+            recorded[key.identity] = sample
+        elif directory in by_directory:
+            key = by_directory[directory]
+            known = recorded[key.identity] if key.identity in recorded else table.find(key)
+            if known is not None and known["fingerprint"] != entry.content.get("fingerprint"):
+                recorded[key.identity] = None
+    return table.changed(recorded) if recorded else table
+
+
+def _still_whole(out_dir: Path, table: SampleTable) -> SampleTable:
+    """Leave out samples that are not whole; those of which a file has another size are read anew."""
+    changed: dict[Identity, dict[str, Any] | None] = {}
+    root = os.fspath(out_dir)
+    for entry in table:
+        if not all(_has_size(f"{root}/{record['path']}", record["size"]) for record in entry["files"]):
+            key = SceneKey.from_document(entry["key"])
+            changed[key.identity] = _entry_on_disk(out_dir, Path(entry["meta_path"]).parent)
+    return table.changed(changed) if changed else table
+
+
+def _has_size(path: str, size: int) -> bool:
+    try:
+        return os.stat(path).st_size == size  # noqa: PTH116 - hundreds of thousands of files
+    except (OSError, ValueError):
+        return False
 
 
 def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:

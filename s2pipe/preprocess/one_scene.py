@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from s2pipe.config.checks import check_config
+from s2pipe.dataset.journal import state_of
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.errors import ConfigError, DiskFullError, Fault, LockedError, MissingInputError, S2PipeError
@@ -233,7 +234,7 @@ def _failed(key: SceneKey, reason: str, start: float) -> SceneRecord:
 def _looked_up(key: SceneKey | str, config: PreprocessConfig) -> Index:
     """Return the manifest with this scene alone."""
     path, wanted = config.index_json, SceneKey.parse(str(key))
-    index = _index(path, _stamp(path))
+    index = _index(path, state_of(path))
     scene = None if wanted is None else index.scene(wanted)
     if scene is None:
         msg = f"{path}: has no scene {str(key)!r}; expected a key such as T33UWQ/2025-12-10T10:03:19Z"

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 from s2pipe.dataset.outcome import FailedScene
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import load_index
-from s2pipe.dataset.step2_index import check_index, update_index, updated_afterwards
+from s2pipe.dataset.step2_index import (
+    SampleJournal,
+    check_index,
+    compact_index,
+    index_path,
+    updated_afterwards,
+)
 from s2pipe.errors import OutputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
 from s2pipe.preprocess.finish import sweep_samples
@@ -176,6 +182,7 @@ class _Run:
         self.result = PreprocessResult(config.run_id or new_run_id())
         self._log = RunLog(config.out_dir, self.result.run_id)
         self.result.log_path = self._log.path
+        self._journal: SampleJournal | None = None
 
     def compute_stats(self) -> PreprocessResult:
         """Pass 1: histograms beside the scenes, then the statistics of all of them."""
@@ -202,10 +209,13 @@ class _Run:
 
     def write_samples(self, stats: NormalizationStats | None) -> PreprocessResult:
         """Pass 2, or the only pass: samples and their index."""
+        journal = self._journal = SampleJournal(self.config.out_dir, self.result.run_id)
 
         def update() -> None:
-            done = [key.sample_dir for key in (*self.result.done, *self.result.up_to_date)]
-            self.result.index_path = update_index(self.config.out_dir, done, self._failed(stats))
+            with closing(journal):
+                self._record_failed(journal, stats)
+            compact_index(self.config.out_dir)
+            self.result.index_path = index_path(self.config.out_dir)
 
         def work(scene: ScenePlan, inputs: SceneInputs, wait: bool) -> SceneRecord:
             return process_scene(scene, self.config, stats, inputs=inputs, wait=wait)
@@ -214,14 +224,14 @@ class _Run:
             self._each_scene(work)
         return self.result
 
-    def _failed(self, stats: NormalizationStats | None) -> dict[Path, str | None]:
-        """Directories of the scenes that failed, and the fingerprint that their samples should have."""
+    def _record_failed(self, journal: SampleJournal, stats: NormalizationStats | None) -> None:
+        """Record the scenes that failed, and the fingerprint that their samples should have."""
         keys = {item.key for item in self.result.failed}
-        expected: dict[Path, str | None] = {item.key.sample_dir: None for item in self.plan.unreadable}
+        for item in self.plan.unreadable:
+            journal.fail(item.key.sample_dir, None)
         for scene in self.plan.scenes:
             if scene.key in keys:
-                expected[scene.directory] = sample_fingerprint(scene, self.config, stats)
-        return expected
+                journal.fail(scene.directory, sample_fingerprint(scene, self.config, stats))
 
     def _each_scene(self, work: _Work) -> None:
         """Process scene by scene, and record what became of each."""
@@ -272,6 +282,8 @@ class _Run:
             self._log.add(record.key, "failed", record.seconds, record.details or record.error)
             return
         is_new = record.status == "done"
+        if self._journal is not None:
+            self._journal.add(record.key.sample_dir)
         (result.done if is_new else result.up_to_date).append(record.key)
         self._log.add(record.key, record.status, record.seconds)
         words = "done" if is_new else "is up to date"

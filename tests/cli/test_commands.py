@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from s2pipe.cli import main
 from s2pipe.cli.commands import COMMANDS
 from s2pipe.config.steps import STEPS
+from s2pipe.dataset.scene_key import SceneKey
+from s2pipe.dataset.step1_index import IndexJournal, Scene, index_path
 from tests.paths import ROOT
 from tests.test_architecture import HEAVY
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_every_step_is_a_command_and_says_the_same() -> None:
@@ -57,3 +64,14 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.splitlines()[-1].split() == ["imported:"]
+
+
+def test_compact_writes_the_index_of_a_killed_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compact", str(tmp_path)]) == 2
+    assert "there is no index to compact" in capsys.readouterr().err
+    path = index_path(tmp_path)
+    IndexJournal(tmp_path, path, "killed").add([Scene(SceneKey("T33UWQ", "2025-12-10T10:03:19Z"))])
+    for written in (True, False):
+        assert main(["compact", str(tmp_path), "--json", "--quiet"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"indexes": [{"path": str(path), "written": written}]}
+    assert len(json.loads(path.read_bytes())["scenes"]) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.cli.arguments import OUTPUT_OPTIONS, option, parse
 from s2pipe.cli.output import print_json
@@ -13,6 +13,7 @@ from s2pipe.errors import UsageError
 
 if TYPE_CHECKING:
     from s2pipe.cli.commands import Command
+    from s2pipe.dataset.scene_choice import SceneChoice
 
 log = logging.getLogger("s2pipe.index")
 
@@ -44,9 +45,55 @@ Options = dataclasses.make_dataclass(
                 default=False,
             ),
         ),
+        (
+            "shard",
+            str,
+            option(
+                "Index this share of the scenes, K/N such as 3/16, for job arrays.", "--shard", metavar="K/N"
+            ),
+        ),
+        (
+            "scenes",
+            list[str],
+            option(
+                "Index these scenes: keys, or a text file with one per line.",
+                "--scenes",
+                nargs="+",
+                type=str,
+                metavar="KEY",
+            ),
+        ),
+        (
+            "tiles",
+            list[str],
+            option("Index products of these MGRS tiles.", "--tiles", nargs="+", type=str, metavar="TILE"),
+        ),
+        (
+            "dates",
+            list[str],
+            option(
+                "Index products of these days: 2025-12-10, or spans such as 2025-12-01/2025-12-31.",
+                "--dates",
+                nargs="+",
+                type=str,
+                metavar="DAY",
+            ),
+        ),
         *OUTPUT_OPTIONS,
     ],
 )
+
+
+def _choice(options: Any) -> SceneChoice | None:
+    """Return the scenes that the options ask for; None for all."""
+    from s2pipe.dataset.scene_choice import SceneChoice
+
+    scenes = options.scenes
+    if scenes is not None:
+        scenes = Path(scenes[0]) if len(scenes) == 1 and Path(scenes[0]).is_file() else tuple(scenes)
+    tiles, dates = (None if names is None else tuple(names) for names in (options.tiles, options.dates))
+    choice = SceneChoice(tiles, dates, scenes, options.shard)
+    return None if choice == SceneChoice() else choice
 
 
 def main(command: Command, arguments: list[str]) -> int:
@@ -57,7 +104,12 @@ def main(command: Command, arguments: list[str]) -> int:
     if not options.out:
         msg = "--out DIR is needed: the directory of the dataset that the index is written to"
         raise UsageError(msg)
-    result = index_products([Path(path) for path in options.paths], Path(options.out), verify=options.verify)
+    result = index_products(
+        [Path(path) for path in options.paths],
+        Path(options.out),
+        verify=options.verify,
+        only=_choice(options),
+    )
     for warning in result.warnings:
         log.warning("%s", warning)
     for product in result.passed_over:

@@ -75,6 +75,8 @@ class Step:
         return [Fault(f"{self.name}.{f.path}" if f.path else self.name, f.message) for f in faults]
 
 
+_CHOICE = {f"only.{name}": f"--{name}" for name in ("shard", "scenes", "tiles", "dates")}
+
 STEPS: dict[str, Step] = {
     step.name: step
     for step in (
@@ -84,7 +86,7 @@ STEPS: dict[str, Step] = {
             "s2pipe.download.cfg:PipelineConfig",
             "s2pipe.download.cfg:rule_faults",
             "s2pipe.download.pipeline:run_download",
-            {"download.verify": "--verify", "download.dry_run": "--dry-run"},
+            {"download.verify": "--verify", "download.dry_run": "--dry-run", **_CHOICE},
         ),
         Step(
             "preprocess",
@@ -92,7 +94,7 @@ STEPS: dict[str, Step] = {
             "s2pipe.preprocess.cfg:PreprocessConfig",
             "s2pipe.preprocess.rules:rule_faults",
             "s2pipe.preprocess.run:run_preprocess",
-            {"normalize.accept_foreign_stats": "--accept-foreign-stats"},
+            {"normalize.accept_foreign_stats": "--accept-foreign-stats", **_CHOICE},
         ),
         Step(
             "patches",
@@ -100,6 +102,7 @@ STEPS: dict[str, Step] = {
             "s2pipe.patches.cfg:PatchConfig",
             "s2pipe.patches.cfg:rule_faults",
             "s2pipe.patches.run:run_patches",
+            _CHOICE,
         ),
     )
 }

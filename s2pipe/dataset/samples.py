@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.documents import read_json
 from s2pipe.config.schema import STEP2_INDEX, validate_document
@@ -20,6 +20,9 @@ from s2pipe.dataset.step2_index import load_entries
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.raster.grid import Grid
 from s2pipe.runtime.paths import InsidePath
+
+if TYPE_CHECKING:
+    from s2pipe.dataset.scene_choice import SceneChoice
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Sample:
         return tuple(i for i, name in enumerate(self.x_bands) if name == "valid" or name.startswith("valid_"))
 
 
-def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
+def load_samples(path: Path, limit: int | None = None, only: SceneChoice | None = None) -> list[Sample]:
     """Load a Step-2 index and the ``meta.json`` of its samples.
 
     Parameters
@@ -143,6 +146,8 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
         ``output.out_dir``.
     limit : int, optional
         Take only this many samples, in the order of tile and time.
+    only : SceneChoice, optional
+        Take only those of these tiles, days and scenes; its share of a job array does not count.
 
     Returns
     -------
@@ -157,7 +162,8 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
         There is no sample, or a file is not on disk; every gap is listed.
     """
     if has_entries(path) and path.parent.name == "step2":  # of runs that go on, or were killed
-        return _load(path, path.absolute().parents[2], load_entries(path.absolute().parents[2])[:limit])
+        root = path.absolute().parents[2]
+        return _load(path, root, _chosen(path, load_entries(root), only)[:limit])
     document = _read(path, "no such file; run `s2pipe preprocess` first, or correct index_json")
     if isinstance(document, dict) and document.get("schema") != STEP2_INDEX:
         found = document.get("schema", "no schema")
@@ -169,7 +175,22 @@ def load_samples(path: Path, limit: int | None = None) -> list[Sample]:
         msg = f"{path}: the index lists no sample"
         raise MissingInputError(msg, [], "Run `s2pipe preprocess` first.")
     refuse_changed(path, document)
-    return _load(path, root, entries[:limit])
+    return _load(path, root, _chosen(path, entries, only)[:limit])
+
+
+def _chosen(
+    path: Path, entries: Sequence[Mapping[str, Any]], only: SceneChoice | None
+) -> Sequence[Mapping[str, Any]]:
+    """Entries of the samples that are wanted."""
+    if only is None:
+        return entries
+    chosen = only.matching(
+        entries, lambda entry: SceneKey.from_document(entry["key"]), str(path), "patches.only.scenes"
+    )
+    if not chosen:
+        msg = f"{path}: tiles, dates and scenes of patches.only leave none of its samples"
+        raise MissingInputError(msg, [], "Change them.")
+    return chosen
 
 
 def _load(path: Path, root: Path, entries: Sequence[Mapping[str, Any]]) -> list[Sample]:

@@ -12,8 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-def read_scene_list(scenes: Sequence[str] | Path) -> list[str]:
+def read_scene_list(scenes: Sequence[str] | Path, where: str = "preprocess.normalize.scenes") -> list[str]:
     """Return scene keys given as a list, or as a text file with one a line (``#`` starts a comment).
+
+    Parameters
+    ----------
+    scenes : sequence of str, or Path
+        The list, or the file.
+    where : str
+        Path of the configuration's key, for the message.
 
     Raises
     ------
@@ -26,7 +33,7 @@ def read_scene_list(scenes: Sequence[str] | Path) -> list[str]:
         lines = scenes.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            str(scenes), [Fault("preprocess.normalize.scenes", f"the list of scenes cannot be read: {error}")]
+            str(scenes), [Fault(where, f"the list of scenes cannot be read: {error}")]
         ) from error
     return [text for line in lines if (text := line.split("#", 1)[0].strip())]
 

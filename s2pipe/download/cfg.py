@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from s2pipe.config.fields import Rule
+from s2pipe.dataset.scene_choice import SceneChoice, choice_faults
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.runtime.paths import path_fault
 from s2pipe.sentinel2 import roles
@@ -243,6 +244,8 @@ class PipelineConfig:
     """Limits and the name of a run."""
     manifest: ManifestConfig = field(default_factory=ManifestConfig)
     """Which manifests and tables are written."""
+    only: SceneChoice = field(default_factory=SceneChoice)
+    """Scenes of the query that this run fetches."""
 
 
 @dataclass(frozen=True)
@@ -320,6 +323,7 @@ def rule_faults(config: PipelineConfig) -> list[Fault]:
         for key, name in names.items()
         if name is not None and (fault := path_fault(name)) is not None
     ]
+    faults += choice_faults(config.only)
     start, end = parse_utc(query.date_from_utc), parse_utc(query.date_to_utc, is_end=True)
     for name, value in (("date_from_utc", start), ("date_to_utc", end)):
         if value is None:

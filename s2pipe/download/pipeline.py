@@ -32,7 +32,7 @@ from s2pipe.download.files.transfer import SceneJob, Transfer, read_metadata
 from s2pipe.download.record import IndexRecorder, RunRecord, without_other_products
 from s2pipe.download.search.catalogue import Catalogue, Hit, Search
 from s2pipe.download.search.coverage import query_areas
-from s2pipe.download.search.select import Choice, Pair, choose
+from s2pipe.download.search.select import Choice, Pair, choose, chosen_pairs
 from s2pipe.download.service.transport import Transport
 from s2pipe.download.tables import check_tables
 from s2pipe.errors import DiskFullError, S2PipeError
@@ -203,7 +203,8 @@ class _Run:
         with_l2a = bool(self.config.selection.roles_l2a())
         l1c: list[Hit] = []
         l2a: list[Hit] = []
-        for tile in tiles_of(query) or (None,):
+        only = self.config.only
+        for tile in [t for t in tiles_of(query) or (None,) if t is None or only.takes_tile(t)]:
             found = self._search(catalogue, "L1C", tile)
             if found and with_l2a:
                 l2a += self._search(catalogue, "L2A", tile, among=found)
@@ -214,7 +215,6 @@ class _Run:
                 found = [*found, *(hit for hit in everything if hit.key in keys)]
             l1c += found
         choice = choose(l1c, l2a, query, with_l2a=with_l2a)
-        most = self.config.control.max_scenes
         self.record.rejected = list(choice.rejected)
         self.record.warnings += catalogue.skipped
         for item in choice.rejected:
@@ -229,7 +229,10 @@ class _Run:
         if not choice.pairs:
             reasons = "; ".join(f"{item.name} {item.reason}" for item in choice.rejected[:3])
             log.warning("no scene fits the query: %s", reasons or "the catalogue has no product")
-        return replace(choice, pairs=choice.pairs[:most])
+        pairs, unknown = chosen_pairs(choice.pairs, only, self.config.control.max_scenes)
+        for text in unknown:
+            log.warning("%s is not a scene of this query", text)
+        return replace(choice, pairs=pairs)
 
     def _search(
         self, catalogue: Catalogue, level: Level, tile: str | None, among: list[Hit] | None = None

@@ -59,6 +59,7 @@ class Found:
         return SceneKey.of_product(self.name)
 
 
+_In = TypeVar("_In")
 _Out = TypeVar("_Out")
 _PRODUCT_NAME = re.compile(r"S[1-9][A-DP_]_[A-Z]")
 """How the names of products of the Sentinel missions begin."""
@@ -76,13 +77,21 @@ def attempt(
     (list, list of PassedOver, list of S2PipeError)
         Results of those that did not fail, and the others with their errors.
     """
+    return attempt_each(step, paths, lambda path: path)
+
+
+def attempt_each(
+    step: Callable[[_In], _Out], items: Iterable[_In], path_of: Callable[[_In], Path]
+) -> tuple[list[_Out], list[PassedOver], list[S2PipeError]]:
+    """Apply a step to every item as :func:`attempt` does, which ``path_of`` gives a path."""
     results: list[_Out] = []
     passed_over: list[PassedOver] = []
     errors: list[S2PipeError] = []
-    for path in paths:
+    for item in items:
         try:
-            results.append(step(path))
+            results.append(step(item))
         except (S2PipeError, OSError) as error:
+            path = path_of(item)
             known = (
                 error if isinstance(error, S2PipeError) else ProductError(f"{path}: cannot be read: {error}")
             )

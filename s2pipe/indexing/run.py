@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2pipe.dataset.scene_choice import SceneChoice, choice_faults
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import (
     Asset,
@@ -24,13 +25,14 @@ from s2pipe.dataset.step1_index import (
     record,
 )
 from s2pipe.dataset.verification import Check, Verification, run_checks, verify_index
-from s2pipe.errors import ProductError
+from s2pipe.errors import ConfigError, ProductError
 from s2pipe.indexing.discover import (
     LEVELS,
     Found,
     PassedOver,
     abridged,
     attempt,
+    attempt_each,
     choose,
     find,
     recognise,
@@ -99,7 +101,13 @@ class _Planned:
     stated: Mapping[str, ManifestEntry]
 
 
-def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: bool = False) -> IndexResult:
+def index_products(
+    paths: Iterable[Path | str],
+    out_dir: Path | str,
+    *,
+    verify: bool = False,
+    only: SceneChoice | None = None,
+) -> IndexResult:
     """Index products on disk, linking their files into a dataset.
 
     Parameters
@@ -110,6 +118,8 @@ def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: 
         Root of the dataset; an index that is there is extended.
     verify : bool
         Check size and checksum of every file against its product's ``manifest.safe`` first.
+    only : SceneChoice, optional
+        Index the products of these scenes alone.
 
     Returns
     -------
@@ -128,9 +138,14 @@ def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: 
     """
     refuse_remote_output(out_dir)
     root = Path(out_dir)
-    planned, passed_over, errors = attempt(lambda path: _plan(recognise(path)), find(paths))
-    if not planned:
+    recognised, passed_over, errors = attempt(recognise, find(paths))
+    if not recognised:
         refuse_all(errors)
+    wanted = recognised if only is None else _chosen(recognised, only)
+    planned, unplanned, more_errors = attempt_each(_plan, wanted, lambda found: found.container.path)
+    if wanted and not planned:
+        refuse_all([*errors, *more_errors])
+    passed_over += unplanned
     found, superseded = choose([plan.found for plan in planned])
     chosen = {plan.found.container.path: plan for plan in planned}
     plans = [chosen[product.container.path] for product in found]
@@ -157,6 +172,19 @@ def index_products(paths: Iterable[Path | str], out_dir: Path | str, *, verify: 
         warnings=(*notes, *replaced),
         verification=verification,
     )
+
+
+def _chosen(found: list[Found], only: SceneChoice) -> list[Found]:
+    """Products of the scenes that are wanted."""
+    faults = choice_faults(only)
+    if faults:
+        msg = "index"
+        raise ConfigError(msg, faults)
+    matching = only.matching(found, lambda product: product.key, "the products that were given")
+    if not matching:
+        msg = f"tiles, dates and scenes leave none of the {len(found)} products that were given; change them"
+        raise ProductError(msg)
+    return only.share_of_scenes(matching, lambda product: product.key)
 
 
 def _plan(found: Found) -> _Planned:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from s2pipe.config.fields import Rule
+from s2pipe.dataset.scene_choice import SceneChoice, choice_faults
 from s2pipe.errors import Fault
 from s2pipe.ground.split import SplitBy, SplitName
 
@@ -191,6 +192,9 @@ class PatchConfig:
     """Use only the first samples of the index (ordered by tile and time); null takes all."""
     overwrite: bool = False
     """Write everything anew, the split as well."""
+    only: SceneChoice = field(default_factory=SceneChoice)
+    """Samples that patches are cut from. The exception is only.shard: it is this job's share of the shards that are
+    written, whose patches are those of all scenes; a last run without it publishes what all jobs have written."""
 
     def __post_init__(self) -> None:
         if self.group == "cell":  # its former name; cells are the ground cells that splits are made of
@@ -216,7 +220,7 @@ def rule_faults(config: PatchConfig) -> list[Fault]:
     list of Fault
         Paths are relative to the configuration (``split.train``).
     """
-    faults = [*_split_faults(config), *_target_faults(config.targets)]
+    faults = [*_split_faults(config), *_target_faults(config.targets), *choice_faults(config.only)]
     if config.max_t is not None and config.group == "none":
         faults.append(Fault("max_t", "has no effect without group: time_stack; leave it out, or set group"))
     if any(weight < 0 for weight in (config.balance.class_weights or {}).values()):

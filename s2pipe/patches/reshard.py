@@ -22,18 +22,12 @@ from s2pipe.patches.database import (
     row_groups,
 )
 from s2pipe.patches.geoparquet import GEOMETRY, optional_module, write_geoparquet
-from s2pipe.patches.run import RUN_ONLY_KEYS, PatchResult, checked_config, sole_run
+from s2pipe.patches.run import RUN_ONLY_KEYS, PatchResult, checked_config
 from s2pipe.patches.shards.layout import Groups, Order, ShardPlan, plan_shards
-from s2pipe.patches.shards.publish import Origin, Publication, Query, published_files
+from s2pipe.patches.shards.publish import Origin, Publication, Query, published_files, sole_run
+from s2pipe.patches.shards.records import ShardRecord, finish_shard, known_record, new_part, record_of
 from s2pipe.patches.shards.tarball import archive_size
-from s2pipe.patches.shards.writer import (
-    SHARD_VERSION,
-    ShardRecord,
-    finish_shard,
-    known_record,
-    new_part,
-    record_of,
-)
+from s2pipe.patches.shards.writer import SHARD_VERSION
 from s2pipe.patches.source import Source, check_files, load_source, polygons_of, read_item
 from s2pipe.patches.summary import summary_document
 from s2pipe.runtime.cores import core_count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from s2pipe.dataset.samples import Sample, load_samples
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.ground.split import SPLITS, SplitPlan
 from s2pipe.patches.candidates.assign import (
-    SPLIT_NAME,
     candidate_table,
     drop_by_ground,
     grounds_of_samples,
@@ -45,30 +43,28 @@ from s2pipe.patches.shards.layout import (
     time_groups,
 )
 from s2pipe.patches.shards.publish import (
-    SHARDS_NAME,
     SUMMARY_NAME,
     Origin,
     Publication,
     is_published,
     read_shards_json,
+    sole_run,
     sweep_shards,
 )
+from s2pipe.patches.shards.records import ShardRecord
 from s2pipe.patches.shards.tarball import most_item_bytes
-from s2pipe.patches.shards.writer import ShardRecord, ShardWriter
+from s2pipe.patches.shards.writer import ShardWriter
 from s2pipe.patches.summary import summary_document
 from s2pipe.patches.targets.join import Targets, describe_targets, join_targets
 from s2pipe.patches.targets.table import read_targets
 from s2pipe.raster.block_cache import block_cache
 from s2pipe.raster.capabilities import require_gdal
 from s2pipe.runtime.cores import core_count
-from s2pipe.runtime.disk import full_disk_ends
-from s2pipe.runtime.files import sweep
 from s2pipe.runtime.hashing import document_fingerprint
-from s2pipe.runtime.locks import locked
 from s2pipe.runtime.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from s2pipe.errors import S2PipeError
     from s2pipe.patches.candidates.laid import LaidWindows, Placed
@@ -157,9 +153,14 @@ def plan_patches(config: PatchConfig) -> PatchResult:
     config = checked_config(config)
     scenes: Sequence[Placed]
     if _is_manifest(config.index_json):
-        scenes = scenes_of_manifest(load_index(config.index_json))
+        scenes = config.only.matching(
+            scenes_of_manifest(load_index(config.index_json)),
+            lambda scene: scene.key,
+            str(config.index_json),
+            "patches.only.scenes",
+        )
     else:
-        scenes = load_samples(config.index_json)
+        scenes = load_samples(config.index_json, only=config.only)
     with sole_run(config.out_dir):
         plan = resolve_plan(config, grounds_of_samples(scenes))
         laid = lay_windows(scenes, config, plan)
@@ -179,14 +180,6 @@ def _is_manifest(path: Path) -> bool:
     except (OSError, ValueError):
         return False  # the loader of the Step-2 index says what is wrong
     return isinstance(document, dict) and document.get("schema") == STEP1_INDEX
-
-
-@contextmanager
-def sole_run(out_dir: Path) -> Iterator[None]:
-    """One run at a time in a directory."""
-    with full_disk_ends(out_dir), locked(out_dir / ".lock", wait=False):
-        sweep(*(out_dir / name for name in (SPLIT_NAME, SHARDS_NAME, SUMMARY_NAME, DATABASE_NAME)))
-        yield
 
 
 def run_patches(config: PatchConfig) -> PatchResult:
@@ -210,13 +203,13 @@ def run_patches(config: PatchConfig) -> PatchResult:
     config = checked_config(config)
     optional_module("pyarrow.parquet")
     require_gdal()
-    samples = load_samples(config.index_json, config.max_scenes)
+    samples = load_samples(config.index_json, config.max_scenes, config.only)
     rows = read_targets(config.targets)
     facts = shared_facts(samples, config, describe_targets(rows, config.targets))
     screens = Screens.of(samples, config.quality)
     workers = core_count(config.num_workers)
     cache_bytes = min(3, workers) * _CACHE_BYTES["whole" if has_whole_tiles(config) else "shared"]
-    with sole_run(config.out_dir), block_cache(cache_bytes):
+    with sole_run(config.out_dir, config.only.shard), block_cache(cache_bytes):
         plan = resolve_plan(config, grounds_of_samples(samples))
         return _Run(config, samples, plan, facts).work(screens, workers, rows)
 
@@ -254,8 +247,11 @@ class _Run:
         plans, dataset = self._pack(table, groups)
         publication = Publication(config.out_dir, keep_known=not config.overwrite)
         writer = ShardWriter(dataset, workers, publication.known)
-        with Progress("shards", len(plans)) as progress:
-            records = writer.write(plans, lambda record: progress.step(record.path))
+        own = config.only.share(plans, lambda plan: plan.path)
+        with Progress("shards", len(own)) as progress:
+            records = writer.write(own, lambda record: progress.step(record.path))
+        if config.only.shard is not None:
+            return self._unpublished(len(table), int(table.kept.sum()), records, writer.written)
         places = Places.of(len(table), groups, plans, writer.offsets)
         write_database(
             config.out_dir / DATABASE_NAME,
@@ -273,6 +269,18 @@ class _Run:
         publication.finish(records, self.facts, summary, origin)
         self.result.candidates, self.result.kept = len(table), int(table.kept.sum())
         self.result.shards, self.result.shards_written = records, writer.written
+        return self.result
+
+    def _unpublished(
+        self, candidates: int, kept: int, records: list[ShardRecord], written: int
+    ) -> PatchResult:
+        """End a job of an array: its shards wait for the run that publishes all."""
+        self.result.candidates, self.result.kept = candidates, kept
+        self.result.shards, self.result.shards_written = records, written
+        log.info(
+            "share %s of the shards is written; when all are, run without --shard to publish them",
+            self.config.only.shard,
+        )
         return self.result
 
     def _count(self, laid: Sequence[LaidWindows]) -> dict[str, dict[str, Any]]:
@@ -295,7 +303,8 @@ class _Run:
 
     def _unchanged(self) -> PatchResult:
         document = read_shards_json(self.config.out_dir)
-        sweep_shards(self.config.out_dir)
+        if self.config.only.shard is None:
+            sweep_shards(self.config.out_dir)
         self.result.split_path = write_plan(self.config, self.plan)
         self.result.shards = [ShardRecord(**record) for record in document["shards"]]
         self.result.candidates, self.result.kept = document["candidates"], document["kept"]
@@ -358,7 +367,7 @@ class _Run:
         return plans, dataset
 
 
-RUN_ONLY_KEYS = ("index_json", "out_dir", "num_workers", "overwrite")
+RUN_ONLY_KEYS = ("index_json", "out_dir", "num_workers", "overwrite", "only")
 
 
 def run_fingerprint(config: PatchConfig, plan: SplitPlan, facts: SharedFacts) -> str:

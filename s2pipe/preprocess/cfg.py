@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from s2pipe.config.fields import Rule
+from s2pipe.dataset.scene_choice import SceneChoice
 from s2pipe.sentinel2.bands import BAND_NAMES, BandName
 from s2pipe.sentinel2.brdf import BRDF_PARAMETERS, MAX_SUN_ZENITH_DEG
 from s2pipe.sentinel2.channels import L1C_CHANNELS, L2A_CHANNELS, Channel
@@ -303,6 +304,8 @@ class PreprocessConfig:
     """Name of the run's record in meta/step2/runs; null makes one from the time."""
     overwrite: bool = False
     """Rebuild scenes even when their outputs are complete and up to date."""
+    only: SceneChoice = field(default_factory=SceneChoice)
+    """Scenes that this run is for; what is made of each scene does not depend on it."""
 
     @property
     def channels(self) -> tuple[Channel, ...]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from s2pipe.config.checks import check_config
 from s2pipe.dataset.journal import state_of
+from s2pipe.dataset.scene_choice import SceneChoice
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.errors import ConfigError, DiskFullError, Fault, LockedError, MissingInputError, S2PipeError
@@ -264,8 +265,9 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 def _planned(index: Index, config: PreprocessConfig) -> ScenePlan:
     """Plan the only scene of a manifest, whichever scenes the configuration chooses."""
+    normalize = replace(config.normalize, scenes=None)
     everything = replace(
-        config, max_scenes=None, skip_incomplete=False, normalize=replace(config.normalize, scenes=None)
+        config, max_scenes=None, only=SceneChoice(), skip_incomplete=False, normalize=normalize
     )
     plan = make_plan(index, everything)
     if plan.unreadable:

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.dataset.input_file import InputFile, InputState
+from s2pipe.dataset.scene_choice import SceneChoice
 from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.dataset.scene_list import match_scenes, read_scene_list
 from s2pipe.dataset.step1_index import Index, Scene
 from s2pipe.errors import (
     ChecksumError,
-    ConfigError,
-    Fault,
     MetadataError,
     MissingInputError,
     RasterError,
@@ -183,7 +181,7 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
             "scenes out.",
         )
     left_out = tuple(LeftOut(scene.key, "; ".join(gaps[scene.key])) for scene in incomplete)
-    if len(left_out) == len(chosen):
+    if left_out and len(left_out) == len(chosen) and config.only.shard is None:
         msg = f"{config.index_json}: all {len(chosen)} scenes lack inputs, and skip_incomplete leaves all of them out:"
         raise MissingInputError(
             msg,
@@ -217,23 +215,22 @@ def _plan_scenes(
 
 def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
     scenes = sorted(index.scenes, key=lambda scene: scene.key)
-    if config.normalize.mode == "compute_only" and config.normalize.scenes is not None:
-        listed = read_scene_list(config.normalize.scenes)
-        wanted, unknown = match_scenes(listed, [scene.key for scene in scenes])
-        if unknown:
-            raise ConfigError(
-                str(config.index_json),
-                [
-                    Fault("preprocess.normalize.scenes", f"{text!r} is not a scene of this manifest")
-                    for text in unknown
-                ],
-            )
-        scenes = [scene for scene in scenes if scene.key.identity in wanted]
-    scenes = scenes[: config.max_scenes]
+    source = str(config.index_json)
+    if config.normalize.mode == "compute_only":
+        counted = SceneChoice(scenes=config.normalize.scenes)
+        scenes = counted.matching(scenes, _key_of, source, "preprocess.normalize.scenes")
+    scenes = config.only.matching(scenes, _key_of, source, "preprocess.only.scenes")[: config.max_scenes]
+    if not scenes and index.scenes:
+        msg = f"{config.index_json}: tiles, dates and scenes of preprocess.only leave none of its scenes; change them"
+        raise S2PipeError(msg)
     if not scenes:
         msg = f"{config.index_json}: there is no scene to process; run `s2pipe index` or `s2pipe download`"
         raise S2PipeError(msg)
-    return scenes
+    return config.only.share_of_scenes(scenes, _key_of)
+
+
+def _key_of(scene: Scene) -> SceneKey:
+    return scene.key
 
 
 def _plan_scene(

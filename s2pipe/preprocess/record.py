@@ -47,6 +47,7 @@ _RUN_ONLY_KEYS = (
     "verify_inputs",
     "skip_incomplete",
     "allow_absolute_paths",
+    "only",
     "num_workers",
     "max_scenes",
     "run_id",

@@ -6,6 +6,7 @@ import re
 import string
 from typing import TYPE_CHECKING
 
+from s2pipe.dataset.scene_choice import choice_faults
 from s2pipe.errors import Fault
 from s2pipe.preprocess.cfg import LABEL_BACKENDS, MAX_BINS, BrdfConfig, LabelRasterConfig, bin_count
 from s2pipe.runtime.paths import path_fault
@@ -43,6 +44,7 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
         *_angle_faults(config.angles),
         *_quality_faults(config),
         *_area_faults(config),
+        *choice_faults(config.only),
     ]
 
 

@@ -194,7 +194,14 @@ class _Run:
         self._each_scene(work)
         stats_path = self.config.normalize.stats_path
         assert stats_path is not None
-        if histograms:
+        if self.config.only.shard is not None:
+            log.info(
+                "shard %s is counted; when all are, run without --shard, or `s2pipe stats merge %s --out %s`",
+                self.config.only.shard,
+                self.config.out_dir,
+                stats_path,
+            )
+        elif histograms:
             total = histograms.total()
             left_out = len(self.result.incomplete) + len(self.result.failed)
             try:

@@ -21,8 +21,8 @@ _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[IO[bytes]]:
-    """Hold an exclusive lock on a file.
+def locked(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[IO[bytes]]:
+    """Hold a lock on a file.
 
     Parameters
     ----------
@@ -31,13 +31,15 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[IO[bytes]]:
         meanwhile notices, and locks the new file of that name.
     wait : bool
         Wait for the other holder; otherwise raise at once.
+    shared : bool
+        Hold it beside others that hold it so; Windows has no such locks, and there it is held alone.
 
     Raises
     ------
     LockedError
         Another process holds the lock and ``wait`` is false, or the file system has no locks.
     """
-    stream = _acquired(path, wait=wait)
+    stream = _acquired(path, wait=wait, shared=shared)
     with stream:
         try:
             yield stream
@@ -51,7 +53,7 @@ def remove_held(path: Path) -> None:
         path.unlink()
 
 
-def _acquired(path: Path, *, wait: bool) -> IO[bytes]:
+def _acquired(path: Path, *, wait: bool, shared: bool) -> IO[bytes]:
     """Open and lock the file that has this name when the lock is there."""
     for _ in range(_MOST_TRIES):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +62,7 @@ def _acquired(path: Path, *, wait: bool) -> IO[bytes]:
         except FileNotFoundError:  # the holder removed the directory too
             continue
         try:
-            _acquire(stream, wait=wait)
+            _acquire(stream, wait=wait, shared=shared)
             if _is_at(stream, path):
                 return stream
         except OSError as error:
@@ -112,7 +114,7 @@ def try_hold(stream: IO[bytes]) -> bool:
 if sys.platform == "win32":
     import msvcrt
 
-    def _acquire(stream: IO[bytes], *, wait: bool) -> None:
+    def _acquire(stream: IO[bytes], *, wait: bool, shared: bool = False) -> None:  # noqa: ARG001 - see locked
         stream.seek(0)
         msvcrt.locking(stream.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
 
@@ -123,8 +125,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _acquire(stream: IO[bytes], *, wait: bool) -> None:
-        fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    def _acquire(stream: IO[bytes], *, wait: bool, shared: bool = False) -> None:
+        fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
 
     def _release(stream: IO[bytes]) -> None:
         fcntl.flock(stream, fcntl.LOCK_UN)

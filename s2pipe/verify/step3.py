@@ -8,10 +8,9 @@ from s2pipe.dataset.proof import FileRecord, write_sealed
 from s2pipe.errors import ManifestError, PathEscapeError
 from s2pipe.ground.split import SPLITS
 from s2pipe.patches.candidates.assign import SPLIT_NAME
-from s2pipe.patches.run import sole_run
 from s2pipe.patches.shards.layout import SHARD_PATH
-from s2pipe.patches.shards.publish import BESIDE, SHARDS_NAME, published_files, read_shards_json
-from s2pipe.patches.shards.writer import PROGRESS, known_shards, progress_path
+from s2pipe.patches.shards.publish import BESIDE, SHARDS_NAME, published_files, read_shards_json, sole_run
+from s2pipe.patches.shards.records import PROGRESS, known_shards, progress_path
 from s2pipe.runtime.paths import InsidePath
 from s2pipe.verify.items import Item, Problem, read_or_none, recorded, sealed
 

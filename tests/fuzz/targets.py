@@ -41,7 +41,7 @@ from s2pipe.indexing.run import index_products
 from s2pipe.patches.cfg import PatchConfig
 from s2pipe.patches.reshard import reshard
 from s2pipe.patches.shards.publish import read_shards_json
-from s2pipe.patches.shards.writer import known_shards
+from s2pipe.patches.shards.records import known_shards
 from s2pipe.preprocess.stats.histogram import load_histogram
 from s2pipe.preprocess.stats.stats_file import load_stats
 from s2pipe.sentinel2.safe import (

@@ -12,7 +12,7 @@ from s2pipe.errors import LockedError, ManifestError, PathEscapeError
 from s2pipe.patches.cfg import PatchConfig, ShardConfig, SplitConfig
 from s2pipe.patches.run import run_patches
 from s2pipe.patches.shards.publish import read_shards_json
-from s2pipe.patches.shards.writer import known_shards
+from s2pipe.patches.shards.records import known_shards
 from tests.patches.patchdata import Scene, write_step2
 from tests.patches.test_shards import KEEP_ALL
 

@@ -14,6 +14,7 @@ from s2pipe.sentinel2.safe import THIRD_PARTY_BASELINE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from s2pipe.dataset.scene_choice import SceneChoice
     from s2pipe.download.cfg import QueryConfig
 
 _APART = 0.5
@@ -195,3 +196,24 @@ def _same_part(l1c: Hit, l2a: Hit) -> bool:
         return True
     shared = overlap_ratio(l1c.footprint, l2a.footprint, l1c.name.tile_id)
     return shared is not None and shared >= _APART
+
+
+def chosen_pairs(
+    pairs: Sequence[Pair], only: SceneChoice, most: int | None
+) -> tuple[tuple[Pair, ...], list[str]]:
+    """Return the scenes that a run is for, and the names of scenes that were not found.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        Scenes of the query, in the order of tile and time.
+    only : SceneChoice
+        Which of them are wanted.
+    most : int, optional
+        Take only the first of these, before they are shared out.
+    """
+    wanted, unknown = only.named([pair.key for pair in pairs], "download.only.scenes")
+    chosen = [
+        pair for pair in pairs if only.takes(pair.key) and (wanted is None or pair.key.identity in wanted)
+    ]
+    return tuple(only.share_of_scenes(chosen[:most], lambda pair: pair.key)), unknown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,21 +20,34 @@ from s2pipe.patches.candidates.assign import SPLIT_NAME
 from s2pipe.patches.cfg import PatchConfig
 from s2pipe.patches.database import DATABASE_NAME
 from s2pipe.patches.shards.layout import SHARD_PATH
-from s2pipe.patches.shards.writer import PROGRESS, ShardRecord, known_shards, progress_path
-from s2pipe.runtime.files import unfinished, write_json_atomic
+from s2pipe.patches.shards.records import PROGRESS, ShardRecord, known_shards, progress_path
+from s2pipe.runtime.disk import full_disk_ends
+from s2pipe.runtime.files import sweep, unfinished, write_json_atomic
+from s2pipe.runtime.locks import locked
 from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from s2pipe.patches.shards.facts import SharedFacts
 
 log = logging.getLogger("s2pipe.patches")
 _LEFT_PART = re.compile(r"[.]shard-[0-9]{6,12}[.]tar[.]part", re.ASCII)
-_PROGRESS_NAME = re.compile(r"[.]?[a-z]+-shard-[0-9]{6,12}[.]tar[.]([a-z0-9_]{8}[.])?json", re.ASCII)
+_PROGRESS_NAME = re.compile(r"[.]?[a-z]+-shard-[0-9]{6,12}[.]tar[.]([a-z0-9_]{8}[.])?(json|lock)", re.ASCII)
 SHARDS_NAME, SUMMARY_NAME = "shards.json", "summary.json"
 BESIDE = (DATABASE_NAME, SUMMARY_NAME, SPLIT_NAME)
 """Files that ``shards.json`` records beside the shards."""
+
+
+@contextmanager
+def sole_run(out_dir: Path, shard: str | None = None) -> Iterator[None]:
+    """One run at a time in a directory, or any number of jobs of an array, which publish nothing."""
+    with full_disk_ends(out_dir), locked(out_dir / ".lock", wait=False, shared=shard is not None):
+        if shard is not None:  # what looks left over may be another job's
+            yield
+            return
+        sweep(*(out_dir / name for name in (SPLIT_NAME, SHARDS_NAME, SUMMARY_NAME, DATABASE_NAME)))
+        yield
 
 
 def read_shards_json(out_dir: Path, name: str = SHARDS_NAME) -> dict[str, Any]:
@@ -160,7 +173,9 @@ class Publication:
         self.known: dict[str, ShardRecord] = self._present if keep_known else {}
         """Shards that may be complete, by path."""
         for record in self._present.values():
-            write_sealed(progress_path(out_dir, record.path).owned(), vars(record))
+            path = progress_path(out_dir, record.path).owned()
+            if not path.exists():  # what is there is newer, and may be another job's
+                write_sealed(path, vars(record))
         for name in (SHARDS_NAME, SUMMARY_NAME, DATABASE_NAME):
             InsidePath(out_dir, name).unlink()
 

@@ -10,59 +10,43 @@ import os
 import threading
 from collections import OrderedDict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from s2pipe.config.documents import parse_json
-from s2pipe.dataset.proof import SEAL, seal_fault, write_sealed
 from s2pipe.errors import RasterError
 from s2pipe.patches.missing_angles import settle
 from s2pipe.patches.missing_labels import settle_labels
 from s2pipe.patches.shards.documents import ANGLES_VALID, DATE_MASK, Y_VALID
-from s2pipe.patches.shards.layout import SHARD_PATH, Groups, ShardPlan
+from s2pipe.patches.shards.layout import ShardPlan
+from s2pipe.patches.shards.records import (
+    ShardRecord,
+    finish_shard,
+    known_record,
+    new_part,
+    progress_path,
+    record_of,
+)
 from s2pipe.patches.shards.tarball import ItemBuffer, archive_size, item_size
 from s2pipe.raster.grid import Window
 from s2pipe.raster.reader import StackReader
 from s2pipe.runtime.files import named_errors
-from s2pipe.runtime.hashing import bytes_fingerprint, hash_file
-from s2pipe.runtime.paths import InsidePath
+from s2pipe.runtime.hashing import bytes_fingerprint
+from s2pipe.runtime.locks import locked, remove_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from s2pipe.dataset.samples import Sample
-    from s2pipe.patches.candidates.windows import PatchTable
     from s2pipe.patches.shards.documents import Dataset
 
-PROGRESS = ".progress"
-"""Directory of the records of finished shards while a run is in progress."""
 SHARD_VERSION = 3
 """Raised when the same inputs and configuration would give other bytes than before."""
 _OPEN_SAMPLES = 32
 """Samples of Step 2 that a thread keeps open: a chunk is of one scene, but a time stack of many."""
-
-
-@dataclass(frozen=True)
-class ShardRecord:
-    """What is known of a finished shard."""
-
-    path: str
-    """Path relative to the output directory."""
-    split: str
-    """Its split."""
-    count: int
-    """Items."""
-    bytes: int
-    """Size of the file."""
-    sha256: str
-    """Checksum of the file."""
-    class_histogram: dict[str, int]
-    """Pixels by label."""
-    fingerprint: str
-    """Identifies everything that its bytes depend on."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +92,19 @@ class ShardWriter:
         Threads; the bytes do not depend on it.
     known : mapping
         Finished shards of an earlier run by path.
+    wait : bool
+        Wait for another process that is at one of the shards; otherwise that is an error.
     """
 
-    def __init__(self, dataset: Dataset, workers: int, known: dict[str, ShardRecord]) -> None:
+    def __init__(
+        self, dataset: Dataset, workers: int, known: Mapping[str, ShardRecord], *, wait: bool = False
+    ) -> None:
         self._dataset = dataset
         self._out_dir = dataset.config.out_dir
         self._workers = workers
         self._known = known
+        self._wait = wait
+        self._claims: list[ExitStack] = []
         self._local = threading.local()
         self.written = 0
         """Shards written now, as opposed to found complete."""
@@ -147,6 +137,9 @@ class ShardWriter:
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+            finally:
+                for claim in self._claims:
+                    claim.close()
         return records
 
     def _start(self, plan: ShardPlan, pool: ThreadPoolExecutor) -> _Running:
@@ -156,8 +149,10 @@ class ShardWriter:
         fingerprint = contents.fingerprint(dataset)
         size = archive_size(int(contents.offsets[-1]))
         record = record_of(plan, dataset.table, dataset.groups, (size, fingerprint))
+        claim = self._claim(plan)
         known = known_record(self._out_dir, self._known, record)
         if known is not None:
+            claim.close()
             return _Running(known, [], None)
         self.written += 1
         part = new_part(self._out_dir, plan.path)
@@ -165,7 +160,16 @@ class ShardWriter:
         chunks = self._chunks(plan)
         futures = [pool.submit(self._write_chunk, part, contents, chunk) for chunk in chunks]
         # Queued behind the chunks; whoever comes to it waits for those still being written.
-        return _Running(record, futures, pool.submit(self._finish, part, record, futures))
+        return _Running(record, futures, pool.submit(self._finish, part, record, futures, claim))
+
+    def _claim(self, plan: ShardPlan) -> ExitStack:
+        """Hold a shard: a job of an array that was counted otherwise may be at it, or a worker that was given up."""
+        path = progress_path(self._out_dir, plan.path).owned().with_suffix(".lock")
+        claim = ExitStack()
+        claim.enter_context(locked(path, wait=self._wait))
+        claim.callback(remove_held, path)
+        self._claims.append(claim)
+        return claim
 
     def _chunks(self, plan: ShardPlan) -> list[np.ndarray]:
         """Places in the shard, put together so that neighbouring windows are read one after the other."""
@@ -231,50 +235,13 @@ class ShardWriter:
         opened.move_to_end(sample.name)
         return opened[sample.name]
 
-    def _finish(self, part: Path, record: ShardRecord, futures: list[Future[None]]) -> ShardRecord:
+    def _finish(
+        self, part: Path, record: ShardRecord, futures: list[Future[None]], claim: ExitStack
+    ) -> ShardRecord:
         for future in futures:
             future.result()
-        return finish_shard(self._out_dir, part, record)
-
-
-def record_of(
-    plan: ShardPlan, table: PatchTable, groups: Groups, size_fingerprint: tuple[int, str]
-) -> ShardRecord:
-    """What is known of a shard before it is written: all but the checksum."""
-    patches = np.concatenate([groups.members(group) for group in plan.groups.tolist()])
-    totals = table.counts[patches].sum(axis=0, dtype=np.int64).tolist()
-    histogram = {str(label): total for label, total in zip(table.labels, totals, strict=True)}
-    size, fingerprint = size_fingerprint
-    return ShardRecord(plan.path, plan.split, len(plan.groups), size, "", histogram, fingerprint)
-
-
-def known_record(out_dir: Path, known: Mapping[str, ShardRecord], record: ShardRecord) -> ShardRecord | None:
-    """Return the finished shard of an earlier run that is the same, or forget what is known of its file."""
-    found = known.get(record.path)
-    is_same = found is not None and replace(found, sha256=record.sha256) == record
-    if found is not None and is_same and InsidePath(out_dir, found.path).is_file(found.bytes):
-        return found
-    # From now on the file may hold something else than what was recorded of it.
-    progress_path(out_dir, record.path).unlink()
-    return None
-
-
-def new_part(out_dir: Path, shard: str) -> Path:
-    """Make the empty file that becomes a shard by rename; what a killed run left of it is replaced."""
-    path = out_dir / shard
-    part = InsidePath(out_dir, f"{shard.rpartition('/')[0]}/.{path.name}.part")
-    part.owned().parent.mkdir(parents=True, exist_ok=True)
-    part.unlink()
-    with part.path.open("xb"):  # never what a link in its place points to
-        return part.path
-
-
-def finish_shard(out_dir: Path, part: Path, record: ShardRecord) -> ShardRecord:
-    """Give a written shard its checksum and its name, and record it."""
-    record = replace(record, sha256=hash_file(part, "sha256"))
-    part.replace(out_dir / record.path)
-    write_sealed(progress_path(out_dir, record.path).owned(), vars(record))
-    return record
+        with claim:
+            return finish_shard(self._out_dir, part, record)
 
 
 @dataclass(frozen=True)
@@ -340,45 +307,3 @@ def _write_all(stream: Any, data: memoryview) -> None:
     """Write everything: an unbuffered file may take less than it is given."""
     while len(data):
         data = data[stream.write(data) :]
-
-
-def progress_path(out_dir: Path, shard: str) -> InsidePath:
-    """Where a finished shard is recorded while the run is in progress."""
-    return InsidePath(out_dir, f"{PROGRESS}/{shard.replace('/', '-')}.json")
-
-
-def known_shards(out_dir: Path) -> dict[str, ShardRecord]:
-    """Shards that earlier runs have finished: from ``shards.json``, and from ``.progress``, which is newer.
-
-    Whatever is not a record, or names a file that no run would name a shard, is ignored.
-    """
-    found: dict[str, ShardRecord] = {}
-    for path in (out_dir / "shards.json", *sorted((out_dir / PROGRESS).glob("*.json"))):
-        try:
-            data = path.read_bytes()
-            document = parse_json(data)
-        except (OSError, ValueError):
-            continue
-        if seal_fault(data) is not None:
-            continue
-        if path.parent == out_dir:
-            document = document.get("shards") if isinstance(document, dict) else None
-            documents = document if isinstance(document, list) else []
-        else:
-            documents = [document]
-        records = (_record(document) for document in documents)
-        found |= {record.path: record for record in records if record is not None}
-    return found
-
-
-def _record(document: Any) -> ShardRecord | None:
-    """A record from JSON that anyone may have written; None when it is not a shard's."""
-    try:
-        record = ShardRecord(**{key: value for key, value in document.items() if key != SEAL})
-    except (TypeError, AttributeError):
-        return None
-    texts = (record.path, record.split, record.sha256, record.fingerprint)
-    if not all(isinstance(text, str) for text in texts) or not SHARD_PATH.fullmatch(record.path):
-        return None
-    counts = (record.count, record.bytes)
-    return record if all(type(number) is int and number >= 0 for number in counts) else None

@@ -71,7 +71,7 @@ class Places:
         """Work out the places of all patches."""
         places = cls.none(size)
         for number, plan in enumerate(plans):
-            length = np.diff(groups.starts)[plan.groups]
+            length = groups.lengths(plan.groups)
             total = int(length.sum())
             index = np.repeat(np.arange(len(plan.groups)), length)
             t = np.arange(total) - np.repeat(np.cumsum(length) - length, length)

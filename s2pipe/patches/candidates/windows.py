@@ -179,6 +179,12 @@ def make_table(
 
 def patch_ids(table: PatchTable, samples: Sequence[Sample], chosen: np.ndarray) -> list[str]:
     """Stable names of patches: tile, sensing start and window, without dots."""
-    parts = (table.scene[chosen].tolist(), table.row[chosen].tolist(), table.col[chosen].tolist())
-    names = {scene: samples[scene].name for scene in set(parts[0])}  # not of all that there are
-    return [f"{names[s]}_r{r:05d}_c{c:05d}" for s, r, c in zip(*parts, strict=True)]
+    scenes, rows, cols = (column[chosen].tolist() for column in (table.scene, table.row, table.col))
+    # Not of all samples that there are, and each part once.
+    names = {scene: samples[scene].name for scene in set(scenes)}
+    row_names = {row: f"_r{row:05d}" for row in set(rows)}
+    col_names = {col: f"_c{col:05d}" for col in set(cols)}
+    return [
+        names[scene] + row_names[row] + col_names[col]
+        for scene, row, col in zip(scenes, rows, cols, strict=True)
+    ]

@@ -32,9 +32,9 @@ class Groups:
     """Items of shards as lists of patches: one patch each, or the dates of one window."""
 
     starts: np.ndarray
-    """First place of each group in ``patches``, and the number of all, int64."""
+    """First place of each group in ``patches``, and the number of all, integers."""
     patches: np.ndarray
-    """Positions in the patch table, in the order of time within a group, int64."""
+    """Positions in the patch table, in the order of time within a group, integers."""
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -42,6 +42,11 @@ class Groups:
     def members(self, group: int) -> np.ndarray:
         """Positions of a group's patches in the table."""
         return self.patches[self.starts[group] : self.starts[group + 1]]
+
+    def lengths(self, groups: np.ndarray) -> np.ndarray:
+        """How many patches some groups have."""
+        result: np.ndarray = self.starts[groups + 1] - self.starts[groups]
+        return result
 
     @property
     def first(self) -> np.ndarray:
@@ -63,7 +68,7 @@ class ShardPlan:
     number: int
     """Number within the split, from 0."""
     groups: np.ndarray
-    """Groups in the order of the shard, int64."""
+    """Groups in the order of the shard, integers."""
 
     @property
     def path(self) -> str:
@@ -73,8 +78,13 @@ class ShardPlan:
 
 def single_groups(table: PatchTable) -> Groups:
     """Make every kept patch an item of its own."""
-    kept = np.flatnonzero(table.kept)
-    return Groups(np.arange(len(kept) + 1), kept)
+    kept = _positions(np.flatnonzero(table.kept))
+    return Groups(np.arange(len(kept) + 1, dtype=kept.dtype), kept)
+
+
+def _positions(values: np.ndarray) -> np.ndarray:
+    """Return positions as int32 where that holds them: there are as many as patches."""
+    return values.astype(np.int32) if len(values) < np.iinfo(np.int32).max else values
 
 
 def time_groups(table: PatchTable, samples: Sequence[Sample], max_t: int | None) -> Groups:
@@ -118,7 +128,7 @@ class Order:
     """The order in which groups are packed."""
 
     groups: np.ndarray
-    """Groups, int64."""
+    """Groups, integers."""
     numbers: np.ndarray
     """A scrambled number of each group, by group, uint64: it depends on names and seed alone."""
 
@@ -134,12 +144,12 @@ def shuffled(table: PatchTable, groups: Groups, samples: Sequence[Sample], confi
     own = patch_numbers(table, names, config.seed)[first]
     rows, cols = chunk_shape(config)
     if config.group == "time_stack":
-        return Order(np.argsort(own, kind="stable"), own)
+        return Order(_positions(np.argsort(own, kind="stable")), own)
     seeds = np.array([text_seed(f"{config.seed}/chunk/{name}") for name in names], np.uint64)
     chunk_row = (table.row[first] // (rows * config.step_px)).astype(np.uint64)
     chunk_col = (table.col[first] // (cols * config.step_px)).astype(np.uint64)
     chunk = mix(((chunk_row << np.uint64(32)) | chunk_col) ^ seeds[table.scene[first]])
-    return Order(np.lexsort((own, chunk)), own)
+    return Order(_positions(np.lexsort((own, chunk))), own)
 
 
 def chunk_shape(config: PatchConfig) -> tuple[int, int]:

@@ -65,7 +65,7 @@ class Contents:
         """Work out where the items of a shard lie."""
         groups = plan.groups.tolist()
         documents = [dataset.json(group) for group in groups]
-        lengths = np.diff(dataset.groups.starts)[plan.groups].tolist()
+        lengths = dataset.groups.lengths(plan.groups).tolist()
         members = {dates: dataset.members(dates) for dates in set(lengths)}
         sizes = [item_size(members[n], len(d)) for n, d in zip(lengths, documents, strict=True)]
         return cls(plan, documents, np.cumsum([0, *sizes], dtype=np.int64))

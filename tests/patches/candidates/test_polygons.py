@@ -9,8 +9,8 @@ import pytest
 import shapely
 
 from s2pipe.dataset.samples import load_samples
-from s2pipe.patches.candidates.polygons import patch_centres, patch_polygons
-from s2pipe.patches.candidates.windows import make_table
+from s2pipe.patches.candidates.polygons import patch_centres, patch_polygons, ring
+from s2pipe.patches.candidates.windows import footprints, make_table
 from tests.patches.patchdata import Scene, write_step2
 
 if TYPE_CHECKING:
@@ -37,6 +37,25 @@ def test_rings_hold_the_centre_and_are_counter_clockwise(tmp_path: Path) -> None
         assert polygon.centroid.distance(shapely.Point(lon, lat)) < 1e-5
         west, _, east, _ = polygon.bounds
         assert east - west == pytest.approx(64 * 20.0 / (111_320.0 * np.cos(np.radians(lat))), rel=0.02)
+
+
+def test_dates_and_tiles_have_their_own_windows(tmp_path: Path) -> None:
+    def scene(tile: str, day: int, ulx: float) -> Scene:
+        return Scene(tile, f"2025-07-0{day}T10:00:00Z", ulx=ulx, shape_yx=(64, 96))
+
+    scenes = [scene("T33UWQ", 1, 499_980.0), scene("T33UWQ", 2, 499_980.0), scene("T33UXQ", 1, 599_980.0)]
+    samples = load_samples(write_step2(tmp_path, scenes))
+    windows = [
+        (np.array(row), np.array(col)) for row, col in (([0, 32], [32, 0]), ([32], [0]), ([0, 32], [32, 0]))
+    ]
+    table = make_table(windows, [np.zeros(len(row), np.int64) for row, _ in windows], [])
+    found = patch_polygons(table, samples, 32, slice(1, 5))
+    for place, polygon in zip(range(1, 5), found.tolist(), strict=True):
+        number, row, col = (int(values[place]) for values in (table.scene, table.row, table.col))
+        alone = footprints(samples[number].grid, np.array([row]), np.array([col]), 32)
+        assert polygon.equals_exact(shapely.Polygon(ring(alone)[0]))
+    assert found[0].equals(found[1])  # two dates of a window
+    assert not found[0].equals(found[3])
 
 
 def test_patches_across_the_antimeridian_are_cut(tmp_path: Path) -> None:

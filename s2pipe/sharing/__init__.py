@@ -1,0 +1,1 @@
+"""What a dataset is handed on with: a STAC catalogue, a card, its licence, and Croissant metadata."""

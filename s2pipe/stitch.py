@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from s2pipe.dataset.opening import sample_of
-from s2pipe.raster.grid import Grid, Window
+from s2pipe.raster.grid import Grid, TargetGrid, Window
 from s2pipe.raster.writer import TiffSpec, TiffStorage, TiffWriter
 from s2pipe.runtime.disk import full_disk_ends
 from s2pipe.runtime.files import atomic_path
@@ -90,10 +90,11 @@ class Stitcher:
         self._path = Path(path)
         self._key: tuple[str, str] | None = None
         if isinstance(on, Grid):
-            self._grid = on
+            self._target = TargetGrid.whole(on)
         else:
             sample = sample_of(Path(on).absolute())
-            self._grid, self._key = sample.grid, (sample.key.tile_id, sample.key.sensing_start_utc)
+            self._target, self._key = sample.target, (sample.key.tile_id, sample.key.sensing_start_utc)
+        self._grid = self._target.grid
         self._channels = channels
         self._spec, self._labels = _spec_of(self._grid, channels, self._options)
         self._weights: dict[int, np.ndarray] = {}
@@ -124,8 +125,8 @@ class Stitcher:
         Parameters
         ----------
         row, col : int
-            Place of its first pixel. What lies over the right and lower edge of the raster, as in padded patches, is
-            left out.
+            Place of its first pixel in the raster. What lies over an edge of the raster, as in padded patches, is left
+            out.
         prediction : array or tensor, (channel, y, x)
             Probabilities of classes, or continuous values. Pixels that are not finite in all channels do not count.
             With one channel, (y, x) will do.
@@ -142,9 +143,10 @@ class Stitcher:
         if values.ndim != 3 or len(values) != self._channels or 0 in values.shape:
             msg = f"expected a prediction of shape ({self._channels}, y, x), got {values.shape}"
             raise ValueError(msg)
-        if not (0 <= row < self._grid.height and 0 <= col < self._grid.width):
+        height, width = values.shape[1:]
+        if not (-height < row < self._grid.height and -width < col < self._grid.width):
             msg = (
-                f"expected a patch that starts inside the raster of {self._grid.height} x {self._grid.width} pixels, "
+                f"expected a patch that lies on the raster of {self._grid.height} x {self._grid.width} pixels, "
                 f"got row {row}, column {col}"
             )
             raise ValueError(msg)
@@ -158,6 +160,9 @@ class Stitcher:
 
     def add_batch(self, items: Mapping[str, Any], predictions: Any) -> int:
         """Add the predictions for a batch, by the JSON of its items; those of other scenes are passed over.
+
+        Rows and columns of items are counted in the grid of whole tiles, of which ``meta.json`` says what part its
+        sample is.
 
         Parameters
         ----------
@@ -187,7 +192,7 @@ class Stitcher:
         added = 0
         for tile, time, row, col, value in zip(tiles, times, rows, cols, values, strict=True):
             if self._key in (None, (tile, time)):
-                self.add(int(row), int(col), value)
+                self.add(*self._target.from_reference(int(row), int(col)), value)
                 added += 1
         return added
 
@@ -284,7 +289,7 @@ class _Waiting:
         self._count = 0
         self._bytes = 0
         self._channels = 0
-        self.lowest = 0
+        self.lowest = -(1 << 31)
         """Row of the lowest patch."""
 
     def add(self, row: int, col: int, values: np.ndarray) -> None:

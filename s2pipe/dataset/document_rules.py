@@ -116,7 +116,8 @@ def _area_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     area = document.get("area")
     if area is None:
         return
-    window, (height, width) = area["window"], area["reference_shape_yx"]
+    window, (height, width) = area["window"], area["reference_grid"]["shape_yx"]
+    yield from _grid_faults(area["reference_grid"], "area.reference_grid")
     size, shape = [window["height"], window["width"]], document["grid"]["shape_yx"]
     if size != shape:
         yield Fault("area.window", f"expected {shape} pixels as in grid, got {size}")

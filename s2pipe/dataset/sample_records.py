@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from s2pipe.raster.grid import Grid
+from s2pipe.raster.grid import Grid, TargetGrid, Window
 
 T = TypeVar("T")
 
@@ -75,6 +75,13 @@ class SharedValues:
         """Return the one that is kept of equal grids."""
         key = (grid.crs_wkt, repr(grid.geotransform), grid.shape_yx)  # 20 and 20.0 are equal, but not as JSON
         known: Grid = self._known.setdefault(key, grid)
+        return known
+
+    def target(self, reference: Grid, window: Window | None = None) -> TargetGrid:
+        """Return the one that is kept of equal windows of a grid; None takes all of it."""
+        grid = self.grid(reference)
+        target = TargetGrid.whole(grid) if window is None else TargetGrid(grid, window)
+        known: TargetGrid = self._known.setdefault(("target", id(grid), target.window), target)
         return known
 
     def raster(self, raster: SampleRaster) -> SampleRaster:

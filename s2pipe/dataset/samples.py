@@ -18,7 +18,7 @@ from s2pipe.dataset.sample_records import AppliedNormalization, SampleRaster, Sh
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step2_index import load_entries
 from s2pipe.errors import Fault, ManifestError, MissingInputError
-from s2pipe.raster.grid import Grid
+from s2pipe.raster.grid import Grid, TargetGrid, Window
 from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class Sample:
 
     key: SceneKey
     """Tile and sensing start."""
-    grid: Grid
-    """Grid of ``x.tif`` and ``y.tif``."""
+    target: TargetGrid
+    """Grid of ``x.tif`` and ``y.tif``, and where an area of interest cut it out of the grid of its tile."""
     x_path: Path
     """``x.tif``."""
     y_path: Path | None
@@ -119,6 +119,11 @@ class Sample:
     """Output directory of Step 2."""
     files: tuple[FileRecord, ...]
     """Size and SHA-256 of the files that later steps read."""
+
+    @property
+    def grid(self) -> Grid:
+        """Grid of ``x.tif`` and ``y.tif``."""
+        return self.target.grid
 
     @property
     def name(self) -> str:
@@ -259,7 +264,7 @@ def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any], share
         quality = replace(found, meaning=shared.alike("quality", found.meaning))
     return Sample(
         key=SceneKey.from_document(meta["key"]),
-        grid=shared.grid(Grid.from_document(meta["grid"])),
+        target=_target(meta, shared),
         x_path=InsidePath(root, entry["x_path"]).path,
         y_path=None if y_path is None else InsidePath(root, y_path).path,
         angles_path=None if angles_path is None else InsidePath(root, angles_path).path,
@@ -282,6 +287,13 @@ def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any], share
         root=root,
         files=files_to_read(meta),
     )
+
+
+def _target(meta: Mapping[str, Any], shared: SharedValues) -> TargetGrid:
+    area = meta.get("area")
+    if area is None:
+        return shared.target(Grid.from_document(meta["grid"]))
+    return shared.target(Grid.from_document(area["reference_grid"]), Window(**area["window"]))
 
 
 def _labels(meta: Mapping[str, Any]) -> tuple[Labels, ...]:

@@ -165,7 +165,11 @@ class PatchConfig:
     stride: Annotated[int | None, _AT_LEAST_ONE] = None
     """Distance between patches in pixels; less than patch_size makes them overlap, null means patch_size."""
     edges: Literal["drop", "pad"] = "drop"
-    """Windows that reach over the right and lower edge are left out, or filled up with invalid pixels."""
+    """Windows that reach over an edge of the raster are left out, or filled up with invalid pixels."""
+    lattice: Literal["area", "tile"] = "area"
+    """Where windows start in samples that preprocess.aoi cut out: at their own corner, or at multiples of the stride
+    from the corner of the tile, so that the same ground gives the same patch whatever the area. Rows and columns are
+    counted from the corner of the tile either way."""
     quality: QualityConfig = field(default_factory=QualityConfig)
     """Which patches are kept."""
     split: SplitConfig = field(default_factory=SplitConfig)

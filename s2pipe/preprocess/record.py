@@ -90,7 +90,7 @@ def _area_document(plan: ScenePlan, config: PreprocessConfig) -> dict[str, Any] 
     target = plan.stack.target
     return {
         "window": dict(zip(Window._fields, target.window, strict=True)),
-        "reference_shape_yx": list(target.reference.shape_yx),
+        "reference_grid": target.reference.to_document(),
         "margin_m": config.aoi_margin_m,
         "pixels_inside": None if plan.mask is None else plan.mask.pixels,
         "mask_sha256": None if plan.mask is None else plan.mask.sha256,

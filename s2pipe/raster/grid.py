@@ -142,6 +142,10 @@ class TargetGrid:
         """Whether outputs cover the whole reference grid."""
         return self.window == Window(0, 0, *self.reference.shape_yx)
 
+    def from_reference(self, row: int, col: int) -> tuple[int, int]:
+        """Return row and column of the outputs of a pixel of the reference grid; it may lie outside of them."""
+        return row - self.window.row, col - self.window.col
+
     def in_reference(self, window: Window) -> Window:
         """Return where a window of the outputs lies in the reference grid."""
         return Window(window.row + self.window.row, window.col + self.window.col, *window.shape_yx)

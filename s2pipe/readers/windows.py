@@ -109,7 +109,7 @@ class WindowItems:
     def _item(self, number: int) -> dict[str, Any]:
         table, scene = self._table, int(self._table.scene[number])
         sample = self._dataset.samples[scene]
-        window = (int(table.row[number]), int(table.col[number]))
+        window = sample.target.from_reference(int(table.row[number]), int(table.col[number]))
         members = self._dataset.members(1)
         arrays = {member.suffix: np.empty(member.shape, member.dtype) for member in members}
         if sample.quality is not None and self._screens.by_class:

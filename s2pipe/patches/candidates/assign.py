@@ -26,7 +26,7 @@ from s2pipe.ground.split import (
 from s2pipe.patches.candidates.laid import LaidWindows, Placed, lay_windows
 from s2pipe.patches.candidates.windows import PatchTable, make_table
 from s2pipe.raster.formats import JPEG2000
-from s2pipe.raster.grid import Grid
+from s2pipe.raster.grid import Grid, TargetGrid
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.sentinel2 import roles
 
@@ -60,6 +60,11 @@ class PlannedScene:
         """``T33UWQ_20251210T100319Z``, as samples are called."""
         return self.key.compact
 
+    @property
+    def target(self) -> TargetGrid:
+        """The same grid, all of it."""
+        return TargetGrid.whole(self.grid)
+
 
 @dataclass(frozen=True)
 class SceneGround:
@@ -80,7 +85,7 @@ class SceneGround:
 
 def grounds_of_samples(samples: Sequence[Placed]) -> list[SceneGround]:
     """Ground of samples or scenes; no raster is opened."""
-    return [SceneGround.of(s.key, s.grid) for s in samples]
+    return [SceneGround.of(s.key, s.target.reference) for s in samples]
 
 
 def scenes_of_manifest(index: Index) -> list[PlannedScene]:

@@ -13,7 +13,7 @@ from s2pipe.ground.cells import Rectangles
 from s2pipe.ground.projection import utm_epsg
 from s2pipe.ground.split import overlaps
 from s2pipe.patches.candidates.windows import footprints, grid_windows
-from s2pipe.raster.grid import Grid
+from s2pipe.raster.grid import Grid, TargetGrid
 from s2pipe.runtime.draws import mix, text_seed
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class Placed(Protocol):
         """Its name."""
 
     @property
-    def grid(self) -> Grid:
-        """Grid of the windows."""
+    def target(self) -> TargetGrid:
+        """Grid of whole tiles, in which windows are counted, and its part that has pixels."""
 
     @property
     def labels(self) -> Labels | None:
@@ -52,7 +52,7 @@ class LaidWindows:
     tile_id: str
     """MGRS tile with its ``T``."""
     grid: Grid
-    """Grid of the windows."""
+    """Grid of whole tiles, in which windows are counted."""
     row: np.ndarray
     """First row of each window."""
     col: np.ndarray
@@ -93,16 +93,16 @@ def lay_windows(scenes: Sequence[Placed], config: PatchConfig, plan: SplitPlan) 
         return known[key]
 
     def lay(scene: Placed) -> LaidWindows:
-        grid = scene.grid
-        row, col = once(grid, lambda: grid_windows(grid, config))
+        target, grid = scene.target, scene.target.reference
+        row, col = once(target, lambda: grid_windows(target, config))
         ground = footprints(grid, row, col, config.patch_size)
-        cell = once(("cells", grid), lambda: plan.grid.cells(*ground.centres()))
+        cell = once(("cells", target), lambda: plan.grid.cells(*ground.centres()))
         return LaidWindows(scene.key.tile_id, grid, row, col, cell, _codes(plan, scene, ground, (row, col)))
 
     laid: list[LaidWindows] = []
     for scene in scenes:
         side = plan.day_code(scene.key) if plan.by == "time" else 0
-        laid.append(once((scene.key.tile_id, scene.grid, side), partial(lay, scene)))
+        laid.append(once((scene.key.tile_id, scene.target, side), partial(lay, scene)))
     return laid
 
 
@@ -124,7 +124,7 @@ def refuse_overlaps(samples: Sequence[Placed]) -> None:
     ManifestError
         Naming two such scenes.
     """
-    first = {sample.grid: sample for sample in reversed(samples)}
+    first = {sample.target.reference: sample for sample in reversed(samples)}
     seen = [(sample, utm_epsg(grid.crs_wkt), grid.bounds) for grid, sample in first.items()]
     for place, (sample, epsg, bounds) in enumerate(seen):
         rectangle = Rectangles(epsg, *(np.array([value]) for value in bounds))

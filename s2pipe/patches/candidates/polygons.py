@@ -24,7 +24,7 @@ def _grounds(
     scene, row, col = table.scene[part], table.row[part], table.col[part]
     by_grid: dict[Grid, list[int]] = {}
     for number in np.unique(scene).tolist():
-        by_grid.setdefault(samples[number].grid, []).append(number)
+        by_grid.setdefault(samples[number].target.reference, []).append(number)
     for grid, numbers in by_grid.items():
         chosen = np.flatnonzero(np.isin(scene, numbers))
         windows = (row[chosen].astype(np.int64) << 32) | col[chosen]

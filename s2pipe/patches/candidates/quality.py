@@ -124,15 +124,17 @@ def score_all(
 
 def _score_sample(table: PatchTable, part: slice, sample: Sample, settings: ScoreSettings) -> None:
     """Score one sample strip by strip; a strip is a row of windows."""
-    rows, cols = table.row[part], table.col[part]
+    part_of = sample.target.window
+    rows, cols = table.row[part] - part_of.row, table.col[part] - part_of.col
     if not len(rows):
         return
     readers = _open(sample, settings)
     angles = None if sample.angles_path is None else _AngleReader(sample)
-    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    starts = np.flatnonzero(np.diff(table.row[part], prepend=-1))
     for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
         row = int(rows[start])
-        strip = Window(row, 0, min(settings.size, sample.grid.height - row), sample.grid.width)
+        bottom = min(row + settings.size, sample.grid.height)
+        strip = Window(max(row, 0), 0, bottom - max(row, 0), sample.grid.width)
         is_valid = _valid(readers["x"], strip, len(sample.mask_channels))
         codes = _label_codes(readers.get("y"), strip, settings, sample)
         codes += is_valid
@@ -142,7 +144,7 @@ def _score_sample(table: PatchTable, part: slice, sample: Sample, settings: Scor
         missing = None if angles is None else angles.missing(strip) & is_valid
         for place in range(start, stop):
             patch = part.start + place
-            columns = slice(int(cols[place]), int(cols[place]) + settings.size)
+            columns = slice(max(int(cols[place]), 0), int(cols[place]) + settings.size)
             valid = _score_patch(table, patch, codes[:, columns], settings)
             if conditions is not None:
                 _screen_patch(table, patch, conditions[:, columns], settings, valid)

@@ -8,7 +8,7 @@ import numpy as np
 
 from s2pipe.ground.projection import lonlat_to_utm, utm_epsg
 from s2pipe.ground.split import overlaps
-from s2pipe.patches.candidates.windows import PatchTable, footprints
+from s2pipe.patches.candidates.windows import PatchTable, footprints, lattice_shift
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,18 +43,20 @@ def _covered(
 ) -> np.ndarray:
     """Which patches have their centre in a kept patch of another sample: bool."""
     sample, earlier = pair
-    ground = footprints(sample.grid, table.row[part], table.col[part], config.patch_size)
-    epsg = utm_epsg(earlier.grid.crs_wkt)
-    inside = overlaps(ground, epsg, earlier.grid.bounds)
+    frame, shift = earlier.target.reference, lattice_shift(earlier.target, config)
+    ground = footprints(sample.target.reference, table.row[part], table.col[part], config.patch_size)
+    epsg = utm_epsg(frame.crs_wkt)
+    inside = overlaps(ground, epsg, frame.bounds)
     if not inside.any():
         return inside
     lon, lat = ground.centres()
     x, y = lonlat_to_utm(lon[inside], lat[inside], epsg)
-    x0, dx, _, y0, _, dy = earlier.grid.geotransform
-    row, col = np.floor((y - y0) / dy).astype(np.int64), np.floor((x - x0) / dx).astype(np.int64)
+    x0, dx, _, y0, _, dy = frame.geotransform
+    row = np.floor((y - y0) / dy).astype(np.int64) - shift[0]
+    col = np.floor((x - x0) / dx).astype(np.int64) - shift[1]
     size, stride = config.patch_size, config.step_px
-    kept = np.zeros((earlier.grid.height // stride + 2, earlier.grid.width // stride + 2), bool)
-    rows, cols = table.row[other] // stride, table.col[other] // stride
+    kept = np.zeros((frame.height // stride + 2, frame.width // stride + 2), bool)
+    rows, cols = (table.row[other] - shift[0]) // stride, (table.col[other] - shift[1]) // stride
     kept[rows, cols] = table.kept[other]
     found = np.zeros(len(row), bool)
     # A pixel lies in the windows that start up to a patch's side before it.

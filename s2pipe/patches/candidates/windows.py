@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from s2pipe.dataset.samples import Sample
     from s2pipe.patches.cfg import PatchConfig
-    from s2pipe.raster.grid import Grid
+    from s2pipe.raster.grid import Grid, TargetGrid
 
 REASONS = (
     None,
@@ -53,7 +53,7 @@ class PatchTable:
     scene: np.ndarray
     """Position of the sample, int32."""
     row: np.ndarray
-    """First row of the window in ``x.tif``, int32."""
+    """First row of the window, counted in the grid of whole tiles, int32."""
     col: np.ndarray
     """First column, int32."""
     cell: np.ndarray
@@ -130,12 +130,29 @@ def window_starts(length: int, size: int, stride: int, edges: str) -> np.ndarray
     return np.arange(0, min(count * stride, length), stride)
 
 
-def grid_windows(grid: Grid, config: PatchConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of all windows of a grid, row by row."""
-    size, stride, edges = config.patch_size, config.step_px, config.edges
-    rows = window_starts(grid.height, size, stride, edges)
-    cols = window_starts(grid.width, size, stride, edges)
+def grid_windows(target: TargetGrid, config: PatchConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns, in the grid of whole tiles, of all windows of a sample, row by row."""
+    part = target.window
+    rows = _starts(part.row, part.height, config)
+    cols = _starts(part.col, part.width, config)
     return np.repeat(rows, len(cols)), np.tile(cols, len(rows))
+
+
+def _starts(origin: int, length: int, config: PatchConfig) -> np.ndarray:
+    """First pixels of the windows along one side of a sample that begins at ``origin``."""
+    size, stride, edges = config.patch_size, config.step_px, config.edges
+    if config.lattice == "area":
+        return origin + window_starts(length, size, stride, edges)
+    before = origin // stride * stride
+    starts = before + window_starts(origin + length - before, size, stride, edges)
+    return starts[starts + size > origin] if edges == "pad" else starts[starts >= origin]
+
+
+def lattice_shift(target: TargetGrid, config: PatchConfig) -> tuple[int, int]:
+    """Row and column at which the lattice of a sample's windows begins; starts are multiples of the stride away."""
+    if config.lattice == "tile":
+        return 0, 0
+    return target.window.row % config.step_px, target.window.col % config.step_px
 
 
 def footprints(grid: Grid, row: np.ndarray, col: np.ndarray, size: int) -> Rectangles:

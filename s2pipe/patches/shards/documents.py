@@ -96,8 +96,8 @@ class Dataset:
             "row": row,
             "col": col,
             "size": size,
-            "crs": f"EPSG:{utm_epsg(sample.grid.crs_wkt)}",
-            "transform": list(sample.grid.window_geotransform(Window(row, col, size, size))),
+            "crs": f"EPSG:{utm_epsg(sample.target.reference.crs_wkt)}",
+            "transform": list(sample.target.reference.window_geotransform(Window(row, col, size, size))),
             "cell_id": self.cells.ids(self.table.cell[members[:1]])[0],
             "split": SPLITS[int(self.table.split[members[0]])],
         }

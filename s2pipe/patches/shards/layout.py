@@ -100,7 +100,9 @@ def time_groups(table: PatchTable, samples: Sequence[Sample], max_t: int | None)
         Longer series keep this many dates, spread evenly; the others are dropped in the table.
     """
     grids: dict[tuple[str, object], int] = {}
-    grid = np.array([grids.setdefault((s.key.tile_id, s.grid), len(grids)) for s in samples], np.int64)
+    grid = np.array(
+        [grids.setdefault((s.key.tile_id, s.target.reference), len(grids)) for s in samples], np.int64
+    )
     kept = np.flatnonzero(table.kept)
     keys = (table.split[kept], table.col[kept], table.row[kept], grid[table.scene[kept]])
     # The last key counts most; the scene, which is in the order of time, decides within a group.

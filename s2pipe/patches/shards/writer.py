@@ -203,7 +203,7 @@ class ShardWriter:
         keep_nan = self._dataset.config.shards.keep_nan
         for time, patch in enumerate(patches.tolist()):
             sample = self._dataset.samples[int(table.scene[patch])]
-            window = (int(table.row[patch]), int(table.col[patch]))
+            window = sample.target.from_reference(int(table.row[patch]), int(table.col[patch]))
             of_date = {k: array[time] if stacked else array for k, array in buffer.arrays.items()}
             for suffix, reader in self._readers(sample).items():
                 read_padded(reader, window, of_date[suffix], fill_value(sample, suffix))
@@ -289,18 +289,18 @@ def read_padded(
 ) -> None:
     """Read a window into ``out``, (y, x) or (band, y, x), filling up what lies outside the raster."""
     bands = out[np.newaxis] if out.ndim == 2 else out
-    row, col = window
-    height = min(bands.shape[1], reader.shape_yx[0] - row)
-    width = min(bands.shape[2], reader.shape_yx[1] - col)
+    row, col = (max(start, 0) for start in window)
+    top, left = row - window[0], col - window[1]
+    height = min(bands.shape[1] - top, reader.shape_yx[0] - row)
+    width = min(bands.shape[2] - left, reader.shape_yx[1] - col)
     inside = Window(row, col, height, width)
     if (height, width) == bands.shape[1:] and bands.dtype != np.float16:
         reader.read(inside, bands)
         return
     read = np.empty((bands.shape[0], height, width), np.float32 if bands.dtype.kind == "f" else bands.dtype)
     reader.read(inside, read)
-    bands[:, height:] = fill
-    bands[:, :, width:] = fill
-    bands[:, :height, :width] = read
+    bands[...] = fill
+    bands[:, top : top + height, left : left + width] = read
 
 
 def _write_all(stream: Any, data: memoryview) -> None:

@@ -23,7 +23,7 @@ def dropped(root: Path, second: Scene) -> np.ndarray:
     index = write_step2(root, [Scene("T33UWQ", shape_yx=(96, 128)), second])
     config = PatchConfig(index, root / "out", patch_size=32)
     samples = load_samples(index)
-    windows = [grid_windows(sample.grid, config) for sample in samples]
+    windows = [grid_windows(sample.target, config) for sample in samples]
     table = make_table(windows, [np.zeros(len(row), np.int64) for row, _ in windows], [])
     drop_duplicates(table, samples, config)
     assert set(table.reason.tolist()) <= {0, reason_code("duplicate")}

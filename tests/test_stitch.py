@@ -215,8 +215,8 @@ def test_patches_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with Stitcher(tmp_path / "x.tif", GRID, 2, from_top=True) as stitcher:
         with pytest.raises(ValueError, match=r"shape \(2, y, x\), got \(3, 8, 8\)"):
             stitcher.add(0, 0, np.zeros((3, 8, 8)))
-        for place in ((150, 0), (0, 210), (-1, 0)):
-            with pytest.raises(ValueError, match="starts inside the raster"):
+        for place in ((150, 0), (0, 210), (-8, 0), (0, -8)):
+            with pytest.raises(ValueError, match="lies on the raster"):
                 stitcher.add(*place, np.zeros((2, 8, 8)))
         stitcher.add(40, 0, np.zeros((2, 8, 8)))
         with pytest.raises(ValueError, match="leave out from_top"):

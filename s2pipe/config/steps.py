@@ -75,6 +75,8 @@ class Step:
         return [Fault(f"{self.name}.{f.path}" if f.path else self.name, f.message) for f in faults]
 
 
+_AREA = {"query.geometry": "--aoi", "query.geometry_crs": "--aoi-crs"}
+"""Options of the area of interest, as the step after it calls them."""
 _CHOICE = {f"only.{name}": f"--{name}" for name in ("shard", "scenes", "tiles", "dates")}
 
 STEPS: dict[str, Step] = {
@@ -86,7 +88,7 @@ STEPS: dict[str, Step] = {
             "s2pipe.download.cfg:PipelineConfig",
             "s2pipe.download.cfg:rule_faults",
             "s2pipe.download.pipeline:run_download",
-            {"download.verify": "--verify", "download.dry_run": "--dry-run", **_CHOICE},
+            {"download.verify": "--verify", "download.dry_run": "--dry-run", **_CHOICE, **_AREA},
         ),
         Step(
             "preprocess",

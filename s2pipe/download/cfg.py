@@ -40,8 +40,12 @@ class QueryConfig:
     tile_ids: Annotated[tuple[str, ...], Rule({"items": {"type": "string", "pattern": _TILE}})] = ()
     """More MGRS tiles."""
     geometry: str | None = None
-    """Area in longitude and latitude (WGS 84) that products must touch: WKT (POLYGON, MULTIPOLYGON, POINT), or
-    the name of a GeoJSON file. With tiles, both must hold."""
+    """Area that products must touch, as preprocess.aoi: a GeoJSON, GeoPackage (FILE.gpkg|layername=NAME where it has
+    several layers) or .wkt file, WKT (POLYGON, MULTIPOLYGON, POINT), or left,bottom,right,top. With tiles, both must
+    hold."""
+    geometry_crs: str | None = None
+    """Reference system of the coordinates of geometry, such as EPSG:32633; null takes the one that they state, else
+    longitude and latitude (EPSG:4326)."""
     cloud_min: Annotated[float | None, _PERCENT] = None
     """Least cloud cover of the L1C product, percent; null sets no limit."""
     cloud_max: Annotated[float | None, _PERCENT] = None
@@ -337,6 +341,8 @@ def rule_faults(config: PipelineConfig) -> list[Fault]:
         faults.append(Fault("query.cloud_max", f"expected cloud_min {query.cloud_min} or more"))
     if not tiles_of(query) and not query.geometry:
         faults.append(Fault("query.tile_id", "is missing: give tile_id, tile_ids or geometry"))
+    if query.geometry_crs is not None and not query.geometry:
+        faults.append(Fault("query.geometry_crs", "has no effect without geometry"))
     if not config.selection.roles_l1c():
         faults.append(Fault("selection", "selects nothing of the L1C products; select bands or metadata"))
     for name in _HOSTS:

@@ -134,7 +134,7 @@ def run_download(config: PipelineConfig, auth: Auth | None = None) -> DownloadRe
     config = check_config(config, "download", rule_faults)
     check_tables(config.manifest)
     endpoints = resolve_endpoints(config.download.endpoints)
-    areas = query_areas(config.query.geometry) if config.query.geometry else ()
+    areas = query_areas(config.query.geometry, config.query.geometry_crs) if config.query.geometry else ()
     _warn_of_plain_http(endpoints)
     transport = Transport(endpoints, config.download, auth or prompt_auth())
     try:

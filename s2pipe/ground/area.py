@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from s2pipe.ground.area_files import read_shapes, rings_of
+from s2pipe.ground.area_files import LONLAT, Shapes, read_shapes, rings_of
 from s2pipe.ground.area_mask import AreaMask
 from s2pipe.ground.scanlines import ring_spans
 from s2pipe.raster.grid import TargetGrid, Window
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _STEPS = 500
 """Sides of an area are straight in its own reference system: they are cut into pieces of this part of a grid's."""
+_LONLAT_PIECES = 8
+"""Pieces of a side that is straight on a map and not in degrees; a catalogue takes few vertices."""
 _SNAP_PX = 1e-6
 """Sides this close to those of pixels lie on them: coordinates have been through other reference systems."""
 _LAP = 0.05
@@ -168,6 +170,57 @@ def _rings(geometry: Any) -> Iterator[Any]:
     """Rings of all polygons of a geometry."""
     for part in getattr(geometry, "geoms", (geometry,)):
         yield from _rings(part) if hasattr(part, "geoms") else rings_of(part)
+
+
+def lonlat_parts(shapes: Shapes) -> list[Any]:
+    """Return shapes in longitude and latitude on WGS 84, cut where they cross the antimeridian.
+
+    Raises
+    ------
+    ValueError
+        A place has no longitude and latitude.
+    """
+    import shapely
+    from pyproj import CRS, Transformer
+
+    lonlat = CRS.from_user_input(LONLAT)
+    there = Transformer.from_crs(shapes.crs, lonlat, always_xy=True)
+
+    def forward(points: np.ndarray) -> np.ndarray:
+        return np.stack(there.transform(points[:, 0], points[:, 1]), axis=-1)
+
+    found: list[Any] = []
+    for part in shapes.parts:
+        placed = part
+        if not shapes.crs.is_geographic:  # sides that are straight on the map are not in degrees
+            placed = shapely.segmentize(part, max(*_sides(part), 1e-9) / _LONLAT_PIECES)
+        if not shapes.crs.equals(lonlat, ignore_axis_order=True):
+            placed = shapely.transform(placed, forward)
+        if not np.isfinite(shapely.get_coordinates(placed)).all():
+            msg = f"has places without longitude and latitude in {shapes.crs.name}"
+            raise ValueError(msg)
+        found += _cut_at_antimeridian(unwrapped(placed))
+    return found
+
+
+def _sides(part: Any) -> tuple[float, float]:
+    left, bottom, right, top = part.bounds
+    return right - left, top - bottom
+
+
+def _cut_at_antimeridian(part: Any) -> list[Any]:
+    """Parts of a geometry, turned to within 180 degrees; one that lies there stays as it is."""
+    import shapely.affinity
+
+    left, _, right, _ = part.bounds
+    if -180.0 <= left and right <= 180.0:
+        return [part]
+    part = shapely.make_valid(part)
+    globe = shapely.box(-180.0, -90.0, 180.0, 90.0)
+    turned = (shapely.affinity.translate(part, turn) for turn in (-720.0, -360.0, 0.0, 360.0, 720.0))
+    pieces = (piece for whole in turned for piece in shapely.get_parts(shapely.intersection(whole, globe)))
+    dimension = shapely.get_dimensions(part)
+    return [piece for piece in pieces if not piece.is_empty and shapely.get_dimensions(piece) == dimension]
 
 
 def unwrapped(part: Any) -> Any:

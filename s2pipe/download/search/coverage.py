@@ -3,46 +3,45 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from s2pipe.config.documents import read_json
 from s2pipe.errors import ConfigError, Fault
+from s2pipe.ground.area import lonlat_parts
+from s2pipe.ground.area_files import geojson_parts, read_shapes
 from s2pipe.ground.projection import lonlat_to_utm, tile_epsg
 from s2pipe.sentinel2.bands import TILE_SIDE_M
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from shapely import Geometry
     from shapely.geometry.base import BaseGeometry
 
 _FULL = 0.997
 """Footprints are simplified outlines: from here on a tile counts as fully covered."""
 _MAX_VERTICES = 500
 _KINDS = ("Point", "Polygon", "MultiPolygon")
-_WKT = re.compile(r"\s*(?:SRID=4326;)?\s*((?:POINT|POLYGON|MULTIPOLYGON)\b.*)", re.IGNORECASE | re.DOTALL)
 _TINY = re.compile(r"-?[\d.]+e-\d+")
 
 
-def query_areas(text: str) -> tuple[str, ...]:
-    """Return the WKT of each part of a query's geometry, rings closed.
+def query_areas(text: str, crs: str | None = None) -> tuple[str, ...]:
+    """Return the WKT of each part of a query's geometry in longitude and latitude, rings closed.
 
     Parameters
     ----------
     text : str
-        WKT, or the name of a GeoJSON file.
+        WKT, bounds, or the name of a file, as :func:`s2pipe.ground.area_files.read_shapes` takes them.
+    crs : str, optional
+        Reference system of its coordinates; None takes what they state, else longitude and latitude.
 
     Raises
     ------
     ConfigError
-        It is neither, or its coordinates are not longitudes and latitudes.
+        It is no such area, or has parts that the catalogue cannot search by.
     """
-    match = _WKT.fullmatch(text)
     try:
-        areas = _from_wkt(match[1]) if match else _from_file(Path(text))
+        areas = lonlat_parts(read_shapes(text, crs))
         _check(areas)
     except ValueError as error:
         shown = text if len(text) <= 80 else f"{text[:77]}..."
@@ -51,98 +50,25 @@ def query_areas(text: str) -> tuple[str, ...]:
     return tuple(_to_wkt(area) for area in areas)
 
 
-def _from_wkt(text: str) -> list[Geometry]:
-    import shapely
-
-    with np.errstate(all="ignore"):  # numbers too large for a float are refused with their value
-        try:
-            geometry = shapely.from_wkt(text, on_invalid="fix")  # closes rings
-            if geometry is None:
-                shapely.from_wkt(text)
-        except shapely.errors.ShapelyError as error:
-            msg = f"is not valid WKT: {str(error) or 'it does not parse'}"
-            raise ValueError(msg) from None
-    return list(shapely.get_parts(geometry))
-
-
-def _from_file(path: Path) -> list[Geometry]:
-    if path.suffix.lower() not in (".json", ".geojson"):
-        msg = "expected WKT (POLYGON, MULTIPOLYGON or POINT), or a .geojson or .json file"
-        raise ValueError(msg)
-    try:
-        document = read_json(path)
-        areas = [area for geometry in _geometries(document) for area in polygons(geometry)]
-    except OSError as error:
-        msg = f"cannot be read: {error.strerror}"
-        raise ValueError(msg) from None
-    except ValueError:
-        msg = "is not GeoJSON"
-        raise ValueError(msg) from None
-    if not areas:
-        msg = "contains no valid Polygon, MultiPolygon or Point"
-        raise ValueError(msg)
-    return areas
-
-
-def _geometries(document: Any) -> Iterator[Any]:
-    if not isinstance(document, dict):
-        return
-    if document.get("type") == "FeatureCollection":
-        for feature in _listed(document.get("features")):
-            yield from _geometries(feature)
-    elif document.get("type") == "Feature":
-        yield from _geometries(document.get("geometry"))
-    elif document.get("type") == "GeometryCollection":
-        for geometry in _listed(document.get("geometries")):
-            yield from _geometries(geometry)
-    else:
-        yield document
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def polygons(geometry: Any) -> list[Geometry]:
+def polygons(geometry: Any) -> list[Any]:
     """Return the polygons, or the point, of a GeoJSON geometry; none for anything else."""
-    import shapely
-    from shapely.geometry import shape
-
-    if not isinstance(geometry, dict) or geometry.get("type") not in _KINDS:
-        return []
-    try:
-        with np.errstate(all="ignore"):  # what is not finite is refused below
-            parts = list(shapely.get_parts(shapely.force_2d(shape(geometry))))
-    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, shapely.errors.ShapelyError):
-        return []
-    vertices = shapely.get_coordinates(parts)
-    return parts if len(vertices) and np.isfinite(vertices).all() else []
+    return geojson_parts(geometry, _KINDS)
 
 
-def _check(areas: Sequence[Geometry]) -> None:
+def _check(areas: Sequence[Any]) -> None:
     import shapely
 
-    vertices = shapely.get_coordinates(areas)
-    if not len(vertices):
-        msg = "is empty"
+    vertices = len(shapely.get_coordinates(areas))
+    if vertices > _MAX_VERTICES:
+        msg = f"has {vertices} vertices; simplify it to {_MAX_VERTICES} or fewer"
         raise ValueError(msg)
-    if len(vertices) > _MAX_VERTICES:
-        msg = f"has {len(vertices)} vertices; simplify it to {_MAX_VERTICES} or fewer"
-        raise ValueError(msg)
-    if any(ring is not None and len(ring.coords) < 4 for area in areas for ring in _rings(area)):
-        msg = "has a ring of fewer than 3 vertices"
-        raise ValueError(msg)
-    wrong = vertices[~((np.abs(vertices[:, 0]) <= 180.0) & (np.abs(vertices[:, 1]) <= 90.0))]
-    if len(wrong):
-        msg = f"({wrong[0][0]}, {wrong[0][1]}) is not a longitude and latitude in degrees"
+    strange = [area.geom_type for area in areas if area.geom_type not in ("Polygon", "Point")]
+    if strange:
+        msg = f"contains a {strange[0]}; the catalogue is searched by polygons or points"
         raise ValueError(msg)
 
 
-def _rings(area: Any) -> list[Any]:
-    return [area.exterior, *area.interiors] if area.geom_type == "Polygon" else []
-
-
-def _to_wkt(area: Geometry) -> str:
+def _to_wkt(area: Any) -> str:
     import shapely
 
     text = shapely.to_wkt(shapely.force_2d(area), rounding_precision=10)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import shapely
+from pyproj import Transformer
 
 from s2pipe.download.search.coverage import coverage_ratio, overlap_ratio, query_areas
 from s2pipe.errors import ConfigError
@@ -38,6 +40,34 @@ def test_areas_are_written_as_plain_decimals_with_closed_rings() -> None:
         "POLYGON ((1 2, 3 4, 5 6, 1 2))",
         "POLYGON ((7 8, 9 10, 11 7, 7 8))",
     )
+
+
+def test_areas_of_other_systems_are_searched_in_degrees() -> None:
+    (text,) = query_areas("420000,5250000,430000,5260000", "EPSG:32633")
+    found = shapely.from_wkt(text)
+    assert found.is_valid
+    to = Transformer.from_crs(32633, 4326, always_xy=True)
+    corners = shapely.points([to.transform(x, y) for x in (420_000, 430_000) for y in (5_250_000, 5_260_000)])
+    assert (shapely.distance(corners, found.exterior) < 1e-9).all()
+    # Ten kilometres along a parallel bend by less than two metres, which the vertices follow.
+    middle = shapely.Point(to.transform(425_000, 5_260_000))
+    assert shapely.distance(middle, found.exterior) < 2e-7
+
+
+def test_areas_across_the_antimeridian_are_searched_on_both_sides() -> None:
+    ways = ["179,-17,-179,-16", "POLYGON((179 -17,181 -17,181 -16,179 -16,179 -17))"]
+    ways.append("POLYGON((179 -17,-179 -17,-179 -16,179 -16,179 -17))")
+    for way in ways:
+        east, west = sorted(
+            map(shapely.from_wkt, query_areas(way)), key=lambda part: part.bounds[0], reverse=True
+        )
+        assert (east.bounds, west.bounds) == ((179, -17, 180, -16), (-180, -17, -179, -16))
+
+
+@pytest.mark.parametrize("text", ["LINESTRING(1 2,3 4)", "SRID=32633;POINT(1e30 1e30)", "1,2,3,95"])
+def test_what_the_catalogue_cannot_be_asked_for_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"download\.query\.geometry"):
+        query_areas(text)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from s2pipe.dataset.stored_raster import GEOMETRY_KEYS, RASTER_KEY, StoredRaster
+
 
 @dataclass(frozen=True)
 class Product:
@@ -87,6 +89,8 @@ class Asset:
     """Path inside the product; None when unknown."""
     member: str | None = None
     """Path inside the zip archive at ``path``; None for a plain file."""
+    raster: StoredRaster | None = None
+    """Header of a raster; None for other files, and where it is unknown."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Keys that s2pipe does not know, kept."""
 
@@ -94,6 +98,7 @@ class Asset:
     def from_document(cls, document: Mapping[str, Any]) -> Asset:
         """Make an asset from its (valid) JSON form; back slashes of Windows become slashes."""
         checksum = document.get("checksum")
+        raster = StoredRaster.from_document(document)
         return cls(
             role=document["role"],
             path=document["path"].replace("\\", "/"),
@@ -103,7 +108,8 @@ class Asset:
             checksum=Checksum(checksum["algorithm"], checksum["value"].lower()) if checksum else None,
             product_path=document.get("product_path"),
             member=document.get("member"),
-            extra=extra_keys(document, _ASSET_KEYS),
+            raster=raster,
+            extra=extra_keys(document, _ASSET_KEYS if raster is None else (*_ASSET_KEYS, *_RASTER_KEYS)),
         )
 
     def to_document(self) -> dict[str, Any]:
@@ -122,6 +128,8 @@ class Asset:
             document["product_path"] = self.product_path
         if self.member is not None:
             document["member"] = self.member
+        if self.raster is not None:
+            document |= self.raster.to_document()
         return {**document, **self.extra}
 
     @property
@@ -137,6 +145,7 @@ class Asset:
 
 
 _ASSET_KEYS = ("role", "path", "planned", "present", "size", "checksum", "product_path", "member")
+_RASTER_KEYS = (*GEOMETRY_KEYS, RASTER_KEY)
 
 
 @dataclass(frozen=True)

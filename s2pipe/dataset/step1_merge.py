@@ -49,9 +49,17 @@ def _merge_level(old: _Level, new: _Level, root: Path) -> _Level:
     for item in new_files.items:
         known = items.get(item.role)
         if known is None or item.present or not (known.present and _is_there(known, root)):
-            items[item.role] = item
+            items[item.role] = item if known is None else _with_known_header(item, known)
     extra = {**old_files.extra, **new_files.extra}
     return product, AssetGroup(new_files.root_dir, tuple(items.values()), extra)
+
+
+def _with_known_header(item: Asset, known: Asset) -> Asset:
+    """Keep the header of a raster where ``item`` is the same file, and says nothing of it."""
+    same = (item.path, item.member, item.size, item.checksum) == (
+        *(known.path, known.member, known.size, known.checksum),
+    )
+    return replace(item, raster=known.raster) if same and item.raster is None else item
 
 
 def _is_there(asset: Asset, root: Path) -> bool:

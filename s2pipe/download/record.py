@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import STEP1_RUN
+from s2pipe.dataset.headers import with_headers
 from s2pipe.dataset.proof import FileRecord, write_sealed
 from s2pipe.dataset.step1_index import (
     IndexJournal,
@@ -81,8 +82,12 @@ class IndexRecorder:
 
     def _write_waiting(self) -> None:
         if self._waiting:
-            self._write([job.scene() for job in self._waiting.values()])
+            self._write([self._grown(job) for job in self._waiting.values()])
             self._waiting.clear()
+
+    def _grown(self, job: SceneJob) -> Scene:
+        """Return a scene as it is now; with the headers of its rasters when all are there."""
+        return with_headers(job.scene(), self._root) if job.status == "done" else job.scene()
 
     def _write(self, scenes: Sequence[Scene]) -> None:
         with _named(self.path):

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2pipe.dataset.headers import with_headers
 from s2pipe.dataset.scene_choice import SceneChoice, choice_faults
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import (
@@ -161,6 +162,7 @@ def index_products(
         for source, target in links:
             sweep(target)
             link(source, target)
+        new = replace(new, scenes=tuple(with_headers(scene, root) for scene in new.scenes))
         changed = record(path, new)
         replaced = _drop_replaced(old, new)
     notes = [note for plan in plans for note in (*plan.found.warnings, *plan.warnings)]

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.dataset.headers import raster_header
 from s2pipe.dataset.input_file import InputFile, InputState
 from s2pipe.dataset.scene_choice import SceneChoice
 from s2pipe.dataset.scene_key import SceneKey
@@ -42,7 +43,7 @@ from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometr
 from s2pipe.preprocess.placement import RasterInTile, check_on_ground, resolution_of
 from s2pipe.preprocess.target import OutsideAreaError, area_of, choose_target, no_scene
 from s2pipe.preprocess.verify_inputs import read_checked
-from s2pipe.raster.formats import ANY_FORMAT, JPEG2000, LABELS
+from s2pipe.raster.formats import ANY_FORMAT, LABELS
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.sentinel2 import roles
 
@@ -242,10 +243,12 @@ def _plan_scene(
     config: PreprocessConfig,
 ) -> ScenePlan:
     rasters: dict[str, RasterInfo] = {}
+    by_checksum = config.verify_inputs == "checksum"
 
     def raster(role: str) -> RasterInfo:
         if role not in rasters:
-            rasters[role] = _placed(inspect_raster(files.by_role[role].gdal_path, JPEG2000))
+            asset = scene.asset(role)
+            rasters[role] = _placed(raster_header(files.by_role[role], asset, by_checksum=by_checksum))
         return rasters[role]
 
     reference = raster(grid_role(config)).grid

@@ -32,6 +32,17 @@ def crs_wkt(epsg: int) -> str:
 
 
 @functools.cache
+def epsg_of(wkt: str) -> int | None:
+    """Return the EPSG code that a reference system names itself by; None where it names none."""
+    try:
+        reference = _reference(wkt)
+    except RuntimeError:
+        return None
+    code = reference.GetAuthorityCode(None) if reference.GetAuthorityName(None) == "EPSG" else None
+    return int(code) if code and code.isdecimal() else None
+
+
+@functools.cache
 def same_crs(one: str, other: str) -> bool:
     """Tell whether two reference systems (WKT) are the same, however they are written."""
     return one == other or bool(_reference(one).IsSame(_reference(other)))

@@ -65,7 +65,7 @@ __all__ = [
 ]
 
 _INDEX_KEYS = ("schema", "created_utc", "query", "output", "scenes", SEAL)
-_LARGE_BYTES = 64 << 20
+_LARGE_BYTES = 16 << 20
 """Indexes up to this size are compacted whenever something was added; it takes a second."""
 _SHARE = 50
 """Larger ones when journals hold a fiftieth of them: so compaction costs each scene that is added milliseconds."""

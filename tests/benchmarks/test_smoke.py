@@ -77,3 +77,16 @@ def test_the_patch_benchmarks_run(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout
+
+
+def test_the_scale_benchmark_fills_its_table(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.scale", "--small", "--data", str(tmp_path / "data")]
+    command += ["--json", str(tmp_path / "r.json"), "--plot", str(tmp_path / "scale.png")]
+    done = subprocess.run(
+        command, cwd=ROOT, env=_environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert {item["size"] for item in report["rows"]} == {20, 60}
+    assert all(item["seconds"] > 0 and item["target_s"] > 0 for item in report["rows"])
+    assert (tmp_path / "scale.png").read_bytes().startswith(b"\x89PNG")

@@ -91,6 +91,23 @@ class SharedValues:
 
 
 @dataclass(frozen=True)
+class AppliedBrdf:
+    """How reflectance was brought to a view from nadir."""
+
+    model: str
+    """``c_factor``."""
+    sun_zenith: str | float
+    """Rule of the sun's zenith, or degrees."""
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any] | None) -> AppliedBrdf | None:
+        """Make a record from its (valid) JSON form; None where nothing was adjusted."""
+        if document is None or document["model"] == "none":
+            return None
+        return cls(document["model"], document["sun_zenith"])
+
+
+@dataclass(frozen=True)
 class AppliedNormalization:
     """How the values of ``x.tif`` were normalized. The fields are the keys of the JSON form."""
 

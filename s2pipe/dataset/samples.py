@@ -14,7 +14,7 @@ from s2pipe.dataset.journal import has_entries
 from s2pipe.dataset.label_meaning import LabelMeaning
 from s2pipe.dataset.proof import FileRecord
 from s2pipe.dataset.sample_proof import check_entry, files_to_read, refuse_changed
-from s2pipe.dataset.sample_records import AppliedNormalization, SampleRaster, SharedValues
+from s2pipe.dataset.sample_records import AppliedBrdf, AppliedNormalization, SampleRaster, SharedValues
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step2_index import load_entries
 from s2pipe.errors import Fault, ManifestError, MissingInputError
@@ -111,6 +111,8 @@ class Sample:
     """Unit of the bands before normalization."""
     normalization: AppliedNormalization
     """How the bands were normalized."""
+    brdf: AppliedBrdf | None
+    """How reflectance was brought to a view from nadir; None for reflectance as the satellite saw it."""
     attribution: str
     """Whom users of the data have to name."""
     fingerprint: str
@@ -282,6 +284,7 @@ def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any], share
         normalization=shared.alike(
             "normalization", AppliedNormalization.from_document(meta["normalization"])
         ),
+        brdf=shared.keep(AppliedBrdf.from_document(meta.get("brdf"))),
         attribution=shared.keep(meta["attribution"]),
         fingerprint=meta["fingerprint"],
         root=root,

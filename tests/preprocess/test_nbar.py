@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 
 from s2kernels import brdf_kernels
+from s2pipe.dataset.samples import load_samples
 from s2pipe.dataset.step1_index import load_index, save_index
-from s2pipe.errors import ConfigError, MissingInputError, StatsMismatchError
+from s2pipe.errors import ConfigError, ManifestError, MissingInputError, StatsMismatchError
 from s2pipe.indexing.run import index_products
+from s2pipe.patches.cfg import PatchConfig
+from s2pipe.patches.shards.facts import shared_facts
 from s2pipe.preprocess.cfg import AngleAssetConfig, BrdfConfig, CacheConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.run import PreprocessResult, run_preprocess
 from s2pipe.preprocess.stats.histogram import load_histogram
@@ -268,6 +271,50 @@ def test_a_sample_is_made_again_when_the_adjustment_changes(directional: Product
     assert roles == {"l1c.tile_metadata", *footprints}
 
 
+def test_an_area_has_the_pixels_of_the_whole(directional: Products, tmp_path: Path) -> None:
+    whole = directional.sample(tmp_path / "whole", brdf=NADIR)
+    epsg, ulx, uly = directional.spec.origin
+    # Where no knot of the factors begins.
+    bounds = f"{ulx + 20 * 37},{uly - 20 * 203},{ulx + 20 * 211},{uly - 20 * 5}"
+    part = directional.sample(tmp_path / "part", brdf=NADIR, aoi=bounds, aoi_crs=f"EPSG:{epsg}")
+    np.testing.assert_array_equal(part.x, whole.x[:, 5:203, 37:211])
+    stats = [tmp_path / f"{name}.json" for name in ("blocks", "all")]
+    for path, size in zip(stats, (10**6, None), strict=True):
+        normalize = NormalizeConfig("compute_only", path, max_pixels_per_scene=size)
+        directional.run(
+            tmp_path / path.stem, brdf=NADIR, aoi=bounds, aoi_crs=f"EPSG:{epsg}", normalize=normalize
+        )
+    drawn, counted = (json.loads(path.read_text()) for path in stats)
+    assert drawn["mean_by_band"] == counted["mean_by_band"]
+
+
+def test_detectors_are_found_without_masks(directional: Products, tmp_path: Path) -> None:
+    """Seams are then placed between the nodes, and pixels that cannot be told are dropped and counted."""
+    path = directional.index_json.with_name("no-masks.json")
+    change_roles(directional.index_json, path, "detector_footprint", None)
+    with_masks = directional.sample(tmp_path / "masks", brdf=NADIR)
+    without = directional.sample(tmp_path / "nodes", brdf=NADIR, index_json=path)
+    assert set(without.meta["brdf"]["detector_source_by_band"].values()) == {"node_seam"}
+    lost = without.meta["brdf"]["pixels_without_direction_by_band"]
+    assert max(lost.values()) >= np.count_nonzero(with_masks.valid & ~without.valid) - 1
+    assert not (without.valid & ~with_masks.valid).any()
+
+
+def test_patches_say_how_their_samples_were_seen_and_do_not_mix(
+    directional: Products, tmp_path: Path
+) -> None:
+    samples = []
+    for brdf in (BrdfConfig(), NADIR):
+        directional.sample(tmp_path / brdf.model, brdf=brdf)
+        samples += load_samples(tmp_path / brdf.model / "meta/step2/index.json")
+    config = PatchConfig(tmp_path / "index.json", tmp_path / "out", patch_size=64)
+    assert "brdf" not in shared_facts(samples[:1], config).to_document()
+    facts = shared_facts(samples[1:], config)
+    assert facts.to_document()["brdf"] == {"model": "c_factor", "sun_zenith": NADIR_SUN_ZENITH_DEG}
+    with pytest.raises(ManifestError, match="brdf"):
+        shared_facts(samples, config)
+
+
 def test_bands_without_parameters_stay_and_l1c_is_warned_of(
     dataset: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -313,12 +360,12 @@ def test_configurations_that_make_no_sense(
     assert not (tmp_path / "out").exists()
 
 
-def change_tile_metadata(index_json: Path, path: Path, changes: dict[str, Any] | None) -> None:
-    """Write an index whose records of tile metadata are changed, or left out."""
+def change_roles(index_json: Path, path: Path, name: str, changes: dict[str, Any] | None) -> None:
+    """Write an index in which the records of some roles are changed, or left out."""
     index = load_index(index_json)
 
     def changed(item: Any) -> list[Any]:
-        if "tile_metadata" not in item.role:
+        if name not in item.role:
             return [item]
         return [] if changes is None else [replace(item, **changes)]
 
@@ -335,7 +382,7 @@ def change_tile_metadata(index_json: Path, path: Path, changes: dict[str, Any] |
 
 def test_scenes_without_angles_are_gaps(directional: Products, tmp_path: Path) -> None:
     path = directional.index_json.with_name("without.json")
-    change_tile_metadata(directional.index_json, path, None)
+    change_roles(directional.index_json, path, "tile_metadata", None)
     with pytest.raises(MissingInputError, match=re.escape("role l1c.tile_metadata is not in the manifest")):
         directional.run(tmp_path / "out", index_json=path, brdf=NADIR)
     assert not (tmp_path / "out").exists()
@@ -363,7 +410,7 @@ def test_angles_that_cannot_be_used_fail_the_scene(
     path.write_text(content.replace(found.group(), re.sub(values, put, found.group())))
     index_products([tmp_path / "products"], tmp_path / "data")
     moved = Products(tmp_path, directional.spec)
-    change_tile_metadata(moved.index_json, moved.index_json, {"checksum": None, "size": None})
+    change_roles(moved.index_json, moved.index_json, "tile_metadata", {"checksum": None, "size": None})
     result = moved.run(tmp_path / "out", brdf=NADIR)
     assert result.exit_code == 1
     assert message in result.failed[0].error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.dataset.agreement import check_grids, shared_labels, shared_quality, shared_value
-from s2pipe.dataset.sample_records import AppliedNormalization
+from s2pipe.dataset.sample_records import AppliedBrdf, AppliedNormalization
 from s2pipe.dataset.samples import Sample, labels_document
 from s2pipe.errors import ConfigError, Fault
 
@@ -27,6 +27,8 @@ class SharedFacts:
     """Pixel width and height; None where shards of an earlier version do not say it."""
     normalization: AppliedNormalization
     """How the bands were normalized."""
+    brdf: AppliedBrdf | None
+    """How reflectance was brought to a view from nadir; None for reflectance as the satellite saw it."""
     angle_bands: tuple[str, ...]
     """Channels of ``angles.npy``."""
     labels: Mapping[str, Any] | None
@@ -55,6 +57,7 @@ class SharedFacts:
             unit=document["unit"],
             pixel_size_m=None if pixel_size is None else tuple(pixel_size),
             normalization=AppliedNormalization.from_document(document["normalization"]),
+            brdf=AppliedBrdf.from_document(document.get("brdf")),
             angle_bands=tuple(document["angle_bands"]),
             labels=document["labels"],
             quality=document.get("quality"),
@@ -73,10 +76,11 @@ class SharedFacts:
             "bands": list(self.bands),
             "pixel_size_m": self.pixel_size_m and list(self.pixel_size_m),
             "normalization": self.normalization.to_document(),
+            "brdf": self.brdf and asdict(self.brdf),
             "angle_bands": list(self.angle_bands),
             "attribution": list(self.attribution),
         }
-        return document if self.pixel_size_m else {k: v for k, v in document.items() if k != "pixel_size_m"}
+        return {k: v for k, v in document.items() if v is not None or k not in ("pixel_size_m", "brdf")}
 
 
 def shared_facts(
@@ -104,6 +108,7 @@ def shared_facts(
         samples, "normalization", [sample.normalization for sample in samples]
     )
     unit: str = shared_value(samples, "radiometry.unit", [sample.unit for sample in samples])
+    brdf = shared_value(samples, "brdf", [sample.brdf for sample in samples])
     bands = shared_value(samples, "assets.x.band_names", [list(sample.x_bands) for sample in samples])
     angles = shared_value(
         samples, "assets.angles.band_names", [list(sample.angle_bands) for sample in samples]
@@ -124,6 +129,7 @@ def shared_facts(
         unit="standard deviations" if normalization.is_applied else unit,
         pixel_size_m=tuple(pixel),
         normalization=normalization,
+        brdf=brdf,
         angle_bands=tuple(angles),
         labels=labels_document(labels),
         quality=None if quality is None else quality.to_document(),

@@ -46,7 +46,7 @@ def newest(dist: Path, name: str) -> Path:
 def content_faults(wheel: Path, package: Path, more: set[str]) -> list[str]:
     """Name the files that a wheel lacks, and those that do not belong in it."""
     names = set(zipfile.ZipFile(wheel).namelist())
-    files = [*package.rglob("*.py"), package / "py.typed"]
+    files = [*package.rglob("*.py"), *package.rglob("templates/*.*"), package / "py.typed"]
     wanted = {path.relative_to(package.parent).as_posix() for path in files} | more
     stray = {name for name in names if not name.startswith((f"{package.name}/", f"{package.name}-"))}
     return [

@@ -47,6 +47,9 @@ COMMANDS: dict[str, Command] = {
             "s2pipe.cli.stats",
             "merge the histograms of scenes into statistics, without reading pixels",
         ),
+        Command(
+            "report", "s2pipe.cli.report", "show what a dataset holds, as one page of HTML for any browser"
+        ),
         Command("stac", "s2pipe.cli.stac", "write a STAC catalogue of the samples"),
         Command("demo", "s2pipe.cli.demo", "make two small products and run the whole pipeline on them"),
         Command(

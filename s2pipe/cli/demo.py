@@ -57,7 +57,7 @@ def table(result: DemoResult) -> str:
     width = max(len(what) for what, _, _ in rows)
     lines = [f"{what:<{width}}  {size:>9}  {path}" for what, size, path in rows]
     times = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in result.seconds.items())
-    look = [] if result.picture is None else [f"Look at {result.picture}"]
+    look = [f"Look at {path}" for path in (result.picture, result.report) if path is not None]
     return "\n".join(["", f"Made in {result.out_dir}:", "", *lines, "", f"{times}.", *look])
 
 

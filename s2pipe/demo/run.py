@@ -16,6 +16,8 @@ from s2pipe.patches.cfg import PatchConfig, QualityConfig, SplitConfig
 from s2pipe.patches.run import plan_patches, run_patches
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig, ScreeningConfig
 from s2pipe.preprocess.run import PreprocessResult, run_preprocess
+from s2pipe.report.places import REPORT_NAME
+from s2pipe.report.run import write_report
 from s2pipe.runtime.addresses import refuse_remote_output
 from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.synthetic import ProductSpec, make_products
@@ -45,12 +47,15 @@ class DemoResult:
     """PNG of input, validity, labels and normalised output; None without Matplotlib."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time of each part."""
+    report: Path | None = None
+    """Page about the whole dataset."""
 
     def summary(self) -> dict[str, object]:
         """Plain values for ``--json``."""
         return {
             "out_dir": str(self.out_dir),
             "picture": None if self.picture is None else str(self.picture),
+            "report": None if self.report is None else str(self.report),
             "seconds": {part: round(value, 2) for part, value in self.seconds.items()},
             "files": [{"path": path, "bytes": size, "what": what} for path, size, what in self.files()],
         }
@@ -71,6 +76,7 @@ class DemoResult:
             "shards.json": "list of the shards",
             "patches.parquet": "database of all candidates",
             _PICTURE: "picture of the result",
+            REPORT_NAME: "report for a browser",
         }
         rows = []
         for product in sorted((self.out_dir / "products").glob("*.SAFE")):
@@ -128,7 +134,13 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None, labels: DemoLabels 
     else:
         log.warning("no shards were written: they need PyArrow, `pip install 's2pipe[shards]'`")
     write_bytes_atomic(out_dir / "README.txt", _README.encode())
+    timed("report", lambda: add_report(result))
     return result
+
+
+def add_report(result: DemoResult) -> None:
+    """Write the page about everything that was made."""
+    result.report = write_report(result.out_dir).path
 
 
 def add_picture(result: DemoResult, plain: Path, normalised: Path) -> None:
@@ -208,4 +220,5 @@ data/        their manifest (meta/step1), plain samples (processed), statistics 
 normalized/  the same samples, normalised with statistics of the training ground
 patches/     the split of the ground, shards of patches, their database
 demo.png     input, validity, labels and normalised output side by side
+report.html  all of this in a browser
 """

@@ -245,13 +245,35 @@ class StackReader:
             expected = (len(self._bands), *window.shape_yx)
             msg = f"out must be C-contiguous of shape {expected}, got {out.shape}"
             raise ValueError(msg)
+        self._read(window, out)
+
+    def read_nearest(self, window: Window, out: np.ndarray) -> None:
+        """Fill a smaller ``out`` with every n-th pixel of ``window``; of an overview where the file has a fitting one.
+
+        Parameters and errors are those of :meth:`read`, but for the rows and columns of ``out``.
+        """
+        self._read(window, out, buf_xsize=out.shape[2], buf_ysize=out.shape[1])
+
+    def _read(self, window: Window, out: np.ndarray, **options: int) -> None:
         cure = "run the step that wrote it again"
         with decoding_threads(1), standing_alone(GEOTIFF.alone):
-            _fill(self._dataset, window, out, self._path, cure, band_list=self._bands)
+            _fill(self._dataset, window, out, self._path, cure, band_list=self._bands, **options)
         if out.dtype.kind == "f":
             for values, scaling in zip(out, self._scaled, strict=True):
                 if scaling is not None:
                     _unscale(values, *scaling)
+
+    @property
+    def block_yx(self) -> tuple[int, int]:
+        """Rows and columns of the file's own tiles."""
+        width, height = self._dataset.GetRasterBand(self._bands[0]).GetBlockSize()
+        return height, width
+
+    def overview_shapes(self) -> list[tuple[int, int]]:
+        """Rows and columns of the overviews that the file has."""
+        band = self._dataset.GetRasterBand(self._bands[0])
+        overviews = [band.GetOverview(place) for place in range(band.GetOverviewCount())]
+        return [(overview.YSize, overview.XSize) for overview in overviews]
 
     def close(self) -> None:
         """Release the dataset and its cached blocks."""

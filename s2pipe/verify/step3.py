@@ -11,6 +11,7 @@ from s2pipe.patches.candidates.assign import SPLIT_NAME
 from s2pipe.patches.shards.layout import SHARD_PATH
 from s2pipe.patches.shards.publish import BESIDE, SHARDS_NAME, published_files, read_shards_json, sole_run
 from s2pipe.patches.shards.records import PROGRESS, known_shards, progress_path
+from s2pipe.report.places import REPORT_NAME
 from s2pipe.runtime.paths import InsidePath
 from s2pipe.verify.items import Item, Problem, read_or_none, recorded, sealed
 
@@ -75,7 +76,7 @@ class Step3Part:
         if not path.is_file():
             reason = "is missing: the shards are not complete; run `s2pipe patches` again"
             problems.append(Problem("missing", path, reason))
-        known = {record.path for record in self._records} | {SHARDS_NAME}
+        known = {record.path for record in self._records} | {SHARDS_NAME, REPORT_NAME}
         names = {file: file.relative_to(self._directory).as_posix() for file in self._files()}
         return problems + [
             Problem("unexpected", file, f"{SHARDS_NAME} does not record it")

@@ -24,7 +24,8 @@ Options = dataclasses.make_dataclass(
             "paths",
             list[str],
             option(
-                "SAFE directories, zip archives of them, or directories that contain such products.",
+                "SAFE directories, zip archives of them, or directories that contain such products; or addresses "
+                "(s3://bucket/..., https://...) of SAFE directories, whose files stay where they are.",
                 "paths",
                 nargs="+",
                 metavar="PATH",
@@ -105,8 +106,8 @@ def main(command: Command, arguments: list[str]) -> int:
         msg = "--out DIR is needed: the directory of the dataset that the index is written to"
         raise UsageError(msg)
     result = index_products(
-        [Path(path) for path in options.paths],
-        Path(options.out),
+        options.paths,
+        options.out,
         verify=options.verify,
         only=_choice(options),
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-_OUTPUTS = ("out_dir", "stats_path", "dir")
+_OUTPUTS = ("out_dir", "stats_path", "dir", "stage_dir")
 """Keys of what is written."""
 
 

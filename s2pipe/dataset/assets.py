@@ -76,7 +76,8 @@ class Asset:
     role: str
     """Role, see :mod:`s2pipe.sentinel2.roles`."""
     path: str
-    """Path relative to the dataset's root, forward slashes; for a member, that of its archive."""
+    """Path relative to the dataset's root, forward slashes (for a member, that of its archive); or the address of a
+    file in object storage or on a web server."""
     planned: bool = False
     """Known to the product, but not on disk."""
     present: bool = True
@@ -89,6 +90,8 @@ class Asset:
     """Path inside the product; None when unknown."""
     member: str | None = None
     """Path inside the zip archive at ``path``; None for a plain file."""
+    etag: str | None = None
+    """Entity tag of a file at an address; None when unknown, and for a file on disk."""
     raster: StoredRaster | None = None
     """Header of a raster; None for other files, and where it is unknown."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -108,6 +111,7 @@ class Asset:
             checksum=Checksum(checksum["algorithm"], checksum["value"].lower()) if checksum else None,
             product_path=document.get("product_path"),
             member=document.get("member"),
+            etag=document.get("etag"),
             raster=raster,
             extra=extra_keys(document, _ASSET_KEYS if raster is None else (*_ASSET_KEYS, *_RASTER_KEYS)),
         )
@@ -128,9 +132,16 @@ class Asset:
             document["product_path"] = self.product_path
         if self.member is not None:
             document["member"] = self.member
+        if self.etag is not None:
+            document["etag"] = self.etag
         if self.raster is not None:
             document |= self.raster.to_document()
         return {**document, **self.extra}
+
+    @property
+    def is_remote(self) -> bool:
+        """Tell whether it lies at an address, not on disk."""
+        return "://" in self.path
 
     @property
     def is_absolute(self) -> bool:
@@ -140,11 +151,11 @@ class Asset:
 
     def display(self, root: Path) -> str:
         """Name the file in messages."""
-        path = self.path if self.is_absolute else str(root / self.path)
+        path = self.path if self.is_absolute or self.is_remote else str(root / self.path)
         return path if self.member is None else f"{path}!{self.member}"
 
 
-_ASSET_KEYS = ("role", "path", "planned", "present", "size", "checksum", "product_path", "member")
+_ASSET_KEYS = ("role", "path", "planned", "present", "size", "checksum", "product_path", "member", "etag")
 _RASTER_KEYS = (*GEOMETRY_KEYS, RASTER_KEY)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import time
 import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from s2pipe.dataset.assets import Checksum
 from s2pipe.errors import MissingInputError, PathEscapeError
@@ -21,12 +22,41 @@ if TYPE_CHECKING:
 
     from s2pipe.dataset.assets import Asset
 
+_SECOND_NS = 1_000_000_000
+_FINE_TICK_NS = _SECOND_NS // 10
 MAX_READ_BYTES = MAX_XML_BYTES
 """Largest file that :meth:`InputFile.read` returns: it is for metadata, not for rasters."""
 
 
 _UNREADABLE = (OSError, KeyError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 """What reading a file, or a member of an archive of any kind and state, may raise."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """State of a file (of the archive, for a member)."""
+
+    size: int
+    """Size in bytes."""
+    mtime_ns: int
+    """Time of change of the content; programs can set it to any value."""
+    ctime_ns: int
+    """Time of change of content or attributes as the system keeps it, which no program sets (Windows: of creation)."""
+
+    etag: str | None = None
+    """Entity tag of a file at an address, which stands for its times; None for a file on disk."""
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """Look at a file; links are followed."""
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+    def is_settled(self) -> bool:
+        """Tell whether a later change would show: clocks of file systems tick, some once in two seconds."""
+        newest = max(self.mtime_ns, self.ctime_ns)
+        tick = _FINE_TICK_NS if newest % _SECOND_NS else 2 * _SECOND_NS
+        return time.time_ns() - newest > tick
 
 
 @dataclass(frozen=True)
@@ -69,6 +99,11 @@ class InputFile:
     def label(self) -> str:
         """What messages call it."""
         return str(self.path) if self.member is None else f"{self.path}!{self.member}"
+
+    @property
+    def is_remote(self) -> bool:
+        """Tell whether it lies at an address, not on disk."""
+        return False
 
     @property
     def is_gml(self) -> bool:
@@ -150,11 +185,22 @@ class InputFile:
         except _UNREADABLE as error:
             raise self._unreadable(str(error)) from error
 
+    def stamp(self) -> Stamp | None:
+        """Look at its state (of the archive, for a member); None when it cannot be looked at."""
+        try:
+            return Stamp.of(self.path)
+        except OSError:
+            return None
+
     def state(self) -> InputState:
         """Look at the file as it is now."""
         status = self.path.stat()
-        checksum = None if self.checksum is None else f"{self.checksum.algorithm}:{self.checksum.value}"
-        return InputState(self.role, self.name, status.st_size, status.st_mtime_ns, checksum)
+        return InputState(self.role, self.name, status.st_size, status.st_mtime_ns, self.checksum_text)
+
+    @property
+    def checksum_text(self) -> str | None:
+        """``ALGORITHM:hex`` as recorded; None when unknown."""
+        return None if self.checksum is None else f"{self.checksum.algorithm}:{self.checksum.value}"
 
     def _unreadable(self, reason: str) -> MissingInputError:
         if not self.path.exists():
@@ -173,10 +219,24 @@ class InputState:
     """Path inside the product where known, else the file's name."""
     size: int
     """Size on disk in bytes (of the archive, for a member)."""
-    mtime_ns: int
-    """Time of last change: a file replaced by another of the same size still counts as new."""
+    mtime_ns: int | None
+    """Time of last change: a file replaced by another of the same size still counts as new; None at an address."""
     checksum: str | None
     """``ALGORITHM:hex`` as the manifest states it."""
+    etag: str | None = None
+    """Entity tag of a file at an address, which takes the place of the time; None for a file on disk."""
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON form, in which files on disk have no entity tag."""
+        document = dict(vars(self))
+        if self.mtime_ns is not None:
+            del document["etag"]
+        return document
+
+    def is_of(self, stamp: Stamp) -> bool:
+        """Tell whether a file that was looked at later is still the same."""
+        same_time = self.mtime_ns is None or self.mtime_ns == stamp.mtime_ns
+        return self.size == stamp.size and same_time and self.etag in (None, stamp.etag)
 
 
 def _located(asset: Asset, root: Path, *, allow_absolute: bool) -> Path:

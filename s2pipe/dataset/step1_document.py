@@ -11,9 +11,11 @@ from s2pipe.config.schema import STEP1_INDEX
 from s2pipe.dataset.entry_document import document_pieces
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.proof import sealed_pieces
+from s2pipe.dataset.remote_file import RemoteFile
 from s2pipe.dataset.scenes import Scene, SceneTable
 from s2pipe.dataset.step1_merge import merge_scene
 from s2pipe.errors import Fault, ManifestError
+from s2pipe.runtime.addresses import RemoteAddress
 from s2pipe.runtime.clock import utc_now
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class Index:
     """Keys that s2pipe does not know, kept."""
     allow_absolute: bool = False
     """Whether files may lie outside of the root, at absolute paths. Not stored."""
+    remote: tuple[RemoteAddress, ...] = ()
+    """Places off this machine that files may lie in; none by default. Not stored."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.scenes, SceneTable):
@@ -86,8 +90,11 @@ class Index:
         Raises
         ------
         PathEscapeError
-            Its path leaves the dataset's root, or is absolute and ``allow_absolute`` is false.
+            Its path leaves the dataset's root, or is absolute and ``allow_absolute`` is false, or is an address in a
+            place that is not allowed.
         """
+        if asset.is_remote:
+            return RemoteFile.at(asset, self.remote)
         return InputFile.of(asset, self.root, allow_absolute=self.allow_absolute)
 
 

@@ -152,7 +152,7 @@ def verify_index(index: Index) -> Verification:
     archives: dict[Path, SafeContainer] = {}
     checks: list[Check] = []
     faults: list[str] = []
-    for asset in (asset for scene in index.scenes for asset in scene.assets if asset.present):
+    for asset in (asset for scene in index.scenes for asset in scene.assets if _is_here(asset)):
         try:
             file = index.file(asset)
             if file.member is not None and file.path not in archives:
@@ -169,8 +169,15 @@ def verify_index(index: Index) -> Verification:
     return verification
 
 
+def _is_here(asset: Asset) -> bool:
+    """Tell whether a file should be on disk; those at addresses are compared when they are read."""
+    return asset.present and not asset.is_remote
+
+
 def check_asset(asset: Asset, index: Index) -> Finding:
     """Check one file of an index against its record."""
+    if asset.is_remote:
+        return Finding(asset.path, "nothing", note=f"{asset.path}: is compared when it is read")
     try:
         file = index.file(asset)
         archive = None if file.member is None else open_container(file.path)

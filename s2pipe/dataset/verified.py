@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 import stat
-import time
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
+from s2pipe.dataset.input_file import Stamp
 from s2pipe.errors import PathEscapeError
 from s2pipe.runtime.paths import InsidePath
 
@@ -26,32 +26,6 @@ if TYPE_CHECKING:
 VERIFIED = "meta/step1/verified.jsonl"
 """Where the memory is, relative to the dataset's root, or to the output directory if the dataset is read-only."""
 _MAX_BYTES = 256 << 20
-_SECOND_NS = 1_000_000_000
-_FINE_TICK_NS = _SECOND_NS // 10
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """State of a file (of the archive, for a member)."""
-
-    size: int
-    """Size in bytes."""
-    mtime_ns: int
-    """Time of change of the content; programs can set it to any value."""
-    ctime_ns: int
-    """Time of change of content or attributes as the system keeps it, which no program sets (Windows: of creation)."""
-
-    @classmethod
-    def of(cls, path: Path) -> Stamp:
-        """Look at a file; links are followed."""
-        status = path.stat()
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-    def is_settled(self) -> bool:
-        """Tell whether a later change would show: clocks of file systems tick, some once in two seconds."""
-        newest = max(self.mtime_ns, self.ctime_ns)
-        tick = _FINE_TICK_NS if newest % _SECOND_NS else 2 * _SECOND_NS
-        return time.time_ns() - newest > tick
 
 
 class VerifiedFiles:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.errors import ProductError, S2PipeError
+from s2pipe.errors import AuthError, ProductError, S2PipeError, UntrustedServerError
+from s2pipe.indexing.remote import open_remote, place_of, products_at
+from s2pipe.runtime.addresses import RemoteAddress
 from s2pipe.sentinel2.safe import (
     THIRD_PARTY_BASELINE,
     Level,
@@ -32,7 +35,7 @@ LEVELS: tuple[Level, ...] = ("L1C", "L2A")
 class PassedOver:
     """Something found on disk that did not enter the index."""
 
-    path: Path
+    path: Path | RemoteAddress
     """The product, or what is none."""
     reason: str
     """Why it was left out."""
@@ -61,6 +64,9 @@ class Found:
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+Place = Path | RemoteAddress
+"""Where a product is."""
+_CONNECTIONS = 8
 _PRODUCT_NAME = re.compile(r"S[1-9][A-DP_]_[A-Z]")
 """How the names of products of the Sentinel missions begin."""
 _ARCHIVES = (".tar", ".tgz", ".gz", ".7z", ".rar")
@@ -68,7 +74,7 @@ _ARCHIVES = (".tar", ".tgz", ".gz", ".7z", ".rar")
 
 
 def attempt(
-    step: Callable[[Path], _Out], paths: Iterable[Path]
+    step: Callable[[Place], _Out], paths: Sequence[Place]
 ) -> tuple[list[_Out], list[PassedOver], list[S2PipeError]]:
     """Apply a step to every path; what fails is passed over, and the others go on.
 
@@ -81,15 +87,22 @@ def attempt(
 
 
 def attempt_each(
-    step: Callable[[_In], _Out], items: Iterable[_In], path_of: Callable[[_In], Path]
+    step: Callable[[_In], _Out], items: Iterable[_In], path_of: Callable[[_In], Place]
 ) -> tuple[list[_Out], list[PassedOver], list[S2PipeError]]:
     """Apply a step to every item as :func:`attempt` does, which ``path_of`` gives a path."""
     results: list[_Out] = []
     passed_over: list[PassedOver] = []
     errors: list[S2PipeError] = []
-    for item in items:
+    given = list(items)
+    # Products on a network are waited for side by side; each takes a few requests.
+    is_remote = any(isinstance(path_of(item), RemoteAddress) for item in given)
+    with ThreadPoolExecutor(_CONNECTIONS if is_remote else 1) as pool:
+        pending = [pool.submit(step, item) for item in given]
+    for item, future in zip(given, pending, strict=True):
         try:
-            results.append(step(item))
+            results.append(future.result())
+        except (AuthError, UntrustedServerError):
+            raise  # no other product could be read either
         except (S2PipeError, OSError) as error:
             path = path_of(item)
             known = (
@@ -113,7 +126,7 @@ def refuse_all(errors: Sequence[S2PipeError]) -> NoReturn:
     raise ProductError("\n".join(map(str, errors)))
 
 
-def find(paths: Iterable[Path | str]) -> list[Path]:
+def find(paths: Iterable[Path | str]) -> list[Place]:
     """Return what the paths name: products, each once, and what looks like one in directories of them.
 
     Raises
@@ -121,9 +134,14 @@ def find(paths: Iterable[Path | str]) -> list[Path]:
     ProductError
         No path is given, or paths do not exist: all of them are listed.
     """
-    products: dict[str, Path] = {}
+    products: dict[str, Place] = {}
     missing: list[S2PipeError] = []
-    for path in map(Path, paths):
+    for given in paths:
+        address = place_of(given)
+        if address is not None:
+            products.update((str(product), product) for product in products_at(address))
+            continue
+        path = Path(given)
         try:
             for product in _look(path):
                 products.setdefault(os.path.realpath(product), product)  # resolve() fails on loops of links
@@ -175,9 +193,9 @@ def abridged(names: Iterable[str]) -> str:
     return (", ".join(listed[:3]) + more) or "nothing"
 
 
-def recognise(path: Path) -> Found:
+def recognise(path: Place) -> Found:
     """Open a product and establish its name: the metadata's, since users rename directories."""
-    container = open_container(path)
+    container = open_remote(path) if isinstance(path, RemoteAddress) else open_container(path)
     levels = [level for level in LEVELS if product_metadata_name(level) in container.sizes]
     if len(levels) > 1:
         msg = f"{path}: holds the metadata of an L1C and of an L2A product; separate the two"

@@ -40,7 +40,8 @@ from s2pipe.indexing.discover import (
     refuse_all,
 )
 from s2pipe.indexing.links import conflict, link
-from s2pipe.runtime.addresses import refuse_remote_output
+from s2pipe.indexing.remote import RemoteContainer
+from s2pipe.runtime.addresses import RemoteAddress, refuse_remote_output
 from s2pipe.runtime.disk import full_disk_ends
 from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
@@ -114,7 +115,8 @@ def index_products(
     Parameters
     ----------
     paths : iterable of path
-        SAFE directories, zip archives of them, or directories that hold such products.
+        SAFE directories, zip archives of them, or directories that hold such products; or, as text, addresses of SAFE
+        directories or of directories of them (``s3://eodata/...``), whose files stay where they are.
     out_dir : path
         Root of the dataset; an index that is there is extended.
     verify : bool
@@ -197,7 +199,9 @@ def _plan(found: Found) -> _Planned:
     root_dir = found.key.files_dir(level)
     archive = f"{root_dir}/{found.name.stem}.zip"
     assets: dict[str, Asset] = {}
-    links: list[tuple[Path, str]] = [(container.path.resolve(), archive)] if container.is_zip else []
+    links: list[tuple[Path, str]] = []
+    if isinstance(container.path, Path) and container.is_zip:
+        links.append((container.path.resolve(), archive))
     for product_path in sorted({*container.sizes, *listed}):
         role = role_of(product_path, level)
         if role is None:
@@ -213,8 +217,10 @@ def _plan(found: Found) -> _Planned:
             )
             raise ProductError(msg)
         target = archive if container.is_zip else f"{root_dir}/{product_path.rpartition('/')[2]}"
+        if isinstance(container.path, RemoteAddress):
+            target = str(container.path / product_path)
         assets[role] = _asset(role, target, product_path, found, listed.get(product_path))
-        if assets[role].present and not container.is_zip:
+        if assets[role].present and isinstance(container.path, Path) and not container.is_zip:
             links.append(((container.path / product_path).resolve(), target))
     items = tuple(sorted(assets.values(), key=lambda item: _ROLE_ORDER[item.role]))
     warnings = _warnings(container, items, entries)
@@ -243,6 +249,9 @@ def _asset(role: str, target: str, product_path: str, found: Found, entry: Manif
         checksum=checksum,
         product_path=product_path,
         member=found.container.member(product_path),
+        etag=found.container.etags.get(product_path)
+        if isinstance(found.container, RemoteContainer)
+        else None,
     )
 
 

@@ -234,6 +234,20 @@ class OutputConfig:
 
 
 @dataclass(frozen=True)
+class RemoteConfig:
+    """Input files that stay in object storage (s3://) or on web servers (https://)."""
+
+    allow: Annotated[tuple[str, ...], Rule({"items": {"type": "string", "maxLength": 1024}})] = ()
+    """Places that files of the manifest may be read from, such as s3://eodata/Sentinel-2; nothing else off this machine
+    is opened. Credentials come from the environment alone."""
+    stage: bool = False
+    """Copy the files of a scene to this machine first, compare their checksums, and remove them when the scene is done;
+    otherwise they are read where they are, and their sizes and entity tags are compared."""
+    stage_dir: Path | None = None
+    """Directory for those copies; null means that of the system for temporary files (TMPDIR)."""
+
+
+@dataclass(frozen=True)
 class PreprocessConfig:
     """Step 2: bring the bands of every scene onto one grid, with masks, labels and normalization."""
 
@@ -296,6 +310,8 @@ class PreprocessConfig:
     """Leave out scenes with missing roles or files (recorded with the reason) instead of stopping."""
     allow_absolute_paths: bool = False
     """Follow absolute paths in the manifest, which may lead out of the dataset's directory."""
+    remote: RemoteConfig = field(default_factory=RemoteConfig)
+    """Input files off this machine."""
     num_workers: Annotated[int, Rule({"minimum": 0})] = 0
     """Threads that decode and resample; 0 means all cores. Results do not depend on it."""
     max_scenes: Annotated[int | None, Rule({"minimum": 1})] = None

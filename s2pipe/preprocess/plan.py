@@ -24,6 +24,7 @@ from s2pipe.errors import (
     MissingInputError,
     RasterError,
     S2PipeError,
+    ServiceError,
 )
 from s2pipe.ground.area_mask import AreaMask
 from s2pipe.ground.mask import GroundMask, PixelMasks
@@ -45,6 +46,7 @@ from s2pipe.preprocess.target import OutsideAreaError, area_of, choose_target, n
 from s2pipe.preprocess.verify_inputs import read_checked
 from s2pipe.raster.formats import ANY_FORMAT, LABELS
 from s2pipe.raster.reader import inspect_raster
+from s2pipe.runtime.addresses import parse_prefixes
 from s2pipe.sentinel2 import roles
 
 if TYPE_CHECKING:
@@ -168,6 +170,7 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
     PathEscapeError
         A path in the manifest leaves the dataset.
     """
+    index = replace(index, remote=parse_prefixes(config.remote.allow))
     chosen, needs = _chosen_scenes(index, config), Needs.of(config)
     files = {scene.key: needs.files_of(scene, index) for scene in chosen}
     gaps = {key: found.gaps for key, found in files.items()}
@@ -207,7 +210,7 @@ def _plan_scenes(
             planned.append(_plan_scene(root, scene, files[scene.key], needs.backends, area, config))
         except OutsideAreaError as error:
             outside.append(LeftOut(scene.key, str(error)))
-        except (RasterError, MetadataError, ChecksumError, MissingInputError) as error:
+        except (RasterError, MetadataError, ChecksumError, MissingInputError, ServiceError) as error:
             unreadable.append(LeftOut(scene.key, str(error)))
     if outside and not (planned or unreadable):
         raise no_scene(config, len(outside))

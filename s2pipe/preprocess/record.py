@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
@@ -48,6 +48,7 @@ _RUN_ONLY_KEYS = (
     "skip_incomplete",
     "allow_absolute_paths",
     "only",
+    "remote",
     "num_workers",
     "max_scenes",
     "run_id",
@@ -128,15 +129,16 @@ def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
 
 
 def _identities(plan: ScenePlan, config: PreprocessConfig) -> list[list[Any]]:
-    """What inputs are recognised by: role, size and checksum, or name and time of change where that is not checked.
+    """What inputs are recognised by: role, size and checksum; where that is not checked, name and time of change.
 
+    Files at addresses have entity tags for times.
     A dataset that is copied or mounted elsewhere has the same inputs, wherever their checksums are known.
     """
     by_checksum = config.verify_inputs == "checksum"
     return [
         [item.role, item.size, item.checksum]
         if by_checksum and item.checksum and is_known_algorithm(item.checksum.partition(":")[0])
-        else [item.role, item.size, PurePosixPath(item.name).name, item.mtime_ns, item.checksum]
+        else [item.role, item.size, PurePosixPath(item.name).name, item.etag or item.mtime_ns, item.checksum]
         for item in plan.inputs
     ]
 
@@ -160,7 +162,7 @@ def pixel_versions(plan: ScenePlan) -> dict[str, str]:
 
 
 def _input_documents(plan: ScenePlan) -> list[dict[str, Any]]:
-    return [asdict(item) for item in plan.inputs]
+    return [item.to_document() for item in plan.inputs]
 
 
 @functools.cache

@@ -7,8 +7,9 @@ import string
 from typing import TYPE_CHECKING
 
 from s2pipe.dataset.scene_choice import choice_faults
-from s2pipe.errors import Fault
+from s2pipe.errors import Fault, PathEscapeError
 from s2pipe.preprocess.cfg import LABEL_BACKENDS, MAX_BINS, BrdfConfig, LabelRasterConfig, bin_count
+from s2pipe.runtime.addresses import RemoteAddress
 from s2pipe.runtime.paths import path_fault
 from s2pipe.sentinel2.brdf import BRDF_PARAMETERS
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         NormalizeConfig,
         OutputConfig,
         PreprocessConfig,
+        RemoteConfig,
     )
 
 
@@ -45,7 +47,22 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
         *_quality_faults(config),
         *_area_faults(config),
         *choice_faults(config.only),
+        *_remote_faults(config.remote),
     ]
+
+
+def _remote_faults(remote: RemoteConfig) -> list[Fault]:
+    faults = []
+    for number, text in enumerate(remote.allow):
+        try:
+            RemoteAddress.parse(text)
+        except PathEscapeError as error:
+            faults.append(Fault(f"remote.allow[{number}]", str(error)))
+    if remote.stage and not remote.allow:
+        faults.append(
+            Fault("remote.stage", "expected places in remote.allow: without them nothing is read from afar")
+        )
+    return faults
 
 
 def _band_faults(config: PreprocessConfig) -> list[Fault]:

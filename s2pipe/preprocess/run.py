@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from s2pipe.dataset.outcome import FailedScene
 from s2pipe.dataset.scene_key import SceneKey
@@ -66,9 +66,7 @@ class PreprocessResult:
     """Scenes left out because the area of interest misses them."""
     failed: list[FailedScene] = field(default_factory=list)
     """Scenes that failed."""
-    inputs: dict[How, int] = field(
-        default_factory=lambda: {"checksum": 0, "earlier": 0, "size": 0, "nothing": 0}
-    )
+    inputs: dict[How, int] = field(default_factory=lambda: dict.fromkeys(get_args(How), 0))
     """Input files of the scenes done now by how they were compared with the index: by checksum now, or earlier and
     unchanged since; by size; not at all, since the index knows neither."""
     index_path: Path | None = None

@@ -18,6 +18,7 @@ from s2pipe.preprocess.pixels.stack_vrt import write_stack_vrt
 from s2pipe.preprocess.quality import QUALITY_BANDS, QUALITY_NAME, write_quality
 from s2pipe.preprocess.record import SampleResult, sample_meta
 from s2pipe.preprocess.scene import mask_names, write_stack
+from s2pipe.preprocess.staging import staged
 from s2pipe.runtime.cores import core_count
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ def write_sample(
         work = Path(name)
         bands = tuple(map(str, config.channels))
         assets = {"x": _asset(scene, "x.tif", "float32", (*bands, *mask_names(config)), None)}
-        with ThreadPoolExecutor(1, "s2pipe-side") as pool:
-            future = pool.submit(_side_rasters, work, scene, config)
-            coverage = write_stack(work / "x.tif", scene, config, stats)
+        with staged(scene, config) as ready, ThreadPoolExecutor(1, "s2pipe-side") as pool:
+            future = pool.submit(_side_rasters, work, ready, config)
+            coverage = write_stack(work / "x.tif", ready, config, stats)
             side = future.result()
         assets.update(side.assets)
         write_stack_vrt(work, final, scene.stack)

@@ -14,6 +14,7 @@ from s2pipe.preprocess.nbar import NadirView
 from s2pipe.preprocess.pixels.blocks import Background, scene_windows
 from s2pipe.preprocess.pixels.dn import DnWindows, dn_windows
 from s2pipe.preprocess.record import stack_fingerprint
+from s2pipe.preprocess.staging import staged
 from s2pipe.preprocess.stats.histogram import BandHistograms, ContributingScene, HistogramSettings
 from s2pipe.preprocess.stats.pixel_draw import DrawPool, PixelDraw, draw_from_blocks
 from s2pipe.raster.writer import TiffSpec, TiffStorage, TiffWriter, copy_as_cog
@@ -119,12 +120,13 @@ def scene_histogram(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprin
     """
     settings = HistogramSettings.of(config, plan.split)
     size = config.normalize.max_pixels_per_scene
-    if size is None:
-        accumulator = _count_all(plan, config, settings)
-    else:
-        accumulator = _accumulator(plan, settings)
-        for band, dn in enumerate(_draw(plan, config)):
-            accumulator.add(dn.reshape(1, 1, -1), first_band=band)
+    with staged(plan, config) as ready:
+        if size is None:
+            accumulator = _count_all(ready, config, settings)
+        else:
+            accumulator = _accumulator(ready, settings)
+            for band, dn in enumerate(_draw(ready, config)):
+                accumulator.add(dn.reshape(1, 1, -1), first_band=band)
     result = accumulator.result()
     with_l2a = any(channel.level == "L2A" for channel in config.channels)
     sources = (plan.scene.l1c, plan.scene.l2a) if with_l2a else (plan.scene.l1c,)

@@ -71,12 +71,12 @@ class SceneInputs:
         """
         stamps, counts = self._verifier.require(scene.files)
         check_places(scene.in_tile, by_checksum=self._by_checksum)
-        planned = {(state.role, state.name): (state.size, state.mtime_ns) for state in scene.inputs}
+        planned = {(state.role, state.name): state for state in scene.inputs}
         refuse(
             [
                 f"{file.label}: was changed since the run began"
                 for file, stamp in stamps.items()
-                if planned.get((file.role, file.name)) not in (None, (stamp.size, stamp.mtime_ns))
+                if (state := planned.get((file.role, file.name))) is not None and not state.is_of(stamp)
             ]
         )
         place = self._places.get(scene.key, len(self._scenes))

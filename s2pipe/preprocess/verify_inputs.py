@@ -13,18 +13,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from s2pipe.dataset.input_file import InputFile
-from s2pipe.dataset.verified import Stamp, VerifiedFiles
+from s2pipe.dataset.input_file import InputFile, Stamp
+from s2pipe.dataset.remote_file import RemoteFile
 from s2pipe.errors import ChecksumError, MissingInputError
 from s2pipe.runtime.hashing import hash_bytes, hash_stream, is_known_algorithm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from s2pipe.dataset.verified import VerifiedFiles
+
 log = logging.getLogger("s2pipe.preprocess")
 
-How = Literal["checksum", "earlier", "size", "nothing"]
-"""How a file was checked: by its checksum now, or in an earlier run and unchanged since; by its size; not at all."""
+How = Literal["checksum", "earlier", "etag", "size", "nothing"]
+"""How a file was checked: by its checksum now, or in an earlier run and unchanged since; by its size and, at an
+address, its entity tag; by its size alone; not at all."""
 _CURE = (
     "The scene is not processed. `s2pipe download CONFIG --verify` sets damaged files of a download aside and fetches "
     "them again; of products that lie elsewhere, replace the file, or run `s2pipe index` again if it was changed on "
@@ -105,7 +108,7 @@ class InputVerifier:
         ChecksumError
             Files were changed since then; all of them are listed.
         """
-        refuse([_changed(file) for file, stamp in stamps.items() if _stamp(file) != stamp])
+        refuse([_changed(file) for file, stamp in stamps.items() if file.stamp() != stamp])
 
     def close(self) -> None:
         """Give up what nobody asked for."""
@@ -116,7 +119,13 @@ class InputVerifier:
     def _warn(self, file: InputFile) -> None:
         """Say once of an algorithm that nobody can compute it."""
         algorithm = None if file.checksum is None else file.checksum.algorithm
-        if algorithm and self._by_checksum and not is_checkable(file) and algorithm not in self._unknown:
+        if (
+            algorithm
+            and self._by_checksum
+            and not file.is_remote
+            and not is_checkable(file)
+            and algorithm not in self._unknown
+        ):
             self._unknown.add(algorithm)
             log.warning(
                 "%s: only its size is checked, as that of other files with checksums of the unknown algorithm %r",
@@ -125,9 +134,11 @@ class InputVerifier:
             )
 
     def _check(self, file: InputFile) -> Checked:
-        stamp = _stamp(file)
+        stamp = file.stamp()
         if stamp is None:
             return Checked(file, None, "nothing", file.absence())
+        if isinstance(file, RemoteFile):
+            return _check_remote(file, stamp)
         by_checksum = self._by_checksum and is_checkable(file)
         if by_checksum and self._memory.holds(file, stamp):
             return Checked(file, stamp, "earlier")
@@ -137,7 +148,7 @@ class InputVerifier:
                 fault = self._hash_fault(file)
         except MissingInputError as error:
             fault = str(error)
-        if fault is None and _stamp(file) != stamp:
+        if fault is None and file.stamp() != stamp:
             fault = _changed(file)
         how: How = "checksum" if by_checksum else "nothing" if file.size is None else "size"
         return Checked(file, stamp, how, fault)
@@ -154,11 +165,21 @@ class InputVerifier:
             raise InterruptedError
 
 
+def _check_remote(file: RemoteFile, stamp: Stamp) -> Checked:
+    """Compare what the server says with the index; the content is compared only when the file is staged."""
+    fault = size_fault(file, stamp.size)
+    if fault is None and file.etag is not None and file.etag != stamp.etag:
+        fault = f"{file.label}: expected entity tag {file.etag}, got {stamp.etag or 'none'}: its content was changed"
+    how: How = "etag" if file.etag is not None else "nothing" if file.size is None else "size"
+    return Checked(file, stamp, how, fault)
+
+
 def describe_checks(counts: Mapping[How, int]) -> str:
     """Return in words how many files were checked in which way."""
     words: dict[How, str] = {
         "checksum": "by checksum",
         "earlier": "by checksum earlier, unchanged since",
+        "etag": "by size and entity tag",
         "size": "by size",
         "nothing": "not recorded",
     }
@@ -212,10 +233,3 @@ def refuse(faults: Sequence[str]) -> None:
 
 def _changed(file: InputFile) -> str:
     return f"{file.label}: was changed while the scene was processed"
-
-
-def _stamp(file: InputFile) -> Stamp | None:
-    try:
-        return Stamp.of(file.path)
-    except OSError:
-        return None

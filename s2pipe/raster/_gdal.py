@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import os
 from typing import TYPE_CHECKING, Any
@@ -77,11 +78,31 @@ def type_code(dtype: DTypeLike) -> int:
     return int(gdal_module().GetDataTypeByName(TYPE_NAMES[np.dtype(dtype).name]))
 
 
+_heard: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("heard", default=None)
+"""Where this thread's warnings are kept; None passes them over."""
+
+
+def _note(heard: list[str], kind: int, _number: int, message: str) -> None:
+    if kind >= gdal_module().CE_Warning:
+        heard.append(message)
+
+
+@contextlib.contextmanager
+def heard_warnings() -> Iterator[list[str]]:
+    """Give what GDAL warns of inside :func:`quiet_errors` in this thread, errors that are raised too among it."""
+    heard: list[str] = []
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
+
+
 @contextlib.contextmanager
 def quiet_errors() -> Iterator[None]:
     """Keep GDAL from printing errors of this thread on stderr; they are raised instead."""
-    gdal = gdal_module()
-    gdal.PushErrorHandler("CPLQuietErrorHandler")
+    gdal, heard = gdal_module(), _heard.get()
+    gdal.PushErrorHandler("CPLQuietErrorHandler" if heard is None else functools.partial(_note, heard))
     try:
         gdal.ErrorReset()
         yield
@@ -155,6 +176,7 @@ def open_dataset(source: str, label: str, formats: Formats) -> Any:
 
 def _unreadable(label: str, formats: Formats, reason: str) -> str:
     # Path.exists would raise for VRT text, which is longer than a file name may be.
-    if label.startswith("/vsi") or os.path.exists(label):  # noqa: PTH110 - see above
+    is_there = label.startswith("/vsi") or os.path.exists(label)  # noqa: PTH110 - see above
+    if is_there and "response code: 404" not in reason:
         return f"{label}: GDAL cannot open it as {formats.name} ({reason}); {formats.cure}"
     return f"{label}: no such file ({reason})"

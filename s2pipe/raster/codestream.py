@@ -7,7 +7,9 @@ import os
 import struct
 from typing import TYPE_CHECKING, BinaryIO
 
+from s2pipe.errors import RasterError
 from s2pipe.raster._gdal import gdal_module, quiet_errors
+from s2pipe.raster.network import is_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,19 +28,35 @@ _HEAD_BYTES = 64 << 10
 
 
 def read_head(path: str) -> bytes:
-    """Read the first bytes of a file as GDAL opens it; nothing when it cannot be read."""
+    """Read the first bytes of a file as GDAL opens it; nothing when it cannot be read.
+
+    Raises
+    ------
+    RasterError
+        It is on the network and does not arrive.
+    """
+    head, size = _head_and_size(path)
+    if is_network(path) and len(head) < min(_HEAD_BYTES, size or 1):
+        msg = f"{path}: its head did not arrive whole; look at the network, or run again"
+        raise RasterError(msg)
+    return head
+
+
+def _head_and_size(path: str) -> tuple[bytes, int]:
     gdal = gdal_module()
     with quiet_errors():
         try:
             stream = gdal.VSIFOpenL(path, "rb")
             if stream is None:
-                return b""
+                return b"", 0
             try:
-                return bytes(gdal.VSIFReadL(1, _HEAD_BYTES, stream) or b"")
+                head = bytes(gdal.VSIFReadL(1, _HEAD_BYTES, stream) or b"")
+                gdal.VSIFSeekL(stream, 0, os.SEEK_END)
+                return head, gdal.VSIFTellL(stream)
             finally:
                 gdal.VSIFCloseL(stream)
         except RuntimeError:  # of a damaged archive, for one
-            return b""
+            return b"", 0
 
 
 def is_reversible(head: bytes) -> bool:

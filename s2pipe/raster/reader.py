@@ -20,6 +20,7 @@ from s2pipe.raster._gdal import (
 from s2pipe.raster.codestream import end_fault, is_reversible, read_head
 from s2pipe.raster.formats import GEOTIFF, JPEG2000, JPEG2000_DRIVERS, SELF_CONTAINED, Formats
 from s2pipe.raster.grid import Grid, RasterInfo, Window
+from s2pipe.raster.network import is_network, tried
 from s2pipe.raster.stored_vrt import load_stored_vrt
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ def inspect_raster(
     RasterError
         It is of another format, or GDAL cannot open it; or its code stream ends early.
     """
+    return tried(path, lambda: _inspected(path, formats, with_files_beside))
+
+
+def _inspected(path: str, formats: Formats, with_files_beside: bool) -> RasterInfo:
     opened_as = replace(formats, alone=False) if with_files_beside else formats
     dataset = open_dataset(path, path, opened_as)
     if formats == JPEG2000 and not path.startswith("/vsi") and (fault := end_fault(Path(path))) is not None:
@@ -139,13 +144,21 @@ class RasterReader:
         band: int = 1,
         formats: Formats = SELF_CONTAINED,
     ) -> None:
+        self._source = source
         self._label = label or source
         self._threads = threads
-        self._alone = formats.alone
+        self._number = band
+        self._formats = formats
+        self._is_broken = False
         # The band dies with its dataset, so both are kept. Blocks are cached per dataset: opening the file again for
         # each window would decode its JPEG 2000 tiles again.
-        self._dataset = open_dataset(source, self._label, formats)
-        self._band = self._dataset.GetRasterBand(band)
+        self._dataset: Any = None
+        self._band: Any = None
+        tried(source, self._open)
+
+    def _open(self) -> None:
+        self._dataset = open_dataset(self._source, self._label, self._formats)
+        self._band = self._dataset.GetRasterBand(self._number)
 
     def read(self, window: Window, out: np.ndarray) -> None:
         """Fill ``out`` with the pixels of ``window``.
@@ -165,8 +178,16 @@ class RasterReader:
         if out.shape != window.shape_yx or not out.flags.c_contiguous:
             msg = f"out must be C-contiguous of shape {window.shape_yx}, got {out.shape}"
             raise ValueError(msg)
-        with decoding_threads(self._threads), standing_alone(self._alone):
+        tried(self._source, lambda: self._read(window, out))
+
+    def _read(self, window: Window, out: np.ndarray) -> None:
+        if self._is_broken:  # its blocks may hold what did not arrive
+            self._open()
+        self._is_broken = is_network(self._source)
+        threads = 1 if self._is_broken else self._threads
+        with decoding_threads(threads), standing_alone(self._formats.alone):
             _fill(self._band, window, out, self._label, "fetch it again")
+        self._is_broken = False
 
     def close(self) -> None:
         """Release the dataset and its cached blocks."""

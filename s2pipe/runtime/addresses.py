@@ -104,6 +104,8 @@ class RemoteAddress:
         path = path.rstrip("/")
         fault = _place_fault(scheme, place) if separator else "is no address"
         fault = fault or _remote_path_fault(path)
+        if fault is None and scheme != "s3" and not (path.isascii() and " " not in path):
+            fault = "holds characters that web addresses escape"
         if fault is not None:
             shown = _without_secrets(text)
             msg = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from s2pipe.config.documents import parse_json, read_json
@@ -21,7 +21,6 @@ from s2pipe.verify.items import By, Count, Item, Problem, read_or_none, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from s2pipe.dataset.scene_key import SceneKey
 
@@ -83,6 +82,8 @@ class Step1Part:
     @staticmethod
     def _item(index: Index, key: SceneKey, asset: Asset) -> Item:
         unit = (key, asset.role)
+        if asset.is_remote:  # it is compared when it is read
+            return Item(Path(asset.path), "nothing", 0, lambda _: None, unit)
         try:
             path = InputFile.of(asset, index.root, allow_absolute=True).path
         except PathEscapeError as error:

@@ -166,9 +166,9 @@ def test_files_are_hashed_once_and_again_when_their_state_changes(
     _settle(monkeypatch)
     pass_1 = NormalizeConfig(mode="compute_only", stats_path=tmp_path / "stats.json")
     first = small.run(tmp_path / "out", normalize=pass_1)
-    assert first.inputs == {"checksum": 8, "earlier": 0, "size": 0, "nothing": 0}
+    assert first.inputs == {"checksum": 8, "earlier": 0, "etag": 0, "size": 0, "nothing": 0}
     again = small.run(tmp_path / "out", normalize=replace(pass_1, mode="apply_with_stats"))
-    assert again.inputs == {"checksum": 0, "earlier": 8, "size": 0, "nothing": 0}
+    assert again.inputs == {"checksum": 0, "earlier": 8, "etag": 0, "size": 0, "nothing": 0}
     assert first.summary()["inputs"]["checksum"] == 8
     path = small.file("20251210T100319_B11.jp2")
     before = path.stat()
@@ -297,7 +297,7 @@ def test_unknown_algorithms_and_missing_checksums_are_said(
 
     _edit_index(small, change)
     result = small.run(tmp_path / "out")
-    assert result.inputs == {"checksum": 4, "earlier": 0, "size": 2, "nothing": 2}
+    assert result.inputs == {"checksum": 4, "earlier": 0, "etag": 0, "size": 2, "nothing": 2}
     assert caplog.text.count("unknown algorithm 'SHAKE-128'") == 1
 
 

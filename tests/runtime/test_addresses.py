@@ -53,6 +53,8 @@ def test_an_address_has_one_name_for_gdal(text: str, gdal_path: str) -> None:
         "https://[fd00:ec2::254]/a",
         "https://host:80:90/a",
         "https://../a",
+        "https://host/a b",
+        "https://host/ä",
     ],
 )
 def test_what_is_no_address_of_data_is_refused(text: str) -> None:

@@ -124,7 +124,7 @@ def _with_pixels(grid: Grid, size_m: float) -> Grid:
 def _any_raster(index: Index, scene: Scene) -> str | None:
     """The first band that is on disk: all of a tile cover the same ground."""
     for asset in sorted(scene.assets, key=lambda item: item.role):
-        if asset.role in _IMAGES and (file := index.file(asset)).is_available():
+        if asset.role in _IMAGES and not asset.is_remote and (file := index.file(asset)).is_available():
             return file.gdal_path
     return None
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from s2pipe.errors import PathEscapeError, ProductError
+from s2pipe.runtime.addresses import RemoteAddress
 from s2pipe.runtime.hashing import hash_stream, new_hash
 from s2pipe.runtime.limits import (
     MAX_XML_BYTES,
@@ -57,8 +58,8 @@ _IN_ZIP64 = 0xFFFFFFFF
 class SafeContainer:
     """A product on disk."""
 
-    path: Path
-    """The SAFE directory or the zip archive, absolute."""
+    path: Path | RemoteAddress
+    """The SAFE directory or the zip archive, absolute; or the address of a directory."""
     name: str
     """Name of the product's directory, or of the archive where the product lies at its top."""
     sizes: Mapping[str, int]
@@ -90,6 +91,7 @@ class SafeContainer:
             The file is absent or unreadable, or the archive is damaged.
         """
         try:
+            assert isinstance(self.path, Path)  # others are opened by what made them
             if self.prefix is None:
                 with (self.path / product_path).open("rb") as stream:
                     yield stream

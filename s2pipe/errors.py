@@ -195,5 +195,9 @@ class AuthError(S2PipeError):
     """Credentials are missing, or the service does not accept them."""
 
 
+class ClusterError(S2PipeError):
+    """A scheduler of tasks cannot be reached, or was lost."""
+
+
 class DiskFullError(S2PipeError):
     """The disk has no room for the files to be fetched."""

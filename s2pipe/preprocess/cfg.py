@@ -322,6 +322,10 @@ class PreprocessConfig:
     """Rebuild scenes even when their outputs are complete and up to date."""
     only: SceneChoice = field(default_factory=SceneChoice)
     """Scenes that this run is for; what is made of each scene does not depend on it."""
+    scheduler: str | None = None
+    """Where scenes are processed, with s2pipe[dask]: processes:N (of this machine), the address of a Dask scheduler
+    (tcp://HOST:PORT), or the file that one was started with. num_workers is then the threads of one worker, which has
+    one scene at a time for each thread that Dask gives it. Null processes scenes one by one in this process."""
 
     @property
     def channels(self) -> tuple[Channel, ...]:

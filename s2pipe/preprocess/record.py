@@ -49,6 +49,7 @@ _RUN_ONLY_KEYS = (
     "allow_absolute_paths",
     "only",
     "remote",
+    "scheduler",
     "num_workers",
     "max_scenes",
     "run_id",

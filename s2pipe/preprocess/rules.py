@@ -7,6 +7,7 @@ import string
 from typing import TYPE_CHECKING
 
 from s2pipe.dataset.scene_choice import choice_faults
+from s2pipe.distributed.address import scheduler_fault
 from s2pipe.errors import Fault, PathEscapeError
 from s2pipe.preprocess.cfg import LABEL_BACKENDS, MAX_BINS, BrdfConfig, LabelRasterConfig, bin_count
 from s2pipe.runtime.addresses import RemoteAddress
@@ -48,6 +49,7 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
         *_area_faults(config),
         *choice_faults(config.only),
         *_remote_faults(config.remote),
+        *_scheduler_faults(config),
     ]
 
 
@@ -63,6 +65,11 @@ def _remote_faults(remote: RemoteConfig) -> list[Fault]:
             Fault("remote.stage", "expected places in remote.allow: without them nothing is read from afar")
         )
     return faults
+
+
+def _scheduler_faults(config: PreprocessConfig) -> list[Fault]:
+    fault = scheduler_fault(config.scheduler)
+    return [] if fault is None else [Fault("scheduler", fault)]
 
 
 def _band_faults(config: PreprocessConfig) -> list[Fault]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -20,16 +19,17 @@ from s2pipe.dataset.step2_index import (
     index_path,
     updated_afterwards,
 )
+from s2pipe.distributed.cluster import open_cluster
 from s2pipe.errors import OutputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
 from s2pipe.preprocess.finish import sweep_samples
+from s2pipe.preprocess.in_turn import InTurn
 from s2pipe.preprocess.nbar import nbar_notes
 from s2pipe.preprocess.needs import with_angles
-from s2pipe.preprocess.one_scene import SceneRecord, check, count_scene, process_scene
-from s2pipe.preprocess.plan import Plan, ScenePlan, make_plan
+from s2pipe.preprocess.one_scene import SceneRecord, check
+from s2pipe.preprocess.plan import Plan, make_plan
 from s2pipe.preprocess.record import RunLog, sample_fingerprint
-from s2pipe.preprocess.scene_inputs import SceneInputs
-from s2pipe.preprocess.stats.histogram import HistogramSum
+from s2pipe.preprocess.spread import Spread
 from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_file import save_stats, stats_to_apply
 from s2pipe.preprocess.verify_inputs import How, describe_checks
@@ -41,11 +41,10 @@ from s2pipe.runtime.progress import Progress
 from s2pipe.runtime.run_ids import new_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Iterator
 
     from s2pipe.preprocess.cfg import PreprocessConfig
 
-    _Work = Callable[[ScenePlan, SceneInputs, bool], SceneRecord]
 
 log = logging.getLogger("s2pipe.preprocess")
 
@@ -171,6 +170,16 @@ def _warm_up(config: PreprocessConfig) -> None:
     s2kernels.warm_up(wanted)
 
 
+@contextmanager
+def _hands(config: PreprocessConfig, stats: NormalizationStats | None) -> Iterator[InTurn | Spread]:
+    """Return what does the scenes: this process, or a cluster."""
+    if config.scheduler is None:
+        yield InTurn(config, stats)
+        return
+    with open_cluster(config.scheduler, config.num_workers) as cluster:
+        yield Spread(cluster, config, stats)
+
+
 class _Run:
     """One run: its plan, its log, its result."""
 
@@ -184,12 +193,9 @@ class _Run:
 
     def compute_stats(self) -> PreprocessResult:
         """Pass 1: histograms beside the scenes, then the statistics of all of them."""
-        histograms = HistogramSum()
-
-        def work(scene: ScenePlan, inputs: SceneInputs, wait: bool) -> SceneRecord:
-            return count_scene(scene, self.config, inputs=inputs, wait=wait, add=histograms.add)
-
-        self._each_scene(work)
+        with _hands(self.config, None) as hands:
+            self._each_scene(hands)
+            total = hands.total() if self.config.only.shard is None else None
         stats_path = self.config.normalize.stats_path
         assert stats_path is not None
         if self.config.only.shard is not None:
@@ -199,8 +205,7 @@ class _Run:
                 self.config.out_dir,
                 stats_path,
             )
-        elif histograms:
-            total = histograms.total()
+        elif total is not None:
             left_out = len(self.result.incomplete) + len(self.result.failed)
             try:
                 stats = NormalizationStats.of(total, self.config.normalize.clip_percentiles, left_out)
@@ -222,11 +227,8 @@ class _Run:
             compact_index(self.config.out_dir)
             self.result.index_path = index_path(self.config.out_dir)
 
-        def work(scene: ScenePlan, inputs: SceneInputs, wait: bool) -> SceneRecord:
-            return process_scene(scene, self.config, stats, inputs=inputs, wait=wait)
-
-        with updated_afterwards(update):
-            self._each_scene(work)
+        with updated_afterwards(update), _hands(self.config, stats) as hands:
+            self._each_scene(hands)
         return self.result
 
     def _record_failed(self, journal: SampleJournal, stats: NormalizationStats | None) -> None:
@@ -238,7 +240,7 @@ class _Run:
             if scene.key in keys:
                 journal.fail(scene.directory, sample_fingerprint(scene, self.config, stats))
 
-    def _each_scene(self, work: _Work) -> None:
+    def _each_scene(self, hands: InTurn | Spread) -> None:
         """Process scene by scene, and record what became of each."""
         for left_out in self.plan.incomplete:
             log.warning("%s is left out: %s", left_out.key, left_out.reason)
@@ -250,31 +252,14 @@ class _Run:
             self._log.add(left_out.key, "outside", error=left_out.reason)
         for unreadable in self.plan.unreadable:
             self._take(SceneRecord(unreadable.key, "failed", error=unreadable.reason))
-        with Progress("scenes", len(self.plan.scenes)) as progress, closing(self._records(work)) as records:
+        scenes = self.plan.scenes
+        with Progress("scenes", len(scenes)) as progress, closing(hands.records(scenes)) as records:
             for record in records:
                 self._take(record)
                 progress.step(str(record.key))
         if self.result.inputs["checksum"]:
             log.info("inputs as the index says: %s", describe_checks(self.result.inputs))
         self._log.close()
-
-    def _records(self, work: _Work) -> Generator[SceneRecord, None, None]:
-        """What becomes of the scenes, in the order of the plan; those that another process is at come last."""
-        scenes = self.plan.scenes
-        if not scenes:
-            return
-        with closing(SceneInputs(scenes[0].root, self.config, scenes)) as inputs:
-            queue, held = deque(scenes), 0
-            while queue:
-                # Others are at all that is left: now waiting for one of them costs nothing.
-                record = work(queue[0], inputs, held == len(queue))
-                if record.status == "held":
-                    queue.rotate(-1)
-                    held += 1
-                else:
-                    queue.popleft()
-                    held = 0
-                    yield record
 
     def _take(self, record: SceneRecord) -> None:
         """Enter what became of a scene into the result and the log."""

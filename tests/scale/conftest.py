@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -109,8 +110,29 @@ def digests(out: Path) -> dict[str, str]:
     found = {
         path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(out.rglob("*"))
-        if path.suffix in (".tif", ".vrt", ".npz", ".tar", ".parquet")
-        or path.name in ("stats.json", "split.json")
+        if path.suffix in (".tif", ".npz", ".tar", ".parquet") or path.name in ("stats.json", "split.json")
     }
     assert sum(name.endswith("x.tif") for name in found) == 7
     return found
+
+
+def run(*lists: list[str], expected: int = 0) -> list[str]:
+    """Run commands at once; return what they print."""
+    runs = [
+        subprocess.Popen(
+            command(arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for arguments in lists
+    ]
+    ended = [(*process.communicate(timeout=300), process.returncode) for process in runs]
+    assert {code for _, _, code in ended} == {expected}, [error for _, error, _ in ended]
+    return [out or error for out, error, _ in ended]
+
+
+@pytest.fixture(scope="session")
+def serial(scenes: Scenes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of one run of each step."""
+    out = tmp_path_factory.mktemp("serial")
+    for arguments in (scenes.count(out), scenes.apply(out), scenes.patches(out)):
+        run(arguments)
+    return out

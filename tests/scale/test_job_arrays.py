@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from s2pipe.dataset.step1_index import load_index
-from tests.scale.conftest import Scenes, command, digests, environment
+from tests.scale.conftest import Scenes, digests, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,28 +16,6 @@ if TYPE_CHECKING:
 
 # They start dozens of processes, which would make `make test` slow.
 pytest.importorskip("distributed", reason="`make test-scale` runs these")
-
-
-def run(*lists: list[str], expected: int = 0) -> list[str]:
-    """Run commands at once; return what they print."""
-    runs = [
-        subprocess.Popen(
-            command(arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for arguments in lists
-    ]
-    ended = [(*process.communicate(timeout=300), process.returncode) for process in runs]
-    assert {code for _, _, code in ended} == {expected}, [error for _, error, _ in ended]
-    return [out or error for out, error, _ in ended]
-
-
-@pytest.fixture(scope="session")
-def serial(scenes: Scenes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The outputs of one run of each step."""
-    out = tmp_path_factory.mktemp("serial")
-    for arguments in (scenes.count(out), scenes.apply(out), scenes.patches(out)):
-        run(arguments)
-    return out
 
 
 def test_four_shards_at_once_make_what_one_run_makes(scenes: Scenes, serial: Path, tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""Scenes on the workers of Dask, against one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.scale.conftest import Scenes, command, digests, environment, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+distributed = pytest.importorskip("distributed", reason="Dask is not here; `make test-scale` has it")
+
+
+@contextmanager
+def cluster(tmp_path: Path, workers: int) -> Iterator[tuple[Path, list[int]]]:
+    """A scheduler and its workers as users start them: its file, and the ids of the workers' processes."""
+    file = tmp_path / "scheduler.json"
+    python = [sys.executable, "-m"]
+    scheduler = [
+        *python,
+        "distributed.cli.dask_scheduler",
+        "--port",
+        "0",
+        "--host",
+        "127.0.0.1",
+        "--no-dashboard",
+    ]
+    worker = [*python, "distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    commands = [scheduler, *[[*worker, "--memory-limit", "0"]] * workers]
+    started = [
+        subprocess.Popen([*each, "--scheduler-file", str(file)], env=environment(), stderr=subprocess.DEVNULL)
+        for each in commands
+    ]
+    try:
+        with distributed.Client(scheduler_file=str(file), timeout=60) as client:
+            client.wait_for_workers(workers, timeout=60)
+        yield file, [process.pid for process in started[1:]]
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(30)
+
+
+def _samples(digests_of: dict[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in digests_of.items() if "patches" not in name}
+
+
+def test_two_processes_make_what_one_run_makes(scenes: Scenes, serial: Path, tmp_path: Path) -> None:
+    workers = ("--scheduler", "processes:2", "--json", "--quiet")
+    for arguments in (scenes.count(tmp_path), scenes.apply(tmp_path)):
+        (said,) = run([*arguments, *workers])
+        assert len(json.loads(said)["done"]) == 7
+    assert digests(tmp_path) == _samples(digests(serial))
+    (said,) = run([*scenes.apply(tmp_path), *workers])
+    assert len(json.loads(said)["up_to_date"]) == 7
+
+
+def test_a_worker_that_is_killed_is_made_up_for(scenes: Scenes, serial: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    shutil.copy(serial / "stats.json", out)
+    with cluster(tmp_path, 2) as (file, pids):
+        arguments = [*scenes.apply(out), "--scheduler", str(file), "--json", "--quiet"]
+        process = subprocess.Popen(
+            command(arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        while not list(out.glob("processed/*/*/meta.json")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        os.kill(pids[0], signal.SIGKILL)
+        said, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    assert len(json.loads(said)["done"] + json.loads(said)["up_to_date"]) == 7
+    assert digests(out) == _samples(digests(serial))
+    assert not list(out.rglob(".unfinished-*"))
+
+
+def test_a_scene_that_fails_stays_failed_and_the_others_go_on(scenes: Scenes, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(scenes.root, root)  # links are copied as files, which may be damaged
+    band = next((root / "raw/L1C/tile=T33UWP").rglob("*_B02.jp2"))
+    data = bytearray(band.read_bytes())
+    data[len(data) // 2] ^= 255
+    band.write_bytes(data)
+    damaged = Scenes(root, scenes.products)
+    arguments = [*damaged.apply(tmp_path / "out"), "--normalize.mode", "none", "--scheduler", "processes:2"]
+    (said,) = run([*arguments, "--json", "--quiet"], expected=1)
+    result = json.loads(said)
+    (failed,) = result["failed"]
+    assert failed["scene"].startswith("T33UWP/")
+    assert "1 input file(s) are not as the index says" in failed["error"]
+    assert len(result["done"]) == 6
+    assert len(json.loads((tmp_path / "out/meta/step2/index.json").read_text())["samples"]) == 6
+    log = Path(result["log_path"]).read_text().splitlines()
+    assert any("ChecksumError" in json.loads(line)["error"] for line in log if "failed" in line)
+
+
+@pytest.mark.parametrize("group", [True, False], ids=["terminal", "process"])
+def test_an_interrupted_run_ends_its_workers_and_keeps_what_is_finished(
+    scenes: Scenes, tmp_path: Path, group: bool
+) -> None:
+    """Ctrl-C on a terminal reaches the workers too; a signal may also come to the process alone."""
+    arguments = [*scenes.apply(tmp_path), "--normalize.mode", "none", "--scheduler", "processes:2"]
+    process = subprocess.Popen(
+        command(arguments), env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not list(tmp_path.glob("processed/*/*/meta.json")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130, error
+    assert "interrupted" in error
+    assert "Traceback" not in error
+    finished = list(tmp_path.glob("processed/*/*/meta.json"))
+    samples = json.loads((tmp_path / "meta/step2/index.json").read_text())["samples"]
+    assert 1 <= len(samples) <= len(finished)
+    with pytest.raises(ProcessLookupError):  # the session is empty: no worker is left
+        os.killpg(process.pid, 0)
+
+
+def test_a_scheduler_that_is_not_there_is_named(scenes: Scenes, tmp_path: Path) -> None:
+    arguments = [*scenes.apply(tmp_path), "--normalize.mode", "none", "--scheduler"]
+    (said,) = run([*arguments, "no-such-file.json"], expected=2)
+    assert "preprocess.scheduler: expected processes:N" in said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from s2pipe.dataset.proof import FileRecord
 from s2pipe.dataset.sample_proof import check_entry, files_to_read, refuse_changed
 from s2pipe.dataset.sample_records import AppliedBrdf, AppliedNormalization, SampleRaster, SharedValues
 from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.dataset.step2_index import load_entries
+from s2pipe.dataset.step2_index import SampleTable, load_entries, stored_samples
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.raster.grid import Grid, TargetGrid, Window
 from s2pipe.runtime.paths import InsidePath
@@ -168,44 +168,11 @@ def load_samples(path: Path, limit: int | None = None, only: SceneChoice | None 
     MissingInputError
         There is no sample, or a file is not on disk; every gap is listed.
     """
-    if has_entries(path) and path.parent.name == "step2":  # of runs that go on, or were killed
-        root = path.absolute().parents[2]
-        return _load(path, root, _chosen(path, load_entries(root), only)[:limit])
-    document = _read(path, "no such file; run `s2pipe preprocess` first, or correct index_json")
-    if isinstance(document, dict) and document.get("schema") != STEP2_INDEX:
-        found = document.get("schema", "no schema")
-        raise ManifestError(str(path), [Fault("schema", f"expected {STEP2_INDEX}, got {found}")])
-    validate_document(document, "step2_index", str(path))
-    root = _root_of(path, (document.get("output") or {}).get("out_dir"))
-    entries = sorted(document["samples"], key=lambda entry: SceneKey.from_document(entry["key"]))
-    if not entries:
-        msg = f"{path}: the index lists no sample"
-        raise MissingInputError(msg, [], "Run `s2pipe preprocess` first.")
-    refuse_changed(path, document)
-    return _load(path, root, _chosen(path, entries, only)[:limit])
-
-
-def _chosen(
-    path: Path, entries: Sequence[Mapping[str, Any]], only: SceneChoice | None
-) -> Sequence[Mapping[str, Any]]:
-    """Entries of the samples that are wanted."""
-    if only is None:
-        return entries
-    chosen = only.matching(
-        entries, lambda entry: SceneKey.from_document(entry["key"]), str(path), "patches.only.scenes"
-    )
-    if not chosen:
-        msg = f"{path}: tiles, dates and scenes of patches.only leave none of its samples"
-        raise MissingInputError(msg, [], "Change them.")
-    return chosen
-
-
-def _load(path: Path, root: Path, entries: Sequence[Mapping[str, Any]]) -> list[Sample]:
-    """Load the samples of entries, and check that their rasters are there."""
+    root, entries = _open_index(path)
     shared = SharedValues()
     samples = [
         load_sample(InsidePath(root, entry["meta_path"]).path, root, entry, (path, shared))
-        for entry in entries
+        for entry in _chosen(path, entries, only, limit)
     ]
     gaps = [
         f"{sample.name}: {item} is not on disk"
@@ -220,6 +187,82 @@ def _load(path: Path, root: Path, entries: Sequence[Mapping[str, Any]]) -> list[
         msg = f"{path}: rasters are missing:"
         raise MissingInputError(msg, gaps, "Run `s2pipe preprocess` again.")
     return samples
+
+
+def load_targets(path: Path, only: SceneChoice | None = None) -> list[tuple[SceneKey, TargetGrid]]:
+    """Load keys and grids of the samples of a Step-2 index, from their ``meta.json`` where the index does not say them.
+
+    Parameters
+    ----------
+    path : Path
+        The index, as for :func:`load_samples`.
+    only : SceneChoice, optional
+        Take only those of these tiles, days and scenes.
+
+    Returns
+    -------
+    list of (SceneKey, TargetGrid)
+        In the order of tile and time.
+
+    Raises
+    ------
+    ManifestError
+        The index or a ``meta.json`` is missing or invalid.
+    MissingInputError
+        There is no sample.
+    """
+    root, entries = _open_index(path)
+    shared = SharedValues()
+    found = []
+    for entry in _chosen(path, entries, only):
+        if "grid" in entry:
+            found.append((SceneKey.from_document(entry["key"]), _target(entry, shared)))
+        else:
+            meta_path = InsidePath(root, entry["meta_path"]).path
+            sample = load_sample(meta_path, root, entry, (path, shared))
+            found.append((sample.key, sample.target))
+    return found
+
+
+def _open_index(path: Path) -> tuple[Path, Sequence[Mapping[str, Any]]]:
+    """Return the root of an index and its entries, in their order; those of a large one are read when they are used."""
+    entries: Sequence[Mapping[str, Any]]
+    if has_entries(path) and path.parent.name == "step2":  # of runs that go on, or were killed
+        root = path.absolute().parents[2]
+        entries = load_entries(root)
+    elif (stored := stored_samples(path)) is not None:
+        head, entries = stored
+        root = _root_of(path, (head.get("output") or {}).get("out_dir"))
+    else:
+        document = _read(path, "no such file; run `s2pipe preprocess` first, or correct index_json")
+        if isinstance(document, dict) and document.get("schema") != STEP2_INDEX:
+            found = document.get("schema", "no schema")
+            raise ManifestError(str(path), [Fault("schema", f"expected {STEP2_INDEX}, got {found}")])
+        validate_document(document, "step2_index", str(path))
+        root = _root_of(path, (document.get("output") or {}).get("out_dir"))
+        refuse_changed(path, document)
+        entries = sorted(document["samples"], key=lambda entry: SceneKey.from_document(entry["key"]))
+    if not entries:
+        msg = f"{path}: the index lists no sample"
+        raise MissingInputError(msg, [], "Run `s2pipe preprocess` first.")
+    return root, entries
+
+
+def _chosen(
+    path: Path, entries: Sequence[Mapping[str, Any]], only: SceneChoice | None, limit: int | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the entries of the samples that are wanted."""
+    places = list(range(len(entries)))
+    if only is not None:
+        if isinstance(entries, SampleTable):
+            keys = entries.keys
+        else:
+            keys = [SceneKey.from_document(entry["key"]) for entry in entries]
+        places = only.matching(places, keys.__getitem__, str(path), "patches.only.scenes")
+    if not places:
+        msg = f"{path}: tiles, dates and scenes of patches.only leave none of its samples"
+        raise MissingInputError(msg, [], "Change them.")
+    return (entries[place] for place in places[:limit])
 
 
 def load_sample(
@@ -293,6 +336,7 @@ def _sample(meta: Mapping[str, Any], root: Path, entry: Mapping[str, Any], share
 
 
 def _target(meta: Mapping[str, Any], shared: SharedValues) -> TargetGrid:
+    """Grid of a sample, from its ``meta.json`` or its entry in the index."""
     area = meta.get("area")
     if area is None:
         return shared.target(Grid.from_document(meta["grid"]))

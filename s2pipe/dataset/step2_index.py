@@ -113,6 +113,26 @@ def load_entries(out_dir: Path) -> SampleTable:
     return _with_entries(table, pending, path)
 
 
+def stored_samples(path: Path) -> tuple[dict[str, Any], SampleTable] | None:
+    """Open an index file that is as s2pipe wrote it.
+
+    Returns
+    -------
+    (dict, SampleTable) or None
+        All keys but the list, and the entries, each checked when it is used. None where the file has another form, or
+        was changed.
+    """
+    try:
+        stream = path.open("rb")
+    except (OSError, ValueError):
+        return None
+    stored = read_entries(path, stream, "step2_sample")
+    if stored is None or not stored.is_intact:
+        stream.close()
+        return None
+    return stored.head, SampleTable(stored.store, stored.places)
+
+
 def has_index(out_dir: Path) -> bool:
     """Tell whether there is an index: its file, or journals that are not compacted yet."""
     path = index_path(out_dir)
@@ -300,7 +320,7 @@ def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:
         meta_path = InsidePath(out_dir, f"{directory.as_posix()}/meta.json")
         data = meta_path.path.read_bytes()
         meta = parse_json(data)
-        paths = meta["paths"]
+        paths, area = meta["paths"], meta.get("area")
         records = records_of(meta["files"])
         if seal_fault(data) is not None or records is None:
             return None
@@ -315,6 +335,8 @@ def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:
             "label_targets": _target_meanings(meta["labels"].get("targets")),
             "stack_path": paths.get("stack"),
             "meta_path": meta_path.relative,
+            "grid": dict(meta["grid"]),
+            "area": None if area is None else {key: dict(area[key]) for key in ("window", "reference_grid")},
             "fingerprint": meta["fingerprint"],
             "files": [record.to_document() for record in (itself, *records)],
         }

@@ -11,10 +11,12 @@ from s2pipe.config.checks import check_config
 from s2pipe.config.documents import read_json
 from s2pipe.config.fields import to_plain
 from s2pipe.config.schema import STEP1_INDEX
-from s2pipe.dataset.samples import Sample, load_samples
+from s2pipe.dataset.entry_document import read_head
+from s2pipe.dataset.samples import Sample, load_samples, load_targets
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.ground.split import SPLITS, SplitPlan
 from s2pipe.patches.candidates.assign import (
+    PlannedScene,
     candidate_table,
     drop_by_ground,
     grounds_of_samples,
@@ -160,7 +162,8 @@ def plan_patches(config: PatchConfig) -> PatchResult:
             "patches.only.scenes",
         )
     else:
-        scenes = load_samples(config.index_json, only=config.only)
+        targets = load_targets(config.index_json, config.only)
+        scenes = [PlannedScene(key, target) for key, target in targets]
     with sole_run(config.out_dir):
         plan = resolve_plan(config, grounds_of_samples(scenes))
         laid = lay_windows(scenes, config, plan)
@@ -176,7 +179,8 @@ def plan_patches(config: PatchConfig) -> PatchResult:
 
 def _is_manifest(path: Path) -> bool:
     try:
-        document = read_json(path)
+        with path.open("rb") as stream:
+            document = read_head(stream, "scenes") or read_json(path)
     except (OSError, ValueError):
         return False  # the loader of the Step-2 index says what is wrong
     return isinstance(document, dict) and document.get("schema") == STEP1_INDEX

@@ -13,8 +13,10 @@ from s2pipe.dataset.label_meaning import LabelMeaning
 from s2pipe.dataset.proof import write_sealed
 from s2pipe.dataset.sample_proof import check_files
 from s2pipe.dataset.sample_records import SharedValues
-from s2pipe.dataset.samples import load_samples
+from s2pipe.dataset.samples import load_samples, load_targets
+from s2pipe.dataset.scene_choice import SceneChoice
 from s2pipe.dataset.scene_key import SceneKey
+from s2pipe.dataset.step2_index import update_index
 from s2pipe.errors import ManifestError, MissingInputError, RasterError
 from s2pipe.raster.grid import Grid
 from tests.patches.patchdata import LAND_COVER, SCENE_CLASSES, Scene, write_step2
@@ -39,6 +41,24 @@ def test_samples_are_in_the_order_of_tile_and_time(tmp_path: Path) -> None:
     assert first.labels is not None
     assert first.angles_path is None
     assert load_samples(write_step2(tmp_path, scenes()), limit=1) == samples[:1]
+
+
+def test_places_are_those_of_the_index_and_else_of_the_samples(tmp_path: Path) -> None:
+    index = write_step2(tmp_path, scenes())
+    samples = load_samples(index)
+    placed = [(sample.key, sample.target) for sample in samples]
+    assert load_targets(index) == placed  # written by others, without grids
+    update_index(tmp_path, [], {})
+    lines = index.read_text().splitlines()
+    assert load_targets(index) == placed
+    for sample in samples:
+        (sample.x_path.parent / "meta.json").unlink()
+    assert load_targets(index) == placed  # of an index with grids nothing else is read
+    assert load_targets(index, SceneChoice(dates=("2025-07-11",))) == placed[1:]
+    changed = [line.replace("20.0", "30.0") if '"grid"' in line else line for line in lines]
+    index.write_text("\n".join(changed) + "\n")
+    with pytest.raises(ManifestError, match="was changed since it was written"):
+        load_targets(index)
 
 
 def test_samples_keep_one_of_what_they_have_in_common(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 
 from s2pipe.config.documents import read_document
 from s2pipe.config.schema import STEP3_SPLIT
+from s2pipe.dataset.headers import raster_header
+from s2pipe.dataset.sample_records import SharedValues
 from s2pipe.dataset.samples import Labels
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import ConfigError, Fault, MissingInputError
@@ -25,9 +27,7 @@ from s2pipe.ground.split import (
 )
 from s2pipe.patches.candidates.laid import LaidWindows, Placed, lay_windows
 from s2pipe.patches.candidates.windows import PatchTable, make_table
-from s2pipe.raster.formats import JPEG2000
 from s2pipe.raster.grid import Grid, TargetGrid
-from s2pipe.raster.reader import inspect_raster
 from s2pipe.sentinel2 import roles
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ _MANIFEST_PIXEL_M = 10.0
 
 @dataclass(frozen=True)
 class PlannedScene:
-    """A scene of a Step-1 manifest, of which only place and time are known."""
+    """A scene of which only place and time are known."""
 
     key: SceneKey
     """Tile and sensing start."""
-    grid: Grid
-    """Grid that its windows are counted on."""
+    target: TargetGrid
+    """Grid that its windows are counted on, and its part that has pixels."""
     labels: Labels | None = None
     """Its labels, which are not known."""
 
@@ -59,11 +59,6 @@ class PlannedScene:
     def name(self) -> str:
         """``T33UWQ_20251210T100319Z``, as samples are called."""
         return self.key.compact
-
-    @property
-    def target(self) -> TargetGrid:
-        """The same grid, all of it."""
-        return TargetGrid.whole(self.grid)
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ def grounds_of_samples(samples: Sequence[Placed]) -> list[SceneGround]:
 
 
 def scenes_of_manifest(index: Index) -> list[PlannedScene]:
-    """Place and time of the scenes of a Step-1 manifest, from the header of one raster each.
+    """Place and time of the scenes of a Step-1 manifest, from the header of one raster each, as the manifest has it.
 
     Raises
     ------
@@ -97,13 +92,14 @@ def scenes_of_manifest(index: Index) -> list[PlannedScene]:
         A scene has no raster on disk; every one is listed.
     """
     scenes, gaps = [], []
+    shared = SharedValues()
     for scene in index.scenes:
-        path = _any_raster(index, scene)
-        if path is None:
+        grid = _grid_of(index, scene)
+        if grid is None:
             gaps.append(f"{scene.key}: no L1C band or scene classification on disk")
         else:
-            grid = inspect_raster(path, JPEG2000).grid
-            scenes.append(PlannedScene(scene.key, _with_pixels(grid, _MANIFEST_PIXEL_M)))
+            target = shared.target(_with_pixels(grid, _MANIFEST_PIXEL_M))
+            scenes.append(PlannedScene(scene.key, target))
     if gaps or not scenes:
         msg = f"{index.root}: a split needs the ground of every scene:"
         raise MissingInputError(
@@ -121,11 +117,12 @@ def _with_pixels(grid: Grid, size_m: float) -> Grid:
     return Grid(grid.crs_wkt, (left, size_m, 0.0, top, 0.0, -size_m), shape)
 
 
-def _any_raster(index: Index, scene: Scene) -> str | None:
-    """The first band that is on disk: all of a tile cover the same ground."""
-    for asset in sorted(scene.assets, key=lambda item: item.role):
-        if asset.role in _IMAGES and not asset.is_remote and (file := index.file(asset)).is_available():
-            return file.gdal_path
+def _grid_of(index: Index, scene: Scene) -> Grid | None:
+    """Grid of the first band that is on disk: all of a tile cover the same ground."""
+    images = (asset for asset in scene.assets if asset.role in _IMAGES and not asset.is_remote)
+    for asset in sorted(images, key=lambda item: item.role):
+        if (file := index.file(asset)).is_available():
+            return raster_header(file, asset, by_checksum=False).grid
     return None
 
 

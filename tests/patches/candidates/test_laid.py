@@ -16,15 +16,16 @@ from s2pipe.patches.candidates.assign import PlannedScene, candidates, grounds_o
 from s2pipe.patches.candidates.counts import split_counts
 from s2pipe.patches.candidates.laid import LaidWindows, lay_windows
 from s2pipe.patches.cfg import PatchConfig, SplitConfig
-from s2pipe.raster.grid import Grid
+from s2pipe.raster.grid import Grid, TargetGrid
 from tests.patches import patchdata
 
 WKT = patchdata.Scene().grid.crs_wkt
 
 
 def scenes_of(tiles: int, dates: int, shape_yx: tuple[int, int] = (300, 410)) -> list[PlannedScene]:
-    def grid(tile: int) -> Grid:
-        return Grid(WKT, (300_000.0 + 5_000.0 * tile, 20.0, 0.0, 5_500_000.0, 0.0, -20.0), shape_yx)
+    def grid(tile: int) -> TargetGrid:
+        transform = (300_000.0 + 5_000.0 * tile, 20.0, 0.0, 5_500_000.0, 0.0, -20.0)
+        return TargetGrid.whole(Grid(WKT, transform, shape_yx))
 
     return [
         PlannedScene(SceneKey(f"T33U{'ABCDEFGH'[tile]}A", f"2025-{1 + date:02d}-01T10:00:00Z"), grid(tile))

@@ -39,8 +39,10 @@ setup-system: ## Make .venv-system, with bindings built for the system's libgdal
 		"$$python" tools/setup_venv.py $(VENV_SYSTEM) --gdal system
 
 # cdsetool and eodag bring much of their own (geopandas, boto3), in versions that the constraints do not allow.
+# eopf carries the JSON Schemas of STAC's extensions; nothing of its code runs, so what that needs is left out.
 setup-clients:
 	@python=$$(sh tools/find-python) && CONSTRAINTS=none "$$python" tools/setup_venv.py $(VENV_CLIENTS) --extras clients,test
+	@$(VENV_CLIENTS)/bin/python -m pip -q --disable-pip-version-check install --no-deps 'eopf==2.8.1'
 
 # The pinned PyTorch is a build for CPUs, and there is one for Python 3.11 only.
 setup-torch:
@@ -63,7 +65,7 @@ test-quick: setup ## Run the tests that take no more than a few seconds each
 test-system-gdal: setup-system ## Run the tests against the system's GDAL
 	@$(VENV_SYSTEM)/bin/python $(run_pytest)
 
-test-clients: setup-clients ## Let two independent clients search the local test service and fetch from it
+test-clients: setup-clients ## Let other tools read what is written and search the local test service
 	@$(VENV_CLIENTS)/bin/python -m pytest -q tests/clients $(PYTEST_ARGS)
 
 test-torch: setup-torch ## Read patches with PyTorch: batches, shuffling, resuming, samplers, a small U-Net, the docs' examples

@@ -51,6 +51,7 @@ COMMANDS: dict[str, Command] = {
             "report", "s2pipe.cli.report", "show what a dataset holds, as one page of HTML for any browser"
         ),
         Command("stac", "s2pipe.cli.stac", "write a STAC catalogue of the samples"),
+        Command("card", "s2pipe.cli.card", "write a dataset's README.md, LICENSE and Croissant metadata"),
         Command("demo", "s2pipe.cli.demo", "make two small products and run the whole pipeline on them"),
         Command(
             "verify",

@@ -17,6 +17,7 @@ from s2pipe.sharing.collection import collection_document
 from s2pipe.sharing.directions import Directions
 from s2pipe.sharing.items import item_document
 from s2pipe.sharing.items_parquet import require_pyarrow, write_items_parquet
+from s2pipe.sharing.licence import check_license
 from s2pipe.sharing.scenes import read_scenes
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("s2pipe.stac")
 DIRECTORY, COLLECTION, ITEMS, PARQUET = "stac", "collection.json", "items", "items.parquet"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
-_LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}", re.ASCII)
 _ITEM_NAME = re.compile(r"T[0-9]{2}[A-Z]{3}_[0-9]{8}T[0-9]{6}Z[.]json", re.ASCII)
 """Names of Items of any run; others are not ours to remove."""
 
@@ -115,19 +115,6 @@ def _about(root: Path, options: StacOptions) -> dict[str, str]:
     check_license(options.license)
     about = {"id": identifier, "license": options.license}
     return about if options.title is None else {**about, "title": options.title}
-
-
-def check_license(license_id: str) -> None:
-    """Refuse what is no identifier of a licence.
-
-    Raises
-    ------
-    UsageError
-        It is none.
-    """
-    if not _LICENSE.fullmatch(license_id):
-        msg = f"--license: expected an SPDX identifier such as CC-BY-4.0, or other, got {license_id!r}"
-        raise UsageError(msg)
 
 
 def _title(scenes: Sequence[SharedScene]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.dataset.card_files import card_records
 from s2pipe.dataset.proof import FileRecord, write_sealed
 from s2pipe.errors import ManifestError, PathEscapeError
 from s2pipe.ground.split import SPLITS
@@ -45,6 +46,7 @@ class Step3Part:
         self._is_shared = is_shared
         self._fault: str | None = None
         self._records: list[FileRecord] = []
+        self._card = card_records(directory)
         if not (directory / SHARDS_NAME).is_file():
             known = known_shards(directory).values()
             self._records = [FileRecord(item.path, item.bytes, item.sha256) for item in known]
@@ -62,10 +64,11 @@ class Step3Part:
         return str(self._directory)
 
     def items(self) -> list[Item]:
-        """Return ``shards.json``, the shards, and the files beside them that it records."""
+        """Return ``shards.json``, the shards, the files beside them that it records, and those of the card."""
         data = read_or_none(self._directory / SHARDS_NAME)
         items = [sealed(self._directory / SHARDS_NAME, data, SHARDS_NAME)] if data and not self._fault else []
-        return items + [recorded(record, self._directory, record.path) for record in self._records]
+        items += [recorded(record, self._directory, record.path) for record in self._records]
+        return items + [recorded(record, self._directory, None) for record in self._card]
 
     def problems(self) -> list[Problem]:
         """Return a ``shards.json`` that is missing or of no use, and files that it does not record."""
@@ -76,7 +79,7 @@ class Step3Part:
         if not path.is_file():
             reason = "is missing: the shards are not complete; run `s2pipe patches` again"
             problems.append(Problem("missing", path, reason))
-        known = {record.path for record in self._records} | {SHARDS_NAME, REPORT_NAME}
+        known = {record.path for record in (*self._records, *self._card)} | {SHARDS_NAME, REPORT_NAME}
         names = {file: file.relative_to(self._directory).as_posix() for file in self._files()}
         return problems + [
             Problem("unexpected", file, f"{SHARDS_NAME} does not record it")

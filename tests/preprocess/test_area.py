@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from s2pipe.cli import main
+from s2pipe.config.schema import document_faults
 from s2pipe.dataset.samples import load_samples
 from s2pipe.errors import ConfigError, S2PipeError
 from s2pipe.ground.area import Area
+from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.cfg import (
     AngleAssetConfig,
+    BrdfConfig,
     CacheConfig,
     LabelConfig,
     NormalizeConfig,
@@ -21,6 +24,7 @@ from s2pipe.preprocess.cfg import (
     ScreeningConfig,
 )
 from s2pipe.preprocess.run import run_preprocess
+from s2pipe.synthetic import ProductSpec, make_products
 from tests.conftest import Dataset, read_whole_band
 
 if TYPE_CHECKING:
@@ -229,3 +233,44 @@ def test_an_area_of_points_cannot_be_a_mask(dataset: Dataset, tmp_path: Path) ->
     with pytest.raises(ConfigError, match="no inside"):
         _write(dataset, tmp_path, aoi="POINT (15.01 48.7)", aoi_mask=True)
     assert not Area.read("POINT (15.01 48.7)").has_inside
+
+
+def test_pixels_adjusted_to_nadir_equal_those_of_the_whole_tile(
+    dataset: Dataset, whole: Sample, tmp_path: Path
+) -> None:
+    """At an odd corner, off the knots between which view angles are interpolated."""
+    changes: dict[str, Any] = {
+        "target_grid_ref": "B02",
+        "l1c_bands": ("B02", "B11"),
+        "brdf": BrdfConfig(model="c_factor"),
+    }
+    all_of_it = _write(dataset, tmp_path / "whole", **changes)
+    area = _bounds(whole, (111, 640), (77, 333))
+    cut = _write(dataset, tmp_path / "cut", aoi=area, aoi_crs=f"EPSG:{EPSG}", **changes)
+    assert np.array_equal(_pixels(cut), _pixels(all_of_it)[:, 77:333, 111:640])
+
+
+def test_of_several_tiles_those_that_the_area_touches_are_written(
+    dataset: Dataset, whole: Sample, tmp_path: Path
+) -> None:
+    """Scenes outside are no failure."""
+    spec = ProductSpec(tile_id="T33UXQ", side_m=2_400, bands=("B02",), quality_masks=False)
+    make_products(tmp_path / "products", spec)
+    index_products([dataset.products, tmp_path / "products"], tmp_path / "step1")
+    index = tmp_path / "step1" / "meta" / "step1" / "index.json"
+    config = PreprocessConfig(
+        index,
+        tmp_path / "out",
+        "B02",
+        ("B02",),
+        aoi=_bounds(whole, (5, 15), (5, 15)),
+        aoi_crs=f"EPSG:{EPSG}",
+    )
+    result = run_preprocess(config)
+    assert ([key.tile_id for key in result.done], result.exit_code) == (["T33UWQ"] * 2, 0)
+    assert [key.tile_id for key in result.outside] == ["T33UXQ"]
+    assert result.summary()["outside"] == [str(result.outside[0])]
+    lines = [json.loads(line) for line in result.log_path.read_text().splitlines()]
+    (outside,) = [line for line in lines if line["status"] == "outside"]
+    assert "does not touch its tile" in outside["error"]
+    assert not document_faults(outside, "step2_run")

@@ -61,11 +61,27 @@ class SampleJournal:
         self._out_dir = out_dir
         self._journal = Journal(out_dir, index_path(out_dir), run_id)
 
-    def add(self, directory: Path) -> None:
-        """Record the sample that is in a directory, relative to the output directory, as its ``meta.json`` says."""
+    def add(self, directory: Path, listed: SampleTable | None = None) -> dict[str, Any] | None:
+        """Record the sample that is in a directory, as its ``meta.json`` says.
+
+        Parameters
+        ----------
+        directory : Path
+            Relative to the output directory.
+        listed : SampleTable, optional
+            What the index listed before: an entry that is there already is not recorded again.
+
+        Returns
+        -------
+        dict or None
+            Its entry; None where the sample is not whole.
+        """
         entry = _entry_on_disk(self._out_dir, directory)
         if entry is not None:
-            self._journal.append({"sample": entry})
+            known = None if listed is None else listed.find(SceneKey.from_document(entry["key"]))
+            if known != entry:
+                self._journal.append({"sample": entry})
+        return entry
 
     def fail(self, directory: Path, fingerprint: str | None) -> None:
         """Record that a scene failed.
@@ -85,8 +101,8 @@ class SampleJournal:
         self._journal.close()
 
 
-def check_index(out_dir: Path) -> None:
-    """Check that the index can be updated later: it is absent or valid, and its lock works.
+def check_index(out_dir: Path) -> SampleTable:
+    """Check that the index can be updated later: it is absent or valid, and its lock works; return it.
 
     Raises
     ------
@@ -95,9 +111,9 @@ def check_index(out_dir: Path) -> None:
     LockedError
         The file system has no locks.
     """
-    load_entries(out_dir)
+    listed = load_entries(out_dir)
     with locked(_lock_path(index_path(out_dir))):
-        pass
+        return listed
 
 
 def load_entries(out_dir: Path) -> SampleTable:

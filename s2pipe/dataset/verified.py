@@ -60,7 +60,7 @@ class VerifiedFiles:
                 lines.append(json.dumps([*key, *astuple(stamp), checksum]) + "\n")
         if lines:
             data = "".join(lines).encode()
-            any(_append(place, data) for place in self._places)
+            any(append_line(place, data, _MAX_BYTES) for place in self._places)
 
     def _key(self, file: InputFile) -> tuple[str, str | None]:
         path = file.path
@@ -88,8 +88,8 @@ def _checksum(file: InputFile) -> str:
     return "" if file.checksum is None else f"{file.checksum.algorithm}:{file.checksum.value}{size}"
 
 
-def _append(place: InsidePath, data: bytes) -> bool:
-    """Add bytes to a file in one write; False where that is impossible."""
+def append_line(place: InsidePath, data: bytes, limit: int) -> bool:
+    """Add bytes to a memory in one write, beginning anew where it is larger than ``limit``; False where impossible."""
     # A link or a pipe that lies in its place is not written to.
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
@@ -102,7 +102,7 @@ def _append(place: InsidePath, data: bytes) -> bool:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return False
-        if status.st_size > _MAX_BYTES:
+        if status.st_size > limit:
             os.ftruncate(descriptor, 0)
         return os.write(descriptor, data) == len(data)
     except OSError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
@@ -43,14 +44,14 @@ from s2pipe.preprocess.needs import (
 from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.preprocess.placement import RasterInTile, check_on_ground, resolution_of
 from s2pipe.preprocess.target import OutsideAreaError, area_of, choose_target, no_scene
-from s2pipe.preprocess.verify_inputs import read_checked
+from s2pipe.preprocess.verify_inputs import How, read_checked
 from s2pipe.raster.formats import ANY_FORMAT, LABELS
 from s2pipe.raster.reader import inspect_raster
 from s2pipe.runtime.addresses import parse_prefixes
 from s2pipe.sentinel2 import roles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from s2pipe.ground.area import Area
     from s2pipe.preprocess.cfg import LabelRasterConfig, PreprocessConfig
@@ -132,6 +133,16 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class FinishedScene:
+    """A scene that is known to need nothing."""
+
+    key: SceneKey
+    """The scene's key."""
+    inputs: Mapping[How, int]
+    """Its input files by how they were compared with the index."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a run will do."""
 
@@ -143,9 +154,15 @@ class Plan:
     """Scenes left out because the area of interest misses them."""
     unreadable: tuple[LeftOut, ...] = ()
     """Scenes with a file that is there but cannot be used: they fail, the others go on."""
+    finished: tuple[FinishedScene, ...] = ()
+    """Scenes that are known to need nothing, so that they were not planned."""
 
 
-def make_plan(index: Index, config: PreprocessConfig) -> Plan:
+def make_plan(
+    index: Index,
+    config: PreprocessConfig,
+    known: Callable[[Scene], Mapping[How, int] | None] = lambda _: None,
+) -> Plan:
     """Resolve all scenes against the roles that the configuration needs.
 
     Parameters
@@ -154,6 +171,8 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
         The Step-1 manifest.
     config : PreprocessConfig
         A checked configuration.
+    known : callable, optional
+        Tells of a scene that needs nothing how its inputs were compared with the index; None of any other.
 
     Returns
     -------
@@ -171,9 +190,11 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
         A path in the manifest leaves the dataset.
     """
     index = replace(index, remote=parse_prefixes(config.remote.allow))
-    chosen, needs = _chosen_scenes(index, config), Needs.of(config)
+    found = [(scene, known(scene)) for scene in _chosen_scenes(index, config)]
+    finished = tuple(FinishedScene(scene.key, item) for scene, item in found if item is not None)
+    chosen, needs = [scene for scene, item in found if item is None], Needs.of(config)
     files = {scene.key: needs.files_of(scene, index) for scene in chosen}
-    gaps = {key: found.gaps for key, found in files.items()}
+    gaps = {key: own.gaps for key, own in files.items()}
     incomplete = [scene for scene in chosen if gaps[scene.key]]
     if incomplete and not config.skip_incomplete:
         count = f"{len(incomplete)} of {len(chosen)} scenes"
@@ -185,7 +206,7 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
             "scenes out.",
         )
     left_out = tuple(LeftOut(scene.key, "; ".join(gaps[scene.key])) for scene in incomplete)
-    if left_out and len(left_out) == len(chosen) and config.only.shard is None:
+    if left_out and len(left_out) == len(found) and config.only.shard is None:
         msg = f"{config.index_json}: all {len(chosen)} scenes lack inputs, and skip_incomplete leaves all of them out:"
         raise MissingInputError(
             msg,
@@ -193,7 +214,8 @@ def make_plan(index: Index, config: PreprocessConfig) -> Plan:
             "Download or index what is missing, or change the configuration.",
         )
     complete = [scene for scene in chosen if not gaps[scene.key]]
-    return replace(_plan_scenes(index.root, complete, files, needs, config), incomplete=left_out)
+    plan = _plan_scenes(index.root, complete, files, needs, config, is_all=not finished)
+    return replace(plan, incomplete=left_out, finished=finished)
 
 
 def _plan_scenes(
@@ -202,6 +224,8 @@ def _plan_scenes(
     files: Mapping[SceneKey, SceneFiles],
     needs: Needs,
     config: PreprocessConfig,
+    *,
+    is_all: bool,
 ) -> Plan:
     area = area_of(config)
     planned, unreadable, outside = [], [], []
@@ -212,7 +236,7 @@ def _plan_scenes(
             outside.append(LeftOut(scene.key, str(error)))
         except (RasterError, MetadataError, ChecksumError, MissingInputError, ServiceError) as error:
             unreadable.append(LeftOut(scene.key, str(error)))
-    if outside and not (planned or unreadable):
+    if outside and is_all and not (planned or unreadable):
         raise no_scene(config, len(outside))
     return Plan(tuple(planned), outside=tuple(outside), unreadable=tuple(unreadable))
 

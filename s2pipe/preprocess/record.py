@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 OUTPUT_VERSION = 1
 """Raised when the same inputs and configuration would give other pixels than before."""
-_RUN_ONLY_KEYS = (
+RUN_ONLY_KEYS = (
     "index_json",
     "out_dir",
     *("aoi", "aoi_crs", "aoi_margin_m", "aoi_mask"),  # what became of them is part of the plan
@@ -55,6 +55,7 @@ _RUN_ONLY_KEYS = (
     "run_id",
     "overwrite",
 )
+"""Keys that say how a run is done, and not what its outputs are."""
 _STATS_ONLY_KEYS = (
     *("stats_path", "save_histograms", "scenes", "split", "split_plan"),
     *("max_pixels_per_scene", "sampling", "seed", "accept_foreign_stats"),
@@ -63,7 +64,7 @@ _STATS_ONLY_KEYS = (
 
 def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: NormalizationStats | None) -> str:
     """Identify everything that a scene's outputs depend on: configuration, statistics and inputs."""
-    effective = {key: value for key, value in to_plain(config).items() if key not in _RUN_ONLY_KEYS}
+    effective = {key: value for key, value in to_plain(config).items() if key not in RUN_ONLY_KEYS}
     effective["normalize"] = {k: v for k, v in effective["normalize"].items() if k not in _STATS_ONLY_KEYS}
     if not config.brdf.is_on:  # samples of versions that had no such key stay up to date
         del effective["brdf"]

@@ -14,15 +14,18 @@ from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.dataset.step2_index import (
     SampleJournal,
+    SampleTable,
     check_index,
     compact_index,
     index_path,
+    load_entries,
     updated_afterwards,
 )
 from s2pipe.distributed.cluster import open_cluster
 from s2pipe.errors import OutputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
 from s2pipe.preprocess.finish import sweep_samples
+from s2pipe.preprocess.finished import FINISHED, FinishedScenes
 from s2pipe.preprocess.in_turn import InTurn
 from s2pipe.preprocess.nbar import nbar_notes
 from s2pipe.preprocess.needs import with_angles
@@ -41,7 +44,7 @@ from s2pipe.runtime.progress import Progress
 from s2pipe.runtime.run_ids import new_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from s2pipe.preprocess.cfg import PreprocessConfig
 
@@ -126,12 +129,15 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     if config.normalize.mode == "apply_with_stats":
         stats = stats_to_apply(config)
     index = replace(load_index(config.index_json), allow_absolute=config.allow_absolute_paths)
-    plan = make_plan(index, config)
+    known = None
+    if config.normalize.mode != "compute_only" and (config.out_dir / FINISHED).exists():
+        known = FinishedScenes(index, config, stats, load_entries(config.out_dir))
+    plan = make_plan(index, config) if known is None else make_plan(index, config, known.find)
     if config.normalize.mode == "compute_only" and config.normalize.split_plan is not None:
         split = load_ground_split(config.normalize.split_plan)
         split.check_knows([s.key.tile_id for s in plan.scenes], str(config.normalize.split_plan))
         plan = replace(plan, scenes=tuple(replace(scene, split=split) for scene in plan.scenes))
-    _check_outputs(config)
+    listed = _check_outputs(config)
     for note in nbar_notes(config):
         log.warning("%s", note)
     threading.Thread(target=_warm_up, args=(config,), daemon=True).start()
@@ -140,11 +146,11 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
         run = _Run(config, plan)
         if config.normalize.mode == "compute_only":
             return run.compute_stats()
-        return run.write_samples(stats)
+        return run.write_samples(stats, known or FinishedScenes(index, config, stats, listed), listed)
 
 
-def _check_outputs(config: PreprocessConfig) -> None:
-    """Check that everything can be written before anything is."""
+def _check_outputs(config: PreprocessConfig) -> SampleTable:
+    """Check that everything can be written before anything is; return the index of samples as it is."""
     normalize = config.normalize
     if normalize.mode == "compute_only" and normalize.stats_path is not None:
         check_writable(normalize.stats_path.parent)
@@ -153,8 +159,7 @@ def _check_outputs(config: PreprocessConfig) -> None:
             raise OutputError(msg)
     check_writable(config.out_dir)
     check_owned(config.out_dir, "processed", "meta/step2/runs")
-    if normalize.mode != "compute_only":
-        check_index(config.out_dir)
+    return SampleTable() if normalize.mode == "compute_only" else check_index(config.out_dir)
 
 
 def _warm_up(config: PreprocessConfig) -> None:
@@ -189,7 +194,7 @@ class _Run:
         self.result = PreprocessResult(config.run_id or new_run_id())
         self._log = RunLog(config.out_dir, self.result.run_id)
         self.result.log_path = self._log.path
-        self._journal: SampleJournal | None = None
+        self._record_sample: Callable[[SceneKey], None] | None = None
 
     def compute_stats(self) -> PreprocessResult:
         """Pass 1: histograms beside the scenes, then the statistics of all of them."""
@@ -217,16 +222,26 @@ class _Run:
             self.result.stats_path = stats_path
         return self.result
 
-    def write_samples(self, stats: NormalizationStats | None) -> PreprocessResult:
+    def write_samples(
+        self, stats: NormalizationStats | None, finished: FinishedScenes, listed: SampleTable
+    ) -> PreprocessResult:
         """Pass 2, or the only pass: samples and their index."""
-        journal = self._journal = SampleJournal(self.config.out_dir, self.result.run_id)
+        journal = SampleJournal(self.config.out_dir, self.result.run_id)
+        plans = {scene.key: scene for scene in self.plan.scenes}
+        is_idle = not (plans or self.plan.unreadable)
+
+        def record(key: SceneKey) -> None:
+            entry, scene = journal.add(key.sample_dir, listed), plans[key]
+            if entry is not None:
+                finished.remember(scene, entry, sample_fingerprint(scene, self.config, stats))
 
         def update() -> None:
             with closing(journal):
                 self._record_failed(journal, stats)
-            compact_index(self.config.out_dir)
+            compact_index(self.config.out_dir, only_if_new=is_idle)
             self.result.index_path = index_path(self.config.out_dir)
 
+        self._record_sample = record
         with updated_afterwards(update), _hands(self.config, stats) as hands:
             self._each_scene(hands)
         return self.result
@@ -252,6 +267,8 @@ class _Run:
             self._log.add(left_out.key, "outside", error=left_out.reason)
         for unreadable in self.plan.unreadable:
             self._take(SceneRecord(unreadable.key, "failed", error=unreadable.reason))
+        for item in self.plan.finished:
+            self._take(SceneRecord(item.key, "up_to_date", inputs=item.inputs), is_known=True)
         scenes = self.plan.scenes
         with Progress("scenes", len(scenes)) as progress, closing(hands.records(scenes)) as records:
             for record in records:
@@ -261,7 +278,7 @@ class _Run:
             log.info("inputs as the index says: %s", describe_checks(self.result.inputs))
         self._log.close()
 
-    def _take(self, record: SceneRecord) -> None:
+    def _take(self, record: SceneRecord, *, is_known: bool = False) -> None:
         """Enter what became of a scene into the result and the log."""
         result = self.result
         for how, count in record.inputs.items():
@@ -272,8 +289,8 @@ class _Run:
             self._log.add(record.key, "failed", record.seconds, record.details or record.error)
             return
         is_new = record.status == "done"
-        if self._journal is not None:
-            self._journal.add(record.key.sample_dir)
+        if self._record_sample is not None and not is_known:
+            self._record_sample(record.key)
         (result.done if is_new else result.up_to_date).append(record.key)
         self._log.add(record.key, record.status, record.seconds)
         words = "done" if is_new else "is up to date"

@@ -256,7 +256,7 @@ def test_statistics_of_a_subset_need_no_pixel_again(dataset: Dataset, tmp_path: 
         document = json.loads((tmp_path / "some.json").read_text())
         assert [scene["key"]["sensing_start_utc"] for scene in document["scenes"]] == ["2025-12-10T10:03:19Z"]
     wrong = replace(normalize, scenes=("T33UWQ/2020-01-01T00:00:00Z",))
-    with pytest.raises(ConfigError, match="is not a scene of this manifest"):
+    with pytest.raises(ConfigError, match="is not a scene of this document"):
         run_preprocess(dataset.config(tmp_path, normalize=wrong))
 
 

@@ -1,0 +1,202 @@
+"""Scenes that were found finished: told again from the state of their files, without planning them.
+
+When a scene has been processed, or found complete and current, the states (size, times of change of content and inode)
+of all files that this was found from are remembered, inputs and outputs. A later run with the same configuration, the
+same entry in the Step-1 index and the same states would find the same. Anything else is planned and checked in full.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from s2pipe.config.fields import to_plain
+from s2pipe.dataset.verified import append_line
+from s2pipe.errors import PathEscapeError
+from s2pipe.preprocess.labels.backends import backend_checksum
+from s2pipe.preprocess.needs import Needs
+from s2pipe.preprocess.record import OUTPUT_VERSION, RUN_ONLY_KEYS, versions
+from s2pipe.runtime.hashing import document_fingerprint, hash_file
+from s2pipe.runtime.paths import InsidePath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from s2pipe.dataset.scenes import Scene
+    from s2pipe.dataset.step1_index import Index
+    from s2pipe.dataset.step2_index import SampleTable
+    from s2pipe.preprocess.cfg import PreprocessConfig
+    from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.stats.statistics import NormalizationStats
+    from s2pipe.preprocess.verify_inputs import How
+
+FINISHED = "meta/step2/finished.jsonl"
+"""Where the memory is, relative to the output directory."""
+_TICK_NS = 2_000_000_000
+"""Clocks of file systems tick, some once in two seconds."""
+_State = list[Any]
+"""Path, size, and times of change of content and inode; the latter three None for a file that is absent."""
+
+
+class FinishedScenes:
+    """The memory of an output directory.
+
+    Parameters
+    ----------
+    index : Index
+        The Step-1 manifest.
+    config : PreprocessConfig
+        A checked configuration that writes samples.
+    stats : NormalizationStats or None
+        Statistics that are applied.
+    listed : SampleTable
+        The Step-2 index: a scene that it does not list is not finished.
+    """
+
+    def __init__(
+        self, index: Index, config: PreprocessConfig, stats: NormalizationStats | None, listed: SampleTable
+    ) -> None:
+        self._started_ns = time.time_ns()
+        self._index = index
+        self._config = config
+        self._listed = listed
+        needs = Needs.of(config)
+        # Every file that the configuration would read if it is there.
+        self._roles = {role for need in needs.files for role in need.roles} | set(_TILES)
+        self._settings = _settings(config, needs, stats, index.root)
+        self._place = InsidePath(config.out_dir, FINISHED)
+        self._lines: dict[str, bytes] = {}
+        if not config.overwrite:
+            self._load(self._place.path)
+
+    def find(self, scene: Scene) -> Mapping[How, int] | None:
+        """Tell whether a scene needs nothing: how its inputs were checked; None where only planning it can tell."""
+        line = self._lines.get(str(scene.key))
+        if line is None or self._listed.line(scene.key) is None:
+            return None
+        try:
+            known = json.loads(line)
+            if known["settings"] != self._settings or known["scene"] != self._digest(scene):
+                return None
+            inside, out = os.fspath(self._index.root), os.fspath(self._config.out_dir)
+            is_same = _are_same(out, known["outputs"]) and _are_same(inside, known["inputs"])
+            return dict(known["checked"]) if is_same else None
+        except (ValueError, LookupError, TypeError, RecursionError):  # cut short, or damaged
+            return None
+
+    def remember(self, plan: ScenePlan, entry: Mapping[str, Any], fingerprint: str) -> None:
+        """Remember a scene that was processed or found complete now.
+
+        Parameters
+        ----------
+        plan : ScenePlan
+            Its plan, made in this run.
+        entry : mapping
+            Its entry in the Step-2 index.
+        fingerprint : str
+            What its sample should have.
+        """
+        scene = self._index.scene(plan.key)
+        if scene is None or entry["fingerprint"] != fingerprint:
+            return
+        if any(file.role == "labels.path" for file in plan.files):
+            return  # a legend beside such a file counts too, and is no input of its own
+        candidates = [asset for asset in scene.assets if asset.role in self._roles]
+        if any(asset.is_remote for asset in candidates):
+            return  # what lies at an address has no state that is cheap to look at
+        try:
+            paths = {self._index.file(asset).path for asset in candidates}
+        except PathEscapeError:
+            return
+        inputs = [self._state_of(path) for path in sorted(paths)]
+        # What changed since the run began may not be what was checked.
+        if not all(_is_settled(state, self._started_ns) for state in inputs):
+            return
+        outputs = [_state(os.fspath(self._config.out_dir), record["path"]) for record in entry["files"]]
+        if [state[1] for state in outputs] != [record["size"] for record in entry["files"]]:
+            return
+        known = {
+            "scene_key": str(plan.key),
+            "settings": self._settings,
+            "scene": self._digest(scene),
+            "inputs": inputs,
+            "outputs": outputs,
+            "checked": _checked_as(plan, self._config),
+        }
+        append_line(self._place, (json.dumps(known, separators=(",", ":")) + "\n").encode(), _MAX_BYTES)
+
+    def _state_of(self, path: Path) -> _State:
+        root = self._index.root
+        return _state(os.fspath(root), path.relative_to(root) if path.is_relative_to(root) else path)
+
+    def _digest(self, scene: Scene) -> str:
+        line = self._index.table.line(scene.key) or b""
+        return hashlib.sha256(line, usedforsecurity=False).hexdigest()
+
+    def _load(self, path: Path) -> None:
+        try:
+            if path.stat().st_size > _MAX_BYTES:
+                return
+            with path.open("rb") as stream:
+                for line in stream:
+                    if line.startswith(_BEGINNING) and line.endswith(b"\n"):
+                        self._lines[line[len(_BEGINNING) : line.index(b'"', len(_BEGINNING))].decode()] = line
+        except (OSError, ValueError):
+            return
+
+
+_MAX_BYTES = 2 << 30
+_BEGINNING = b'{"scene_key":"'
+_TILES = ("l1c.tile_metadata", "l2a.tile_metadata")
+
+
+def _settings(config: PreprocessConfig, needs: Needs, stats: NormalizationStats | None, root: Path) -> str:
+    """Identify all that decides what a sample is, beside the scene."""
+    kept = {key: value for key, value in to_plain(config).items() if key not in RUN_ONLY_KEYS}
+    area = None if config.aoi is None else str(config.aoi)
+    is_file = area is not None and len(area) < _PATH_CHARS and "\0" not in area and Path(area).is_file()
+    parts = [
+        *(OUTPUT_VERSION, kept, versions(), stats and stats.meaning(), config.verify_inputs),
+        *(config.allow_absolute_paths, os.fspath(root.absolute())),
+        *(area, config.aoi_crs, config.aoi_margin_m, config.aoi_mask),
+        hash_file(Path(area), "sha256") if is_file and area is not None else None,
+        {name: backend_checksum(backend) for name, backend in needs.backends.items()},
+    ]
+    return document_fingerprint(parts)
+
+
+_PATH_CHARS = 1000
+
+
+def _checked_as(plan: ScenePlan, config: PreprocessConfig) -> dict[How, int]:
+    """How the files of a scene would be counted if they were confirmed again."""
+    from s2pipe.preprocess.verify_inputs import is_checkable
+
+    counts: dict[How, int] = {}
+    for file in dict.fromkeys(plan.files):
+        by_checksum = config.verify_inputs == "checksum" and is_checkable(file)
+        how: How = "earlier" if by_checksum else "nothing" if file.size is None else "size"
+        counts[how] = counts.get(how, 0) + 1
+    return counts
+
+
+def _state(root: str, path: str | Path) -> _State:
+    name = os.fspath(path)
+    try:
+        status = os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118 - a million files
+    except (OSError, ValueError):
+        return [name, None, None, None]
+    return [name, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def _are_same(root: str, states: Iterable[_State]) -> bool:
+    return all(_state(root, state[0]) == state for state in states)
+
+
+def _is_settled(state: _State, before_ns: int) -> bool:
+    """Tell whether a file is as it was when the run began."""
+    return state[1] is None or max(state[2], state[3]) < before_ns - _TICK_NS

@@ -44,8 +44,8 @@ log = logging.getLogger("s2pipe.preprocess")
 _KNOT_M = 320.0
 """Ground distance between exact c-factors: bilinear ones between them are off by less than 1e-5."""
 _MAX_KNOT_PX = 32
-_MASK_CACHE_BYTES = 256 << 20
-"""Block cache for the detector footprint masks of all bands."""
+_MASK_CACHE_BYTES = 128 << 20
+"""Block cache that holds a row of JPEG 2000 tiles of the masks of all bands, twice."""
 _LAMBERTIAN = BrdfParameters(1.0, 0.0, 0.0)
 
 
@@ -105,6 +105,12 @@ class NadirView:
         self._scene = SceneAngles(self._angles, inputs, directions, config.nbar_bands)
         self._check(label)
         self.sun_zenith_deg = _sun_zenith(self._angles, config.brdf)
+        if self.sun_zenith_deg > MAX_SUN_ZENITH_DEG:  # that of a latitude; others are checked before
+            msg = (
+                f"{label}: the sun zenith of the tile's latitude is {self.sun_zenith_deg:.1f} degrees, and brdf needs "
+                f"{MAX_SUN_ZENITH_DEG:g} at most; set brdf.sun_zenith to scene_mean or degrees"
+            )
+            raise MetadataError(msg)
         parameters = [BRDF_PARAMETERS.get(channel.band, _LAMBERTIAN) for channel in self._channels]
         self._weights = np.array(parameters).T
         isotropic, volumetric, geometric = self._weights

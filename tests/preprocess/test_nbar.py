@@ -34,12 +34,12 @@ from tests.conftest import read_whole_band
 
 BANDS = ("l2a.B04_20m", "l2a.B8A_20m")
 SPEC = ProductSpec(
-    side_m=5_460,
+    side_m=3_660,
     bands=("B04", "B8A"),
     l2a_resolutions=(20,),
     quality_masks=False,
     nodata_wedge=0.15,
-    strip_width_m=2_600.0,
+    strip_width_m=1_700.0,
     clouds=0.0,
     noise_dn=0.0,
 )
@@ -275,9 +275,9 @@ def test_an_area_has_the_pixels_of_the_whole(directional: Products, tmp_path: Pa
     whole = directional.sample(tmp_path / "whole", brdf=NADIR)
     epsg, ulx, uly = directional.spec.origin
     # Where no knot of the factors begins.
-    bounds = f"{ulx + 20 * 37},{uly - 20 * 203},{ulx + 20 * 211},{uly - 20 * 5}"
+    bounds = f"{ulx + 20 * 37},{uly - 20 * 173},{ulx + 20 * 161},{uly - 20 * 5}"
     part = directional.sample(tmp_path / "part", brdf=NADIR, aoi=bounds, aoi_crs=f"EPSG:{epsg}")
-    np.testing.assert_array_equal(part.x, whole.x[:, 5:203, 37:211])
+    np.testing.assert_array_equal(part.x, whole.x[:, 5:173, 37:161])
     stats = [tmp_path / f"{name}.json" for name in ("blocks", "all")]
     for path, size in zip(stats, (10**6, None), strict=True):
         normalize = NormalizeConfig("compute_only", path, max_pixels_per_scene=size)
@@ -416,6 +416,16 @@ def test_angles_that_cannot_be_used_fail_the_scene(
     assert message in result.failed[0].error
     assert "set brdf.model to none" in result.failed[0].error
     assert not list((tmp_path / "out").rglob("x.tif"))
+
+
+def test_latitudes_without_a_usable_sun_fail(tmp_path: Path) -> None:
+    """In high summer of Antarctica the sun itself is high enough."""
+    start = datetime(2025, 12, 20, 10, 3, 19, tzinfo=UTC)
+    polar = make(tmp_path, tile_id="T33CWP", side_m=600, sensing_start=start)
+    result = polar.run(tmp_path / "out", brdf=BrdfConfig("c_factor", "latitude"))
+    assert result.exit_code == 1
+    assert "set brdf.sun_zenith to scene_mean or degrees" in result.failed[0].error
+    polar.sample(tmp_path / "mean", brdf=BrdfConfig("c_factor"))
 
 
 def test_published_parameters() -> None:

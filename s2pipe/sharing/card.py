@@ -18,6 +18,7 @@ from s2pipe.sharing.contents import Contents, read_contents
 from s2pipe.sharing.croissant import croissant_document
 from s2pipe.sharing.licence import check_license, licence_text
 from s2pipe.sharing.readme import readme_text
+from s2pipe.sharing.scenes import described
 
 _VERSION = re.compile(r"[0-9]+[.][0-9]+[.][0-9]+([-+][0-9A-Za-z.+-]+)?", re.ASCII)
 
@@ -79,23 +80,8 @@ def write_card(out_dir: Path | str, options: CardOptions | None = None) -> CardR
     _check(options)
     contents = read_contents(root)
     name = options.name or root.resolve().name or "dataset"
-    texts = {
-        "README.md": readme_text(contents, name, options.license).encode(),
-        "LICENSE": licence_text(contents, name, options.license).encode(),
-        "croissant.json": json_bytes(
-            croissant_document(
-                contents,
-                {
-                    "name": name,
-                    "license": options.license,
-                    "url": options.url,
-                    "creator": options.creator,
-                    "version": options.version,
-                    "published": options.published,
-                },
-            )
-        ),
-    }
+    with described(root):
+        texts = _texts(contents, name, options)
     check_writable(root)
     record = InsidePath(root, CARD_RECORD).owned()
     with locked(record.with_name(".card.json.lock")):
@@ -106,6 +92,23 @@ def write_card(out_dir: Path | str, options: CardOptions | None = None) -> CardR
         records = [FileRecord.of_bytes(data, file) for file, data in texts.items()]
         write_sealed(record, {"files": [one.to_document() for one in records]})
     return CardResult(tuple(root / file for file in texts), tuple(contents.attribution))
+
+
+def _texts(contents: Contents, name: str, options: CardOptions) -> dict[str, bytes]:
+    """Return the content of every file of a card by its name."""
+    stated = {
+        "name": name,
+        "license": options.license,
+        "url": options.url,
+        "creator": options.creator,
+        "version": options.version,
+        "published": options.published,
+    }
+    return {
+        "README.md": readme_text(contents, name, options.license).encode(),
+        "LICENSE": licence_text(contents, name, options.license).encode(),
+        "croissant.json": json_bytes(croissant_document(contents, stated)),
+    }
 
 
 def _check(options: CardOptions) -> None:

@@ -123,6 +123,13 @@ class Contents:
         return sorted(found)
 
     @property
+    def period(self) -> str:
+        """Scenes, tiles and days in words."""
+        days = sorted(day for _, day in self.keys)
+        when = "" if not days else f", {days[0]}" if days[0] == days[-1] else f", {days[0]} to {days[-1]}"
+        return f"{len(self.keys)} scene(s) on {len({tile for tile, _ in self.keys})} tile(s){when}"
+
+    @property
     def label_sources(self) -> list[str]:
         """What labels were taken from."""
         stated = {band.source for band in self.labels if band.source}

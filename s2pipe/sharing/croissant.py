@@ -94,11 +94,7 @@ def croissant_document(contents: Contents, about: Mapping[str, str | None]) -> d
 
 
 def _description(contents: Contents) -> str:
-    tiles = sorted({tile for tile, _ in contents.keys})
-    days = sorted(day for _, day in contents.keys)
-    parts = [
-        f"Sentinel-2 data of {len(contents.keys)} scene(s) on {len(tiles)} tile(s), {days[0]} to {days[-1]}"
-    ]
+    parts = [f"Sentinel-2 data of {contents.period}"]
     parts += [
         f"{sum(split['samples'] for split in patches.splits.values())} patches of {patches.document['patch_size']} "
         f"pixels in {', '.join(patches.splits)}"

@@ -89,12 +89,12 @@ def _hub_info(patches: PatchSet) -> dict[str, Any]:
 
 
 def _introduction(contents: Contents) -> list[str]:
-    tiles = sorted({tile for tile, _ in contents.keys})
-    days = sorted(day for _, day in contents.keys)
     first = contents.first
     pixel = " × ".join(f"{side:g}" for side in first["pixel_size_m"])
-    what = f"{len(contents.keys)} scene(s) on {len(tiles)} tile(s), {days[0]} to {days[-1]}"
-    lines = [f"Sentinel-2 data of {what}, on pixels of {pixel} m, made with s2pipe {__version__}.", ""]
+    lines = [
+        f"Sentinel-2 data of {contents.period}, on pixels of {pixel} m, made with s2pipe {__version__}.",
+        "",
+    ]
     rows = []
     if contents.scenes:
         size = sum(record.size for scene in contents.scenes for record in scene.sample.files)

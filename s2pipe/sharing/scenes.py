@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,22 @@ def read_scenes(root: Path) -> list[SharedScene]:
     if faults:
         raise ManifestError(str(path), faults)
     return scenes
+
+
+@contextmanager
+def described(what: Path) -> Iterator[None]:
+    """Name the dataset where its documents fit their schemas, and hold values that nobody can make sense of.
+
+    Raises
+    ------
+    ManifestError
+        In place of the errors that such values lead to.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        message = f"cannot be described ({type(error).__name__}: {error}); run `s2pipe verify` on it"
+        raise ManifestError(str(what), [Fault("", message)]) from error
 
 
 def _meta_paths(entries: list[dict[str, Any]]) -> list[str]:

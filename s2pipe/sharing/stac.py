@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from s2pipe.sharing.directions import Directions
 from s2pipe.sharing.items import item_document
 from s2pipe.sharing.items_parquet import require_pyarrow, write_items_parquet
 from s2pipe.sharing.licence import check_license
-from s2pipe.sharing.scenes import read_scenes
+from s2pipe.sharing.scenes import described, read_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +97,11 @@ def write_stac(out_dir: Path | str, options: StacOptions | None = None) -> StacR
         require_pyarrow()
     scenes = read_scenes(root)
     directions = Directions()
-    items = [item_document(scene, about["id"], directions.fields(scene), "../..") for scene in scenes]
+    with described(root):
+        items = [item_document(scene, about["id"], directions.fields(scene), "../..") for scene in scenes]
+        for item in items:
+            datetime.fromisoformat(item["properties"]["datetime"])
+            datetime.fromisoformat(item["properties"]["created"])
     without_view = sum(not any(key.startswith("view:") for key in item["properties"]) for item in items)
     if without_view:
         log.info("%d scene(s) without view fields: the metadata of their tiles are not at hand", without_view)

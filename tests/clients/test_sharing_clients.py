@@ -88,7 +88,6 @@ def validator(monkeypatch: pytest.MonkeyPatch) -> None:
             pytest.fail(f"{source} was asked for, which needs the network")
         return Path(source).read_text(encoding="utf-8")
 
-    monkeypatch.setattr(pystac.StacIO.default(), "read_text", refuse, raising=False)
     monkeypatch.setattr(type(pystac.StacIO.default()), "read_text", refuse)
     yield
     RegisteredValidator.set_validator(before)
@@ -123,6 +122,21 @@ def test_pystac_validates_collection_and_items(root: Path, validator: None) -> N
         }
         assert names[4] == "vegetation"
     assert len([uri for uri in uris if "stac-extensions" in uri]) == 6  # view needs the metadata of tiles
+
+
+def test_what_is_wrong_fails(root: Path, validator: None) -> None:
+    import pystac
+
+    document = json.loads(next((root / "stac" / "items").glob("T33*.json")).read_text())
+    wrong = [
+        ("image", "file:checksum", "1220xyz"),
+        ("image", "eo:bands", []),
+        ("labels", "classification:classes", [{}]),
+    ]
+    for asset, field, value in wrong:
+        changed = {**document, "assets": {asset: {**document["assets"][asset], field: value}}}
+        with pytest.raises(pystac.STACValidationError):
+            pystac.Item.from_dict(changed).validate()
 
 
 def test_pystac_validates_view_fields_and_quantities(tmp_path: Path, dataset: Any, validator: None) -> None:

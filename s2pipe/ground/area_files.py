@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ _BOUNDS = re.compile(
 )
 _KINDS = ("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon")
 _LAYER = re.compile(r"(?P<file>.*\.gpkg)\|layername=(?P<layer>.+)", re.IGNORECASE | re.DOTALL)
+_MAX_DEPTH = 10
+"""Levels of parentheses in WKT; a collection of polygons has four."""
 MAX_VERTICES = 2_000_000
 """Most vertices of an area; outlines of countries have up to 100,000."""
 
@@ -129,6 +132,10 @@ def float_bounds(left: float, bottom: float, right: float, top: float, *, is_lon
 def _from_wkt(text: str) -> list[Any]:
     import shapely
 
+    depths = accumulate({"(": 1, ")": -1}.get(sign, 0) for sign in text)
+    if max(depths, default=0) > _MAX_DEPTH:  # GEOS follows as deep as it goes
+        msg = "is nested too deeply"
+        raise ValueError(msg)
     with np.errstate(all="ignore"):  # numbers too large for a float are refused with their value
         try:
             geometry = shapely.from_wkt(text, on_invalid="fix")  # closes rings

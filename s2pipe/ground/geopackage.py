@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,12 @@ _ENVELOPE_BYTES = {0: 0, 1: 32, 2: 48, 3: 48, 4: 64}
 _MAX_FEATURES = 200_000
 _MAX_STEPS = 50
 _STEP_INSTRUCTIONS = 1_000_000
+_MAX_DEPTH = 8
+"""Levels of collections in collections; real ones have two."""
+_POINT, _POLYGON, _COLLECTIONS = 1, 3, range(4, 8)
+"""Type numbers of WKB."""
+_MORE_NUMBERS = (0, 1, 1, 2)
+"""Numbers of a vertex beside x and y, by the thousands of its type number."""
 _POLYGON_LIKE = range(8)
 """Type numbers of points, lines, polygons and their collections; beyond are curves."""
 
@@ -104,6 +111,41 @@ def _reference_system(database: sqlite3.Connection, srs: int) -> str | None:
     return str(definition)
 
 
+def _is_shallow(wkb: bytes) -> bool:
+    """Tell whether WKB is whole and nested no deeper than geometries are, which GEOS follows as deep as it goes."""
+    place, open_counts = 0, [1]
+    try:
+        while open_counts:
+            if open_counts[-1] == 0:
+                open_counts.pop()
+                continue
+            open_counts[-1] -= 1
+            order = "<" if wkb[place] == 1 else ">"
+            (kind,) = struct.unpack_from(f"{order}I", wkb, place + 1)
+            place += 5
+            kind, flags = kind & 0xFFFFFFF, kind >> 28
+            vertex = 8 * (2 + _MORE_NUMBERS[kind // 1000 % 4] + (flags >> 3 & 1) + (flags >> 2 & 1))
+            place += 4 * (flags >> 1 & 1)
+            kind %= 1000
+            if kind in _COLLECTIONS:
+                open_counts.append(struct.unpack_from(f"{order}I", wkb, place)[0])
+                place += 4
+            elif kind == _POINT:
+                place += vertex
+            else:
+                lines = 1
+                if kind == _POLYGON:
+                    (lines,) = struct.unpack_from(f"{order}I", wkb, place)
+                    place += 4
+                for _ in range(lines):
+                    place += 4 + vertex * struct.unpack_from(f"{order}I", wkb, place)[0]
+            if len(open_counts) > _MAX_DEPTH or place > len(wkb):
+                return False
+    except (IndexError, struct.error):
+        return False
+    return True
+
+
 def _geometry(blob: Any, table: str) -> Any:
     import shapely
 
@@ -114,6 +156,8 @@ def _geometry(blob: Any, table: str) -> Any:
         raise damaged
     envelope = _ENVELOPE_BYTES.get((blob[3] >> 1) & 0b111)
     if envelope is None:
+        raise damaged
+    if not _is_shallow(blob[8 + envelope :]):
         raise damaged
     geometry: Any = shapely.from_wkb(blob[8 + envelope :], on_invalid="ignore")
     if geometry is None or shapely.get_type_id(geometry) not in _POLYGON_LIKE:

@@ -199,6 +199,7 @@ def test_pixels_of_a_window_are_those_of_its_grid() -> None:
         ("POINT (48.1 -91)", None, "longitude before latitude|longitude and latitude"),
         ("POINT (500000 5300000)", None, "state its CRS"),
         ("POINT (nan 3)", "EPSG:32633", "not finite"),
+        ("GEOMETRYCOLLECTION(" * 200_000 + "POINT (1 2)", None, "nested too deeply"),
         ("1,2,3", None, "expected WKT"),
         ("3,2,1,4", "EPSG:32633", "expected left, bottom, right, top"),
         ("3,4,5,2", None, "expected left, bottom, right, top"),
@@ -258,7 +259,14 @@ def test_damaged_and_hostile_geopackages_are_refused(tmp_path: Path) -> None:
         (tmp_path / "cut.gpkg").write_bytes(good[:size])
         with pytest.raises(ValueError, match=r"cannot be read as a GeoPackage|expected one layer"):
             read_shapes(str(tmp_path / "cut.gpkg"))
-    for damage in (b"", b"GP\0\x01", b"GP\0\x0f" + bytes(200), b"GP\0\x01" + bytes(4) + b"\x01\x63\0\0\0"):
+    head, nest = b"GP\0\x01" + bytes(4), b"\x01\x07\0\0\0\x01\0\0\0" * 200_000
+    for damage in (
+        head + nest,
+        b"",
+        b"GP\0\x01",
+        b"GP\0\x0f" + bytes(200),
+        b"GP\0\x01" + bytes(4) + b"\x01\x63\0\0\0",
+    ):
         _geopackage(tmp_path / "blob.gpkg", {"a": "POINT (1 2)"})
         with sqlite3.connect(tmp_path / "blob.gpkg") as database:
             for trigger in database.execute(

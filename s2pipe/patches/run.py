@@ -180,7 +180,9 @@ def plan_patches(config: PatchConfig) -> PatchResult:
 def _is_manifest(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
-            document = read_head(stream, "scenes") or read_json(path)
+            head = read_head(stream, "samples")  # of a large index no more is read
+            stream.seek(0)
+            document = head or read_head(stream, "scenes") or read_json(path)
     except (OSError, ValueError):
         return False  # the loader of the Step-2 index says what is wrong
     return isinstance(document, dict) and document.get("schema") == STEP1_INDEX

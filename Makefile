@@ -25,7 +25,7 @@ run_pytest = -m pytest -q $(PYTEST_ARGS) || { code=$$?; \
 	[ $$code -ne 5 ] || echo "pytest found no test to run, which counts as a failure" >&2; exit $$code; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system setup-clients setup-torch setup-scale demo test test-quick test-system-gdal test-clients test-torch test-scale fuzz fuzz-atheris bench lint format types check wheel constraints clean
+.PHONY: help setup setup-system setup-clients setup-torch setup-scale demo test test-quick test-system-gdal test-clients test-torch test-scale test-report fuzz fuzz-atheris bench lint format types check wheel constraints clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -73,6 +73,9 @@ test-torch: setup-torch ## Read patches with PyTorch: batches, shuffling, resumi
 
 test-scale: setup-scale ## Run one dataset on Dask's workers and as shards of a job array, and compare every byte
 	@$(VENV_SCALE)/bin/python -m pytest -q tests/scale $(PYTEST_ARGS)
+
+test-report: setup ## Open reports in headless Chromium (apt install chromium): controls, colours, names for screen readers
+	@S2PIPE_BROWSER=1 $(VENV)/bin/python -m pytest -q tests/report $(PYTEST_ARGS)
 
 test-faults: setup ## Kill, starve, damage and attack every step (FAULTS=small, FAULTS_SEED=1, FAULTS_TABLE=FILE)
 	@$(VENV)/bin/python -m pytest -q -m faults tests/faults $(PYTEST_ARGS)

@@ -140,7 +140,7 @@ def _mark(x: float, name: str, value: float, floor: float) -> Html:
 
 
 def share_bar(shares: Sequence[tuple[str, float, str]]) -> Html:
-    """Draw shares of one whole side by side: name, share and colour of each."""
+    """Draw shares of one whole side by side: name, share and colour of each; the table beside it says the same."""
     parts, left = [], 0.0
     for name, share, colour in shares:
         width = 100 * share
@@ -156,14 +156,12 @@ def share_bar(shares: Sequence[tuple[str, float, str]]) -> Html:
             )
         )
         left += width
-    words = ", ".join(f"{name} {share:.1%}" for name, share, _ in shares)
     return el(
         "svg",
         *parts,
         viewBox="0 0 100 10",
         preserveAspectRatio="none",
-        role="img",
-        aria_label=words,
+        aria_hidden="true",
         class_="share",
     )
 

@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 
 LARGE_SCENES = 24
 """Scenes with large quicklooks, evenly spread over the dataset; the others have small ones."""
-_LARGE = (320, 82, MAX_BLOCKS)
-_SMALL = (64, 62, 36)
+_LARGE = (320, 76, MAX_BLOCKS)
+_SMALL_SIDES = ((300, 64), (1200, 48))
+"""Sides of small quicklooks, by the number of samples up to which they are so large: the page has to stay small."""
+_LEAST_SIDE = 32
+_SMALL_QUALITY, _SMALL_BLOCKS = 60, 25
 _MASK_COLOURS = 5
 _MOSAIC = "from some blocks of the raster, as it has no overviews"
 
@@ -70,10 +73,13 @@ class Quicklook:
 def make_quicklooks(samples: Sequence[SampleFacts], workers: int = 0) -> list[Quicklook]:
     """Draw all samples, in their order; the pictures do not depend on the number of threads."""
     large = spread(len(samples), LARGE_SCENES)
+    side = next((side for most, side in _SMALL_SIDES if len(samples) <= most), _LEAST_SIDE)
+    small = (side, _SMALL_QUALITY, _SMALL_BLOCKS)
+    sizes = [_LARGE if place in large else small for place in range(len(samples))]
     # Decoding releases the interpreter lock, so threads suffice.
     with ThreadPoolExecutor(core_count(workers), "s2pipe-report") as pool:
         try:
-            return list(pool.map(lambda place: _draw(samples[place], place in large), range(len(samples))))
+            return list(pool.map(_draw, samples, sizes))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -84,9 +90,9 @@ def spread(count: int, most: int) -> set[int]:
     return set(range(count)) if count <= most else {place * count // most for place in range(most)}
 
 
-def _draw(sample: SampleFacts, is_large: bool) -> Quicklook:
-    look = Quicklook(is_large=is_large)
-    size = _LARGE if is_large else _SMALL
+def _draw(sample: SampleFacts, size: tuple[int, int, int]) -> Quicklook:
+    """Draw a sample; ``size`` is the side of pictures, their quality, and the blocks to decode."""
+    look = Quicklook(is_large=size is _LARGE)
     for kind, draw in (
         ("x", _draw_bands),
         ("y", _draw_labels),

@@ -39,14 +39,13 @@ def samples_section(contents: Contents, looks: Sequence[Quicklook], links: Links
             Cell(sample.key.sensing_start_utc[:10], sample.key.sensing_start_utc),
             percent(None if (cloud := clouds.get(sample.key.identity)) is None else cloud / 100),
             percent(_valid_share(sample)),
-            joined(_bar(target) for target in sample.targets) or "",
             "normalised" if sample.is_normalized else sample.unit.replace("_", " "),
             nbytes(sample.nbytes),
             links.files([*sample.rasters.values(), sample.meta_path]),
         ]
         for place, sample in enumerate(contents.samples)
     ]
-    columns = ["Sample", "", "Sensed", "#Cloud", "#Valid", "Classes", "Values", "#Size", "Files"]
+    columns = ["Sample", "", "Sensed", "#Cloud", "#Valid", "Values", "#Size", "Files"]
     return joined([_filter("samples"), table("Samples of Step 2", columns, rows, "samples")])
 
 

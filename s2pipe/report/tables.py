@@ -72,7 +72,7 @@ def _cell(cell: object, is_heading: bool, is_number: bool) -> Html:
 
 def percent(share: float | None) -> Cell:
     """A share as a percentage; sorted last where it is unknown."""
-    return Cell("", -1.0) if share is None else Cell(f"{100 * share:.1f} %", share)
+    return Cell("", -1.0) if share is None else Cell(f"{100 * share:.1f} %", round(share, 6))
 
 
 def nbytes(size: int) -> Cell:

@@ -88,7 +88,13 @@ STEPS: dict[str, Step] = {
             "s2pipe.download.cfg:PipelineConfig",
             "s2pipe.download.cfg:rule_faults",
             "s2pipe.download.pipeline:run_download",
-            {"download.verify": "--verify", "download.dry_run": "--dry-run", **_CHOICE, **_AREA},
+            {
+                "download.verify": "--verify",
+                "download.dry_run": "--dry-run",
+                "download.link": "--link",
+                **_CHOICE,
+                **_AREA,
+            },
         ),
         Step(
             "preprocess",

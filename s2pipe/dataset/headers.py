@@ -9,10 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from s2pipe.dataset.input_file import InputFile
+from s2pipe.dataset.remote_file import RemoteFile
 from s2pipe.dataset.stored_raster import StoredRaster
-from s2pipe.errors import DependencyError, PathEscapeError, RasterError
+from s2pipe.errors import DependencyError, PathEscapeError, RasterError, ServiceError
 from s2pipe.raster.formats import JPEG2000
 from s2pipe.raster.grid import Grid, RasterInfo
+from s2pipe.runtime.addresses import RemoteAddress
 from s2pipe.runtime.hashing import is_known_algorithm
 
 if TYPE_CHECKING:
@@ -49,12 +51,16 @@ def _recorded(asset: Asset, root: Path) -> Asset:
     if not (asset.present and asset.role.startswith(_RASTERS)):
         return asset
     try:
+        if asset.is_remote:
+            # It was found there by whoever records it; its entity tag stands for the time of change.
+            place = RemoteFile.at(asset, (RemoteAddress.parse(asset.path),))
+            return asset if asset.raster is not None else replace(asset, raster=_header(place, 0))
         file = InputFile.of(asset, root)
         status = file.path.stat()
         if asset.raster is not None and asset.raster.mtime_ns == status.st_mtime_ns:
             return asset
         return replace(asset, raster=_header(file, status.st_mtime_ns))
-    except (OSError, PathEscapeError, RasterError, DependencyError) as error:
+    except (OSError, PathEscapeError, RasterError, DependencyError, ServiceError) as error:
         log.debug("%s: its header is not recorded: %s", asset.path, error)
         return replace(asset, raster=None)
 
@@ -126,6 +132,8 @@ def stored_header(path: str, stored: StoredRaster) -> RasterInfo:
 
 
 def _is_same(file: InputFile, asset: Asset, stored: StoredRaster, *, by_checksum: bool) -> bool:
+    if file.is_remote:  # size and entity tag are compared before its pixels are used
+        return asset.etag is not None or (by_checksum and asset.checksum is not None)
     try:
         status = file.path.stat()
     except OSError:

@@ -176,6 +176,10 @@ class DownloadConfig:
     """Root of the dataset."""
     dry_run: bool = False
     """Resolve the plan and write the manifests, but fetch no file; needs no login."""
+    link: bool = False
+    """Fetch nothing: write an index of addresses in the service's object storage (s3://eodata/...), where preprocess
+    reads the files if remote.allow lists the place. Needs no login; with credentials of object storage in the
+    environment manifest.safe is read there, for checksums."""
     overwrite: bool = False
     """Fetch files again that are there already."""
     verify: bool = False
@@ -328,6 +332,11 @@ def rule_faults(config: PipelineConfig) -> list[Fault]:
         if name is not None and (fault := path_fault(name)) is not None
     ]
     faults += choice_faults(config.only)
+    for name in ("dry_run", "verify", "overwrite"):
+        if config.download.link and getattr(config.download, name):
+            faults.append(
+                Fault(f"download.{name}", "expected false with download.link: no file is fetched then")
+            )
     start, end = parse_utc(query.date_from_utc), parse_utc(query.date_to_utc, is_end=True)
     for name, value in (("date_from_utc", start), ("date_to_utc", end)):
         if value is None:

@@ -86,6 +86,11 @@ def attempt(
     return attempt_each(step, paths, lambda path: path)
 
 
+def waiting_pool(paths: Iterable[str]) -> ThreadPoolExecutor:
+    """Return threads that wait for a network side by side; one where all paths are on this machine."""
+    return ThreadPoolExecutor(_CONNECTIONS if any("://" in path for path in paths) else 1)
+
+
 def attempt_each(
     step: Callable[[_In], _Out], items: Iterable[_In], path_of: Callable[[_In], Place]
 ) -> tuple[list[_Out], list[PassedOver], list[S2PipeError]]:
@@ -95,8 +100,7 @@ def attempt_each(
     errors: list[S2PipeError] = []
     given = list(items)
     # Products on a network are waited for side by side; each takes a few requests.
-    is_remote = any(isinstance(path_of(item), RemoteAddress) for item in given)
-    with ThreadPoolExecutor(_CONNECTIONS if is_remote else 1) as pool:
+    with waiting_pool(str(path_of(item)) for item in given) as pool:
         pending = [pool.submit(step, item) for item in given]
     for item, future in zip(given, pending, strict=True):
         try:

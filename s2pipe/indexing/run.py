@@ -38,6 +38,7 @@ from s2pipe.indexing.discover import (
     find,
     recognise,
     refuse_all,
+    waiting_pool,
 )
 from s2pipe.indexing.links import conflict, link
 from s2pipe.indexing.remote import RemoteContainer
@@ -164,7 +165,9 @@ def index_products(
         for source, target in links:
             sweep(target)
             link(source, target)
-        new = replace(new, scenes=tuple(with_headers(scene, root) for scene in new.scenes))
+        with waiting_pool(asset.path for scene in new.scenes for asset in scene.assets) as pool:
+            headed = pool.map(lambda scene: with_headers(scene, root), new.scenes)
+            new = replace(new, scenes=tuple(headed))
         changed = record(path, new)
         replaced = _drop_replaced(old, new)
     notes = [note for plan in plans for note in (*plan.found.warnings, *plan.warnings)]

@@ -13,6 +13,7 @@ from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.step1_index import Index, Scene
 from s2pipe.download.files.entries import agree, asset_of, product_of
 from s2pipe.download.files.fetch import FetchTask, disk_error
+from s2pipe.download.files.linked import linked, manifest_in_storage
 from s2pipe.download.files.nodes import (
     MANIFEST,
     MAX_FILE_BYTES,
@@ -133,7 +134,7 @@ class Planner:
 
     def needs_login(self, pair: Pair) -> bool:
         """Tell whether planning a scene asks the download host, and so needs a token."""
-        if self._config.download.dry_run:
+        if self._config.download.dry_run or self._config.download.link:
             return False
         if self._config.nodes_index.mode == "walk" or not self._config.nodes_index.cache:
             return True
@@ -153,7 +154,13 @@ class Planner:
             pair.key, product_of(pair.l1c, pair.halves), None if pair.l2a is None else product_of(pair.l2a)
         )
         try:
-            return self._plan(pair, bare)
+            plan = self._plan(pair, bare)
+            if not self._config.download.link:
+                return plan
+            error = "the files of its products could not be listed; run again" if plan.estimated else None
+            return SceneDownload(
+                pair, bare if error else linked(plan.scene, pair), warnings=plan.warnings, error=error
+            )
         except (AuthError, DiskFullError):
             raise
         except S2PipeError as error:
@@ -329,11 +336,14 @@ class Planner:
     def _files(self, hit: Hit) -> _Files:
         """The files of a product: from manifest.safe, kept or fetched, else by walking its directories."""
         mode = self._config.nodes_index.mode
-        is_dry = self._config.download.dry_run
+        is_link = self._config.download.link
+        is_dry = self._config.download.dry_run or is_link
         if mode != "walk":
             kept = self._kept_manifest(hit)
             if kept is not None:
                 return kept
+            if is_link and (data := manifest_in_storage(hit)) is not None:
+                return _Files(listed_files(data, f"{hit.name}: {MANIFEST}"), None)
             if not is_dry:
                 try:
                     return self._fetched_manifest(hit)

@@ -326,7 +326,7 @@ def read_metadata(job: SceneJob, root: Path) -> None:
     """Complete the L2A product's entry with what only its own metadata tell."""
     scene = job.plan.scene
     asset = None if scene.files_l2a is None else scene.files_l2a.asset(roles.L2A_PRODUCT_METADATA)
-    if asset is None or scene.l2a is None:
+    if asset is None or scene.l2a is None or asset.is_remote:
         return
     try:
         file = InputFile.of(asset, root)

@@ -13,7 +13,8 @@ from urllib.parse import quote, urlencode
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.download.search.coverage import coverage_ratio
 from s2pipe.download.service.transport import origin
-from s2pipe.errors import ServiceError, UntrustedServerError
+from s2pipe.errors import PathEscapeError, ServiceError, UntrustedServerError
+from s2pipe.runtime.addresses import RemoteAddress
 from s2pipe.sentinel2.safe import Level, ProductName
 
 log = logging.getLogger("s2pipe.download")
@@ -27,6 +28,10 @@ _SHORTEST = timedelta(milliseconds=1)
 _MAX_PAGES = MAX_RESULTS + 2
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 _STRIP = re.compile(r"_S(\d{8}T\d{6})_", re.ASCII)
+
+
+BUCKET = "eodata"
+"""Bucket of the service's object storage that holds its products."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Hit:
     """Percent; None when unknown."""
     strip_start: str | None
     """Start of its datastrip, ``20251210T100316``; tells the halves of one acquisition apart."""
+    address: RemoteAddress | None = None
+    """Where the service's object storage has it; None when the catalogue does not say."""
 
     @property
     def key(self) -> SceneKey:
@@ -240,6 +247,7 @@ class Catalogue:
             coverage=coverage_ratio(footprint, name.tile_id),
             cloud_cover=_number(attributes.get("cloudCover")),
             strip_start=strip[1] if strip else None,
+            address=_address(row.get("S3Path"), name),
         )
 
     def _skip(self, text: str) -> None:
@@ -266,3 +274,14 @@ def _attributes(listed: Any) -> dict[str, Any]:
 def _number(value: Any) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and abs(value) < 1e9 else None
+
+
+def _address(path: Any, name: ProductName) -> RemoteAddress | None:
+    """Read ``/eodata/Sentinel-2/...``; None for anything else, and for the place of another product."""
+    if not (isinstance(path, str) and path.startswith(f"/{BUCKET}/")):
+        return None
+    try:
+        address = RemoteAddress.parse(f"s3:/{path}")
+    except PathEscapeError:
+        return None
+    return address if address.name == name.safe_name else None

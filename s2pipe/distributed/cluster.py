@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import secrets
+import signal
 import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -52,8 +53,8 @@ def open_cluster(scheduler: str, num_workers: int) -> Iterator[Cluster]:
     with ExitStack() as stack:
         if where.processes is not None:
             threads = num_workers or max(1, core_count() // where.processes)
-            cluster = stack.enter_context(
-                distributed.LocalCluster(
+            with _deaf_to_interrupts():
+                local = distributed.LocalCluster(
                     n_workers=where.processes,
                     threads_per_worker=1,
                     memory_limit=None,  # scenes are streamed; what Dask would count is GDAL's cache
@@ -61,12 +62,28 @@ def open_cluster(scheduler: str, num_workers: int) -> Iterator[Cluster]:
                     silence_logs=logging.ERROR,
                     env={"NUMBA_NUM_THREADS": str(threads)},
                 )
-            )
+            cluster = stack.enter_context(local)
             client = stack.enter_context(distributed.Client(cluster))
         else:
             client = stack.enter_context(_connected(distributed, where))
         log.info("%s: tasks and workers are shown at %s", where, client.dashboard_link)
         yield Cluster(client, str(where))
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes that are started now, and those that replace them, take no notice of Ctrl-C on their terminal.
+
+    They inherit it from the thread that starts them. The run itself is interrupted, and ends them.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _connected(distributed: Any, where: Scheduler) -> Any:

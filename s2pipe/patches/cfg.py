@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from s2pipe.config.fields import Rule
 from s2pipe.dataset.scene_choice import SceneChoice, choice_faults
+from s2pipe.distributed.address import scheduler_fault
 from s2pipe.errors import Fault
 from s2pipe.ground.split import SplitBy, SplitName
 
@@ -199,6 +200,10 @@ class PatchConfig:
     only: SceneChoice = field(default_factory=SceneChoice)
     """Samples that patches are cut from. The exception is only.shard: it is this job's share of the shards that are
     written, whose patches are those of all scenes; a last run without it publishes what all jobs have written."""
+    scheduler: str | None = None
+    """Where shards are written, with s2pipe[dask]: processes:N (of this machine), the address of a Dask scheduler
+    (tcp://HOST:PORT), or the file that one was started with. num_workers is then the threads of one worker. Null writes
+    shards in this process."""
 
     def __post_init__(self) -> None:
         if self.group == "cell":  # its former name; cells are the ground cells that splits are made of
@@ -225,6 +230,8 @@ def rule_faults(config: PatchConfig) -> list[Fault]:
         Paths are relative to the configuration (``split.train``).
     """
     faults = [*_split_faults(config), *_target_faults(config.targets), *choice_faults(config.only)]
+    if (fault := scheduler_fault(config.scheduler)) is not None:
+        faults.append(Fault("scheduler", fault))
     if config.max_t is not None and config.group == "none":
         faults.append(Fault("max_t", "has no effect without group: time_stack; leave it out, or set group"))
     if any(weight < 0 for weight in (config.balance.class_weights or {}).values()):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2pipe.config.fields import to_plain
+from s2pipe.dataset.scene_choice import SceneChoice
 from s2pipe.errors import ConfigError, Fault, UsageError
 from s2pipe.ground.split import load_plan, save_plan
 from s2pipe.patches.candidates.assign import SPLIT_NAME
@@ -73,6 +74,11 @@ def reshard(config: PatchConfig, database: Path, query: str) -> PatchResult:
         message = f"is the directory of {database}; give another one (--out-dir DIR)"
         msg = "PatchConfig"
         raise ConfigError(msg, [Fault("patches.out_dir", message)])
+    unused = {"only": config.only != SceneChoice(), "scheduler": config.scheduler is not None}
+    if any(unused.values()):
+        message = "has no effect with --from-db, which copies what the condition selects; leave it out"
+        msg = "PatchConfig"
+        raise ConfigError(msg, [Fault(f"patches.{key}", message) for key, is_set in unused.items() if is_set])
     source = load_source(database)
     _check_copies(config, source)
     chosen = query_rows(source.rows, query)

@@ -54,6 +54,7 @@ from s2pipe.patches.shards.publish import (
     sweep_shards,
 )
 from s2pipe.patches.shards.records import ShardRecord
+from s2pipe.patches.shards.spread import SpreadWriter
 from s2pipe.patches.shards.tarball import most_item_bytes
 from s2pipe.patches.shards.writer import ShardWriter
 from s2pipe.patches.summary import summary_document
@@ -214,10 +215,14 @@ def run_patches(config: PatchConfig) -> PatchResult:
     facts = shared_facts(samples, config, describe_targets(rows, config.targets))
     screens = Screens.of(samples, config.quality)
     workers = core_count(config.num_workers)
-    cache_bytes = min(3, workers) * _CACHE_BYTES["whole" if has_whole_tiles(config) else "shared"]
-    with sole_run(config.out_dir, config.only.shard), block_cache(cache_bytes):
+    with sole_run(config.out_dir, config.only.shard), block_cache(cache_bytes(config, workers)):
         plan = resolve_plan(config, grounds_of_samples(samples))
         return _Run(config, samples, plan, facts).work(screens, workers, rows)
+
+
+def cache_bytes(config: PatchConfig, workers: int) -> int:
+    """GDAL's block cache for a number of threads."""
+    return min(3, workers) * _CACHE_BYTES["whole" if has_whole_tiles(config) else "shared"]
 
 
 class _Run:
@@ -252,7 +257,11 @@ class _Run:
         groups = self._choose(table)
         plans, dataset = self._pack(table, groups)
         publication = Publication(config.out_dir, keep_known=not config.overwrite)
-        writer = ShardWriter(dataset, workers, publication.known)
+        writer: ShardWriter | SpreadWriter
+        if config.scheduler is None:
+            writer = ShardWriter(dataset, workers, publication.known)
+        else:
+            writer = SpreadWriter(dataset, publication.known, cache_bytes(config, workers))
         own = config.only.share(plans, lambda plan: plan.path)
         with Progress("shards", len(own)) as progress:
             records = writer.write(own, lambda record: progress.step(record.path))
@@ -373,7 +382,7 @@ class _Run:
         return plans, dataset
 
 
-RUN_ONLY_KEYS = ("index_json", "out_dir", "num_workers", "overwrite", "only")
+RUN_ONLY_KEYS = ("index_json", "out_dir", "num_workers", "overwrite", "only", "scheduler")
 
 
 def run_fingerprint(config: PatchConfig, plan: SplitPlan, facts: SharedFacts) -> str:

@@ -105,13 +105,18 @@ def environment() -> dict[str, str]:
     }
 
 
-def digests(out: Path) -> dict[str, str]:
+def all_digests(out: Path) -> dict[str, str]:
     """Everything that must not depend on how the work was shared out: rasters, statistics, histograms, shards."""
-    found = {
+    return {
         path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(out.rglob("*"))
         if path.suffix in (".tif", ".npz", ".tar", ".parquet") or path.name in ("stats.json", "split.json")
     }
+
+
+def digests(out: Path) -> dict[str, str]:
+    """The same of all scenes."""
+    found = all_digests(out)
     assert sum(name.endswith("x.tif") for name in found) == 7
     return found
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.scale.conftest import Scenes, command, digests, environment, run
+from tests.scale.conftest import Scenes, all_digests, command, digests, environment, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +49,8 @@ def cluster(tmp_path: Path, workers: int) -> Iterator[tuple[Path, list[int]]]:
         yield file, [process.pid for process in started[1:]]
     finally:
         for process in started:
-            process.terminate()
-        for process in started:
-            process.wait(30)
+            process.kill()
+            process.wait()
 
 
 def _samples(digests_of: dict[str, str]) -> dict[str, str]:
@@ -117,7 +116,7 @@ def test_an_interrupted_run_ends_its_workers_and_keeps_what_is_finished(
     process = subprocess.Popen(
         command(arguments), env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    while not list(tmp_path.glob("processed/*/*/meta.json")):
+    while not any(log.stat().st_size for log in tmp_path.glob("meta/step2/runs/*.jsonl")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
@@ -136,3 +135,28 @@ def test_a_scheduler_that_is_not_there_is_named(scenes: Scenes, tmp_path: Path) 
     arguments = [*scenes.apply(tmp_path), "--normalize.mode", "none", "--scheduler"]
     (said,) = run([*arguments, "no-such-file.json"], expected=2)
     assert "preprocess.scheduler: expected processes:N" in said
+
+
+def test_shards_are_written_by_workers(scenes: Scenes, serial: Path, tmp_path: Path) -> None:
+    arguments = scenes.patches(serial, "--out-dir", str(tmp_path / "patches"), "--scheduler", "processes:2")
+    (said,) = run([*arguments, "--json", "--quiet"])
+    assert json.loads(said)["shards_written"] >= 4
+    (said,) = run([*arguments, "--json", "--quiet", "--seed", "1"])  # other shards, from a set that is there
+    (said,) = run([*arguments, "--json", "--quiet"])
+    assert json.loads(said)["shards_written"] >= 4
+    expected = {name: digest for name, digest in all_digests(serial).items() if name.startswith("patches/")}
+    assert all_digests(tmp_path) == expected
+
+
+def test_shards_of_time_stacks_with_targets_are_written_by_workers(
+    scenes: Scenes, serial: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "targets.csv"
+    lines = [f"T33UW{tile},{row},{row / 7}" for tile in "QP" for row in range(0, 128, 32)]
+    table.write_text("tile_id,row,yield\n" + "\n".join(lines) + "\n")
+    more = ("--group", "time_stack", "--targets.path", str(table), "--shards.max-count", "4")
+    for name, scheduler in (("here", ()), ("there", ("--scheduler", "processes:2"))):
+        run(scenes.patches(serial, "--out-dir", str(tmp_path / name), *more, *scheduler))
+    here = all_digests(tmp_path / "here")
+    assert sum(name.endswith(".tar") for name in here) >= 3
+    assert all_digests(tmp_path / "there") == here

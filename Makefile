@@ -51,7 +51,7 @@ setup-torch:
 
 # s3 needs versions of botocore and of what it needs that the constraints do not allow.
 setup-scale:
-	@python=$$(sh tools/find-python) && CONSTRAINTS=none "$$python" tools/setup_venv.py $(VENV_SCALE) --extras dask,s3,test
+	@python=$$(sh tools/find-python) && CONSTRAINTS=none "$$python" tools/setup_venv.py $(VENV_SCALE) --extras dask,s3,workflows,test
 
 demo: setup ## Synthesise two products and run the whole pipeline on them
 	@$(VENV)/bin/s2pipe demo --out $(DEMO_OUTPUT)

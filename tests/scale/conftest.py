@@ -22,7 +22,7 @@ PREPROCESS = (
 )
 PATCHES = (
     *("--patch-size", "32", "--shards.max-count", "20", "--num-workers", "1", "--quality.min-valid", "0"),
-    *("--split.cell-m", "400"),
+    *("--split.by", "random"),
 )
 
 

@@ -83,7 +83,8 @@ def test_a_worker_that_is_killed_is_made_up_for(scenes: Scenes, serial: Path, tm
         said, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     assert len(json.loads(said)["done"] + json.loads(said)["up_to_date"]) == 7
-    assert digests(out) == _samples(digests(serial))
+    expected = {name: digest for name, digest in digests(serial).items() if "histogram" not in name}
+    assert digests(out) == _samples(expected)
     assert not list(out.rglob(".unfinished-*"))
 
 
@@ -127,8 +128,25 @@ def test_an_interrupted_run_ends_its_workers_and_keeps_what_is_finished(
     finished = list(tmp_path.glob("processed/*/*/meta.json"))
     samples = json.loads((tmp_path / "meta/step2/index.json").read_text())["samples"]
     assert 1 <= len(samples) <= len(finished)
-    with pytest.raises(ProcessLookupError):  # the session is empty: no worker is left
-        os.killpg(process.pid, 0)
+    for _ in range(100):
+        if not _alive_in_session(process.pid):
+            break
+        time.sleep(0.1)
+    assert _alive_in_session(process.pid) == []
+
+
+def _alive_in_session(session: int) -> list[str]:
+    """Processes of a session that have not ended (proc_pid_stat(5))."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().rpartition(") ")
+        except OSError:  # ended meanwhile
+            continue
+        state, _parent, _group, its_session = rest.split()[:4]
+        if int(its_session) == session and state != "Z":
+            found.append(name)
+    return found
 
 
 def test_a_scheduler_that_is_not_there_is_named(scenes: Scenes, tmp_path: Path) -> None:

@@ -220,6 +220,12 @@ def timeline(points: Sequence[tuple[str, float | None, str, str]]) -> Html | Non
     )
 
 
+def dot(state: str) -> Html:
+    """Draw the mark of a state, for a legend."""
+    circle = el("circle", cx=7, cy=7, r=5, class_=f"dot {state}")
+    return el("svg", circle, class_="swatch plain", viewBox="0 0 14 14", aria_hidden="true")
+
+
 def _date(text: str) -> float | None:
     try:
         when = datetime.fromisoformat(text)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _SIDE_POINTS = 4
 """Points on each side of a sample's outline: sides bend in longitude and latitude."""
+_MOST_LON, _MOST_LAT = 540.0, 90.0
 _SHOWN = ("x", "y", "quality", "angles", "stack")
 
 
@@ -120,14 +121,26 @@ def _outline(grid: dict[str, Any]) -> Ring:
     share = np.arange(_SIDE_POINTS) / _SIDE_POINTS
     across = np.concatenate([share, np.ones(_SIDE_POINTS), 1 - share, np.zeros(_SIDE_POINTS)])
     down = np.concatenate([np.zeros(_SIDE_POINTS), share, np.ones(_SIDE_POINTS), 1 - share])
-    try:
-        epsg = utm_epsg(text(grid.get("crs_wkt")))
-    except RasterError:
-        return []  # a grid of another projection has no place on the map
-    lon, lat = utm_to_lonlat(x0 + dx * columns * across, y0 + dy * rows * down, epsg)
-    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+    lon, lat = _lonlat(x0 + dx * columns * across, y0 + dy * rows * down, text(grid.get("crs_wkt")))
+    if not (np.isfinite(lon).all() and (np.abs(lat) <= _MOST_LAT).all() and (np.abs(lon) <= _MOST_LON).all()):
         return []
     return list(zip(lon.tolist(), lat.tolist(), strict=True))
+
+
+def _lonlat(x: np.ndarray, y: np.ndarray, crs: str) -> tuple[np.ndarray, np.ndarray]:
+    """Longitudes and latitudes of a grid of any projection; infinite where that is none."""
+    try:
+        return utm_to_lonlat(x, y, utm_epsg(crs))
+    except RasterError:
+        pass  # a target grid of the user's own
+    from pyproj import CRS, Transformer
+    from pyproj.exceptions import ProjError
+
+    try:
+        lon, lat = Transformer.from_crs(CRS.from_wkt(crs), 4326, always_xy=True).transform(x, y)
+    except ProjError:
+        return np.full_like(x, np.inf), np.full_like(y, np.inf)
+    return np.asarray(lon, np.float64), np.asarray(lat, np.float64)
 
 
 def _targets(labels: dict[str, Any]) -> tuple[Target, ...]:

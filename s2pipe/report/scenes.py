@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.report.charts import share_bar, timeline
+from s2pipe.report.charts import dot, share_bar, timeline
 from s2pipe.report.colours import class_colour, class_name
 from s2pipe.report.markup import Html, clean, el, joined
 from s2pipe.report.tables import Cell, Links, nbytes, percent, table
@@ -101,7 +101,14 @@ def timeline_section(contents: Contents) -> Html | None:
         for identity, key in sorted(keys.items())
         for state in ["done" if identity in done else "failed" if str(key) in failed else "indexed"]
     ]
-    return timeline(points)
+    drawn = timeline(points)
+    if drawn is None:
+        return None
+    states = [state for state in ("done", "indexed", "failed") if any(point[2] == state for point in points)]
+    names = {"done": "sample", "indexed": "in the Step-1 index alone", "failed": "failed"}
+    entries = [el("span", dot(state), f" {names[state]}") for state in states]
+    note = "Height: cloud cover; where that is unknown, 0 %."
+    return joined([drawn, el("p", *entries, el("span", note), class_="legend")])
 
 
 def viewer_section(contents: Contents, looks: Sequence[Quicklook]) -> Html | None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from osgeo import gdal
+from osgeo import gdal, osr
 
 from s2pipe.cli import main
+from s2pipe.dataset.journal import Journal
 from s2pipe.errors import MissingInputError, OutputError
 from s2pipe.preprocess.cfg import NormalizeConfig
 from s2pipe.preprocess.run import run_preprocess
@@ -178,6 +179,34 @@ def test_any_value_of_a_sample_may_be_wrong(copy: Path) -> None:
             looks = [Quicklook() for _ in contents.samples]
             whole = page_of(contents, looks, [], Links(copy / "page.html"))
             assert number or "damaged" in whole
+
+
+def test_journals_count_before_the_index_is_written(copy: Path) -> None:
+    index = copy / "meta" / "step2" / "index.json"
+    entries = json.loads(index.read_text())["samples"]
+    index.unlink()
+    Journal(copy, index, "run").append(*({"sample": entry} for entry in entries))
+    result = write_report(copy)
+    assert (result.samples, result.problems) == (2, [])
+
+
+def test_a_grid_of_another_projection_is_on_the_map(copy: Path) -> None:
+    """A target grid of one's own need not be in UTM."""
+    lambert = osr.SpatialReference()
+    lambert.ImportFromEPSG(3035)
+    for path in copy.glob("processed/*/*/meta.json"):
+        meta = json.loads(path.read_text())
+        meta["grid"] |= {
+            "crs_wkt": lambert.ExportToWkt(),
+            "geotransform": [4_600_000, 20, 0, 3_000_000, 0, -20],
+        }
+        path.write_text(json.dumps(meta))
+    contents = Contents(copy)
+    add_samples(contents, copy)
+    to_degrees = osr.SpatialReference()
+    to_degrees.ImportFromEPSG(4326)
+    lat, lon, _ = osr.CoordinateTransformation(lambert, to_degrees).TransformPoint(3_000_000, 4_600_000)
+    assert contents.samples[0].outline[0] == pytest.approx((lon, lat), abs=1e-6)
 
 
 def test_names_are_text(copy: Path) -> None:

@@ -60,14 +60,26 @@ def where(hit: Hit) -> RemoteAddress:
     return hit.address
 
 
-def linked(scene: Scene, pair: Pair) -> Scene:
+def linked(scene: Scene, pair: Pair, *, is_whole: bool) -> Scene:
     """Name the files of a scene where they are; files that are here already stay.
+
+    Parameters
+    ----------
+    scene : Scene
+        Its files as they would be fetched.
+    pair : Pair
+        Its products.
+    is_whole : bool
+        Whether the files of all products are known.
 
     Raises
     ------
     ProductError, PathEscapeError
-        The catalogue does not say where, or a file has a name that no address can have.
+        The catalogue does not say where, the files are not known, or one has a name that no address can have.
     """
+    if not is_whole:
+        msg = f"{pair.l1c.name}: the files of the scene's products could not be listed; run again"
+        raise ProductError(msg)
     scene = replace(scene, files_l1c=_linked(scene.files_l1c, pair.l1c))
     return replace(scene, files_l2a=_linked(scene.files_l2a, pair.l2a))
 

@@ -155,12 +155,10 @@ class Planner:
         )
         try:
             plan = self._plan(pair, bare)
-            if not self._config.download.link:
-                return plan
-            error = "the files of its products could not be listed; run again" if plan.estimated else None
-            return SceneDownload(
-                pair, bare if error else linked(plan.scene, pair), warnings=plan.warnings, error=error
-            )
+            if self._config.download.link:
+                scene = linked(plan.scene, pair, is_whole=not plan.estimated)
+                plan = replace(plan, scene=scene, tasks={}, ready={})
+            return plan
         except (AuthError, DiskFullError):
             raise
         except S2PipeError as error:

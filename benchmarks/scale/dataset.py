@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from s2pipe.config.schema import STEP2_INDEX
 from s2pipe.dataset.entry_document import document_pieces, entry_line
 from s2pipe.dataset.proof import sealed_pieces
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import Scene, index_path, load_index, new_index
+from s2pipe.dataset.step2_index import index_path as step2_index_path
+from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.files import atomic_path
 
 if TYPE_CHECKING:
@@ -81,3 +84,14 @@ def write_step1(root: Path, entries: Iterable[bytes]) -> None:
     head = {key: value for key, value in new_index(root, []).to_document().items() if key != "scenes"}
     with atomic_path(index_path(root)) as temporary, temporary.open("wb") as stream:
         stream.writelines(sealed_pieces(document_pieces(head, "scenes", entries)))
+
+
+def write_step2(out_dir: Path, entries: Iterable[dict[str, Any]]) -> None:
+    """Write a Step-2 index as compaction does."""
+    head = {
+        "schema": STEP2_INDEX,
+        "created_utc": utc_now(),
+        "output": {"out_dir": out_dir.as_posix(), "layout": "processed/tile=<TILE>/sensing=<SENSING>/"},
+    }
+    with atomic_path(step2_index_path(out_dir)) as temporary, temporary.open("wb") as stream:
+        stream.writelines(sealed_pieces(document_pieces(head, "samples", map(entry_line, entries))))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MODULES = ("benchmarks.scale.index_rows", "benchmarks.scale.patch_rows")
+MODULES = ("benchmarks.scale.index_rows", "benchmarks.scale.finished_rows", "benchmarks.scale.patch_rows")
 """Modules that register rows, in the order of the table."""
 
 

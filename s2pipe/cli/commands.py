@@ -63,6 +63,7 @@ COMMANDS: dict[str, Command] = {
             "s2pipe.cli.compact",
             "write the indexes of a dataset from the journals of its runs",
         ),
+        Command("export", "s2pipe.cli.export", "write an index of a dataset as GeoParquet"),
         Command("validate", "s2pipe.cli.validate", "check configurations, manifests and statistics"),
         Command("doctor", "s2pipe.cli.doctor", "check GDAL, its JPEG 2000 driver, Numba and this machine"),
     )

@@ -317,7 +317,8 @@ def _still_whole(out_dir: Path, table: SampleTable) -> SampleTable:
     changed: dict[Identity, dict[str, Any] | None] = {}
     root = os.fspath(out_dir)
     for entry in table:
-        if not all(_has_size(f"{root}/{record['path']}", record["size"]) for record in entry["files"]):
+        files = entry.get("files")  # other programs may leave them out
+        if not files or not all(_has_size(f"{root}/{item['path']}", item["size"]) for item in files):
             key = SceneKey.from_document(entry["key"])
             changed[key.identity] = _entry_on_disk(out_dir, Path(entry["meta_path"]).parent)
     return table.changed(changed) if changed else table

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GEOMETRY, COVERING = "geometry", "bbox"
 COVERING_FIELDS = ("xmin", "ymin", "xmax", "ymax")
 ROWS_PER_GROUP = 65_536
-_POLYGON, _MULTIPOLYGON = 3, 6
+_POLYGON, _MULTIPOLYGON, _ABSENT = 3, 6, -1
 
 
 def optional_module(module: str) -> Any:
@@ -49,7 +49,8 @@ def write_geoparquet(
     path : Path
         File to write.
     parts : iterable of (mapping, ndarray)
-        Arrow arrays by column, and the rows' polygons or multipolygons as shapely has them; at least one part.
+        Arrow arrays by column, and the rows' polygons or multipolygons as shapely has them, None where a row has none;
+        at least one part.
     metadata : mapping
         Texts to store beside those of GeoParquet, by key.
     """
@@ -63,7 +64,8 @@ def write_geoparquet(
             bounds = shapely.bounds(polygons).reshape(-1, 4)
             about.add(shapely.get_type_id(polygons), bounds)
             boxes = [pa.array(np.ascontiguousarray(values)) for values in bounds.T]
-            covering = pa.StructArray.from_arrays(boxes, COVERING_FIELDS)
+            absent = pa.array(np.isnan(bounds[:, 0]))
+            covering = pa.StructArray.from_arrays(boxes, COVERING_FIELDS, mask=absent)
             wkb = pa.array(shapely.to_wkb(polygons, byte_order=1), pa.binary())
             batch = pa.table({**columns, COVERING: covering, GEOMETRY: wkb})
             if writer is None:
@@ -84,7 +86,8 @@ class _About:
 
     def add(self, types: np.ndarray, bounds: np.ndarray) -> None:
         names = {_POLYGON: "Polygon", _MULTIPOLYGON: "MultiPolygon"}
-        self._types |= {names[number] for number in np.unique(types).tolist()}
+        self._types |= {names[number] for number in np.unique(types[types != _ABSENT]).tolist()}
+        bounds = bounds[~np.isnan(bounds[:, 0])]
         if len(bounds):
             self._low = np.minimum(self._low, bounds[:, :2].min(axis=0))
             self._high = np.maximum(self._high, bounds[:, 2:].max(axis=0))

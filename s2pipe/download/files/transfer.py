@@ -168,7 +168,10 @@ class Transfer:
             if self._stop.is_set():
                 return
             with work.held():
+                task = job.plan.tasks[role]
                 work.arrived(role, self._put_as_served(work, role))
+                if role in job.plan.ready and job.plan.tasks[role] != task:
+                    self._put(job.plan, role)  # what it was copied from was fetched again meanwhile
             self._progress.file_done()
             self._record(job)
         except Stopped:

@@ -25,7 +25,7 @@ run_pytest = -m pytest -q $(PYTEST_ARGS) || { code=$$?; \
 	[ $$code -ne 5 ] || echo "pytest found no test to run, which counts as a failure" >&2; exit $$code; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system setup-clients setup-torch setup-scale demo test test-quick test-system-gdal test-clients test-torch test-scale test-report fuzz fuzz-atheris bench lint format types check wheel constraints clean
+.PHONY: help setup setup-system setup-clients setup-torch setup-scale demo test test-quick test-system-gdal test-clients test-torch test-scale test-report fuzz fuzz-atheris bench lint format types check dist constraints clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -104,11 +104,11 @@ types: setup ## Check the types
 
 check: lint types test ## All of lint, types and test
 
-wheel: setup ## Build both wheels into dist/ and try them in empty environments
+dist: setup ## Build source archives and wheels of s2pipe and s2kernels into dist/ and try them in empty environments
 	@rm -rf build kernels/build dist
-	@$(VENV)/bin/python -m pip -qq wheel --no-deps --wheel-dir dist ./kernels
-	@S2PIPE_KERNELS=by-name $(VENV)/bin/python -m pip -qq wheel --no-deps --wheel-dir dist .
-	@$(VENV)/bin/python tools/check_wheel.py dist
+	@$(VENV)/bin/python -m build --outdir dist kernels >/dev/null
+	@S2PIPE_KERNELS=by-name $(VENV)/bin/python -m build --outdir dist . >/dev/null
+	@$(VENV)/bin/python tools/check_dist.py dist
 
 constraints: ## Take the newest versions into requirements/constraints.txt
 	@python=$$(sh tools/find-python) && "$$python" tools/refresh_constraints.py

@@ -128,7 +128,7 @@ def _draw_bands(sample: SampleFacts, look: Quicklook, size: tuple[int, int, int]
     combinations += [("false", "False colour", false)] if false else []
     for kind, title, places in combinations:
         rgb = reflectance_rgb(np.stack([plain[place] for place in places or first]), valid, sample.unit)
-        note = ", ".join([" ".join(names[place] for place in places or first), *how])
+        note = ", ".join([" ".join(dict.fromkeys(names[place] for place in places or first)), *how])
         look.layers.append(Layer(kind, title, note, _address(encode_jpeg(rgb, size[1]))))
     if sample.is_normalized:
         rgb = stretched(np.stack([of[place] for place in true or first]), DEVIATIONS)

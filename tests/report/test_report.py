@@ -252,7 +252,7 @@ def test_quantities_and_several_labels(tmp_path: Path) -> None:
     titles = {layer["title"]: layer["note"] for layer in layers}
     assert "3" in titles["Labels: height"]
     assert titles["Labels: class_a"] == "made up"
-    assert titles["First bands"] == "B05 B11 B05"
+    assert titles["First bands"] == "B05 B11"
 
 
 def test_verify_accepts_the_page(whole: Path, copy: Path) -> None:

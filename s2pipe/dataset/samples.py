@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,11 @@ from s2pipe.config.schema import STEP2_INDEX, validate_document
 from s2pipe.dataset.journal import has_entries
 from s2pipe.dataset.label_meaning import LabelMeaning
 from s2pipe.dataset.proof import FileRecord
+from s2pipe.dataset.sample_choice import chosen_entries
 from s2pipe.dataset.sample_proof import check_entry, files_to_read, refuse_changed
 from s2pipe.dataset.sample_records import AppliedBrdf, AppliedNormalization, SampleRaster, SharedValues
 from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.dataset.step2_index import SampleTable, load_entries, stored_samples
+from s2pipe.dataset.step2_index import load_entries, stored_samples
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.raster.grid import Grid, TargetGrid, Window
 from s2pipe.runtime.paths import InsidePath
@@ -172,7 +173,7 @@ def load_samples(path: Path, limit: int | None = None, only: SceneChoice | None 
     shared = SharedValues()
     samples = [
         load_sample(InsidePath(root, entry["meta_path"]).path, root, entry, (path, shared))
-        for entry in _chosen(path, entries, only, limit)
+        for entry in chosen_entries(path, entries, only, limit)
     ]
     gaps = [
         f"{sample.name}: {item} is not on disk"
@@ -214,7 +215,7 @@ def load_targets(path: Path, only: SceneChoice | None = None) -> list[tuple[Scen
     root, entries = _open_index(path)
     shared = SharedValues()
     found = []
-    for entry in _chosen(path, entries, only):
+    for entry in chosen_entries(path, entries, only):
         if "grid" in entry:
             found.append((SceneKey.from_document(entry["key"]), _target(entry, shared)))
         else:
@@ -246,23 +247,6 @@ def _open_index(path: Path) -> tuple[Path, Sequence[Mapping[str, Any]]]:
         msg = f"{path}: the index lists no sample"
         raise MissingInputError(msg, [], "Run `s2pipe preprocess` first.")
     return root, entries
-
-
-def _chosen(
-    path: Path, entries: Sequence[Mapping[str, Any]], only: SceneChoice | None, limit: int | None = None
-) -> Iterator[Mapping[str, Any]]:
-    """Yield the entries of the samples that are wanted."""
-    places = list(range(len(entries)))
-    if only is not None:
-        if isinstance(entries, SampleTable):
-            keys = entries.keys
-        else:
-            keys = [SceneKey.from_document(entry["key"]) for entry in entries]
-        places = only.matching(places, keys.__getitem__, str(path), "patches.only.scenes")
-    if not places:
-        msg = f"{path}: tiles, dates and scenes of patches.only leave none of its samples"
-        raise MissingInputError(msg, [], "Change them.")
-    return (entries[place] for place in places[:limit])
 
 
 def load_sample(

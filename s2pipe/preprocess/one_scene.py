@@ -20,6 +20,7 @@ from s2pipe.dataset.journal import state_of
 from s2pipe.dataset.scene_choice import SceneChoice
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import load_index
+from s2pipe.dataset.step2_index import SampleJournal
 from s2pipe.errors import ConfigError, DiskFullError, Fault, LockedError, MissingInputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
 from s2pipe.preprocess.cfg import PreprocessConfig
@@ -103,7 +104,8 @@ def process_scene(
     """Make all files of one sample, unless they are there and current.
 
     Several calls may run at once, in threads or processes, for different scenes or for the same one: a scene is
-    processed by one of them. GDAL's options, cache and error handlers are afterwards as they were.
+    processed by one of them. GDAL's options, cache and error handlers are afterwards as they were. The sample is
+    recorded in a journal, which the next run, or ``s2pipe compact``, takes into the index.
 
     Parameters
     ----------
@@ -115,7 +117,8 @@ def process_scene(
     stats : NormalizationStats, optional
         Statistics to apply; None reads them from ``normalize.stats_path`` where the configuration applies any.
     inputs : SceneInputs, optional
-        Memory of verified input files that several calls share; its owner has checked ``config``. None makes one.
+        Memory of verified input files that several calls share; its owner has checked ``config``, and records samples.
+        None makes one.
     wait : bool
         Wait while another process is at this scene; False returns the status ``held`` then.
 
@@ -146,7 +149,11 @@ def process_scene(
         stats = None
     elif stats is None:
         stats = stats_to_apply(config)
-    return _one(scene, config, inputs, lambda plan, own: _write(plan, config, stats, own, wait=wait))
+    record = _one(scene, config, inputs, lambda plan, own: _write(plan, config, stats, own, wait=wait))
+    if inputs is None and record.status in ("done", "up_to_date"):
+        with closing(SampleJournal(config.out_dir, "scene")) as journal:
+            journal.add(record.key.sample_dir)
+    return record
 
 
 def count_scene(

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import s2pipe
+from s2pipe.config.documents import read_json
 from s2pipe.dataset.step1_index import load_index
+from s2pipe.dataset.step2_index import compact_index
 from s2pipe.errors import ConfigError, DiskFullError, Fault, MissingInputError, S2PipeError
 from s2pipe.preprocess.cfg import AngleAssetConfig, LabelConfig, NormalizeConfig, PreprocessConfig
 from s2pipe.preprocess.finish import claimed_sample, is_held, sample_lock
@@ -69,6 +71,9 @@ def test_scenes_by_key_by_plan_and_in_a_run_are_the_same(dataset: Dataset, tmp_p
     expected = _rasters(by_run.out_dir)
     assert len(expected) >= 6
     assert _rasters(by_key.out_dir) == _rasters(by_plan.out_dir) == expected
+    compact_index(by_key.out_dir)
+    entries = read_json(by_key.out_dir / "meta/step2/index.json")["samples"]
+    assert [entry["key"]["sensing_start_utc"] for entry in entries] == [key[7:] for key in KEYS]
     assert process_scene(KEYS[0], by_key).status == "up_to_date"
     assert process_scene(KEYS[0], replace(by_key, overwrite=True)).status == "done"
 

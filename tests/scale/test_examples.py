@@ -71,7 +71,7 @@ def _run(command: list[str], workplace: Path, more: Mapping[str, str] | None = N
         command, cwd=workplace, env={**environment(), "PATH": path, **(more or {})}, capture_output=True, text=True,
         timeout=600, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.returncode == 0, done.stderr
 
 
 def test_slurm_jobs_make_what_one_run_makes(serial: Path, workplace: Path) -> None:
@@ -93,3 +93,24 @@ def test_snakemake_makes_what_one_run_makes(serial: Path, workplace: Path) -> No
     command = [snakemake, "--snakefile", str(EXAMPLES / "Snakefile"), "--cores", "2", "--quiet", "all"]
     _run([*command, "--config", "shards=2"], workplace, {"XDG_CACHE_HOME": str(workplace / "cache")})
     assert digests(workplace / "out") == digests(serial)
+
+
+def test_workers_of_a_batch_system_make_what_one_run_makes(serial: Path, workplace: Path) -> None:
+    """dask-jobqueue starts the jobs, here those of this machine."""
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not here; `make test-scale` has it")
+    script = [
+        sys.executable,
+        str(EXAMPLES / "jobqueue.py"),
+        "--jobs",
+        "2",
+        "--local",
+        "preprocess",
+        "pipeline.yaml",
+    ]
+    (workplace / "out").mkdir()
+    shutil.copy(serial / "stats.json", workplace / "out")
+    _run(script, workplace)
+    found = {name: digest for name, digest in digests(serial).items() if name.endswith(".tif")}
+    assert {
+        name: digest for name, digest in digests(workplace / "out").items() if name.endswith(".tif")
+    } == found

@@ -9,6 +9,7 @@ It needs dask-jobqueue, which knows SLURM, PBS, LSF, SGE and others: name anothe
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 
@@ -25,12 +26,12 @@ def main() -> int:
         from dask_jobqueue.local import LocalCluster as Batch
     else:
         from dask_jobqueue import SLURMCluster as Batch
+    os.environ["NUMBA_NUM_THREADS"] = str(options.threads)  # jobs inherit the environment
     cluster = Batch(
         cores=options.threads,
         processes=1,
         memory=options.memory,
         worker_extra_args=["--nthreads", "1"],  # one scene at a time
-        job_script_prologue=[f"export NUMBA_NUM_THREADS={options.threads}"],
     )
     with cluster:
         cluster.scale(jobs=options.jobs)

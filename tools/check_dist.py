@@ -127,7 +127,13 @@ def both(base: str, place: Path, wheel: Path, dist: Path) -> None:
     command = (python, "-I", "-m", "s2pipe")
     run(place, *command, "--version")
     run(place, *command, "preprocess", "--help")
-    run(place, *command, "validate", str(ROOT / "configs" / "apply.json"))
+    run(place, *command, "init", "first", "--defaults")
+    run(
+        place,
+        *command,
+        "validate",
+        *(f"first/{name}.yaml" for name in ("download", "stats", "apply", "patches")),
+    )
     run(
         place,
         python,

@@ -38,6 +38,7 @@ def _step(name: str, module: str = "s2pipe.cli.step") -> Command:
 COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
+        Command("init", "s2pipe.cli.init", "write commented configurations to begin with"),
         _step("download"),
         Command("index", "s2pipe.cli.index", "link and index products that are already on disk"),
         _step("preprocess"),

@@ -12,8 +12,17 @@ from s2pipe.version import __version__
 if TYPE_CHECKING:
     from s2pipe.dataset.opening import open_scene
     from s2pipe.preprocess.one_scene import SceneRecord, count_scene, process_scene
+    from s2pipe.runtime.progress import ProgressState, watch_progress
 
-__all__ = ["SceneRecord", "__version__", "count_scene", "open_scene", "process_scene"]
+__all__ = [
+    "ProgressState",
+    "SceneRecord",
+    "__version__",
+    "count_scene",
+    "open_scene",
+    "process_scene",
+    "watch_progress",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,5 +35,9 @@ def __getattr__(name: str) -> Any:
         from s2pipe.preprocess import one_scene
 
         return getattr(one_scene, name)
+    if name in ("ProgressState", "watch_progress"):
+        from s2pipe.runtime import progress
+
+        return getattr(progress, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

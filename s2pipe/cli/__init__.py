@@ -75,29 +75,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _exit_code(command: Command, arguments: list[str]) -> int:
     """Run a command; print what it raises, and turn it into an exit code."""
+    from s2pipe.cli.output import print_error
     from s2pipe.errors import S2PipeError
+
+    def say(text: str) -> None:
+        print_error(f"s2pipe {command.name}: {text}", as_json="--log-json" in arguments)
 
     try:
         with _termination_interrupts():
             return command.run(arguments)
     except S2PipeError as error:
-        print(f"s2pipe {command.name}: {error}", file=sys.stderr)
+        say(str(error))
         return USAGE
     except KeyboardInterrupt:
-        print(
-            f"s2pipe {command.name}: interrupted; finished scenes are complete, run again to continue",
-            file=sys.stderr,
-        )
+        say("interrupted; finished scenes are complete, run again to continue")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of the output has gone, as in `s2pipe ... | head`
         sys.stderr.close()
         return 1
     except OSError as error:
         where = " -> ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
-        print(
-            f"s2pipe {command.name}: {where or 'a file'}: {error.strerror or error}; check the path, its permissions "
-            "and the free disk space, then run again",
-            file=sys.stderr,
+        say(
+            f"{where or 'a file'}: {error.strerror or error}; check the path, its permissions and the free disk space, "
+            "then run again"
         )
         return USAGE
 

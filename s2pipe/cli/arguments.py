@@ -28,6 +28,11 @@ _NEGATIVE_NUMBER = re.compile(rf"-{_UNSIGNED}(?:,[-+]?{_UNSIGNED})*$", re.IGNORE
 OUTPUT_OPTIONS: list[tuple[str, Any, Any]] = [
     ("quiet", bool, option("Print errors and warnings only.", "--quiet", "-q", default=False)),
     ("verbose", bool, option("Print details of every step.", "--verbose", "-v", default=False)),
+    (
+        "log_json",
+        bool,
+        option("Write the log and its progress as JSON, one object a line.", "--log-json", default=False),
+    ),
     ("json", bool, option("Print a summary as JSON on stdout.", "--json", default=False)),
 ]
 """Switches that every command has."""
@@ -69,5 +74,5 @@ def parse(command: Command, options: type, arguments: Sequence[str], subcommand:
         msg = "--quiet and --verbose exclude each other; give only one of them"
         raise UsageError(msg)
     level = logging.WARNING if parsed.quiet else logging.DEBUG if parsed.verbose else logging.INFO
-    set_up_logging(level)
+    set_up_logging(level, as_json=parsed.log_json)
     return parsed

@@ -205,6 +205,9 @@ class _Run:
         l2a: list[Hit] = []
         only = self.config.only
         for tile in [t for t in tiles_of(query) or (None,) if t is None or only.takes_tile(t)]:
+            log.info(
+                "searching %s%s", self.transport.endpoints.catalogue, f" for tile {tile}" if tile else ""
+            )
             found = self._search(catalogue, "L1C", tile)
             if found and with_l2a:
                 l2a += self._search(catalogue, "L2A", tile, among=found)

@@ -270,7 +270,8 @@ class _Run:
         for item in self.plan.finished:
             self._take(SceneRecord(item.key, "up_to_date", inputs=item.inputs), is_known=True)
         scenes = self.plan.scenes
-        with Progress("scenes", len(scenes)) as progress, closing(hands.records(scenes)) as records:
+        rows = {str(scene.key): scene.target.height for scene in scenes}
+        with Progress("scenes", len(scenes), rows) as progress, closing(hands.records(scenes)) as records:
             for record in records:
                 self._take(record)
                 progress.step(str(record.key))

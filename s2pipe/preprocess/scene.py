@@ -19,6 +19,7 @@ from s2pipe.preprocess.stats.histogram import BandHistograms, ContributingScene,
 from s2pipe.preprocess.stats.pixel_draw import DrawPool, PixelDraw, draw_from_blocks
 from s2pipe.raster.writer import TiffSpec, TiffStorage, TiffWriter, copy_as_cog
 from s2pipe.runtime.cores import core_count
+from s2pipe.runtime.progress import advance
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +97,7 @@ def write_stack(
                 reflectance_standardize(dn, radiometry, normalization, out[:bands], out[bands:])
             valid += [np.count_nonzero(mask) for mask in out[bands:]]
             background.submit(functools.partial(writer.write, window, out))
+            advance(window.height, dn.nbytes)
     if output.cog:
         copy_as_cog(plain, path, storage, cores)
         plain.unlink()
@@ -167,6 +169,7 @@ def _count_all(plan: ScenePlan, config: PreprocessConfig, settings: HistogramSet
             # Made when the first window is there: importing Numba overlaps with decoding.
             accumulator = accumulator or _accumulator(plan, settings)
             accumulator.add(dn)
+            advance(window.height, dn.nbytes)
     return accumulator
 
 
@@ -181,6 +184,7 @@ def _draw(plan: ScenePlan, config: PreprocessConfig) -> list[np.ndarray]:
         for window, dn in stream:
             masks.apply(window, dn)
             pool.add(window, plan.target.width, dn)
+            advance(window.height, dn.nbytes)
     return list(pool.drawn())
 
 

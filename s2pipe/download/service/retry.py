@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from s2pipe.download.cfg import RetryConfig
 from s2pipe.errors import ServiceError
+from s2pipe.runtime.progress import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
+log = logging.getLogger("s2pipe.download")
 _RECOVERY = 16
 """Answers without a complaint after which one more connection is tried again."""
 
@@ -72,7 +75,16 @@ class Backoff:
                 msg,
                 error.status,
             )
-        if self.stop.wait(self.delay(error.after)):
+        seconds = self.delay(error.after)
+        log.info(
+            "%s: %s; waiting %s, then attempt %d of %d",
+            what,
+            error.reason,
+            duration_text(seconds) if seconds >= 1 else f"{seconds:.1f} s",
+            self.attempts + 1,
+            self.policy.max_attempts,
+        )
+        if self.stop.wait(seconds):
             raise Stopped
 
     def delay(self, after: float | None) -> float:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from s2pipe.dataset.scene_key import SceneKey
     from s2pipe.preprocess.cfg import PreprocessConfig
-    from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.scene_plan import ScenePlan
 
 _LINKS = 50_000
 """Hard links of one file; file systems have limits."""

@@ -12,7 +12,8 @@ from s2pipe.dataset.entry_table import EntryStore, EntryTable, Place
 from s2pipe.dataset.scene_key import SceneKey
 
 _SCENE_KEYS = ("key", "l1c", "l2a", "files_l1c", "files_l2a")
-_FIELDS = frozenset((*_SCENE_KEYS, "extra"))
+_OTHERS = "other_halves"
+_FIELDS = frozenset((*_SCENE_KEYS, "others", "extra"))
 
 
 def _nothing() -> None:
@@ -36,6 +37,9 @@ class Scene:
     """Files of the L1C product."""
     files_l2a: AssetGroup | None = field(default_factory=_nothing)
     """Files of the L2A product."""
+    others: tuple[Scene, ...] = field(default_factory=tuple)
+    """Products of the same tile and datatake that cover other parts of the tile, where it was cut into several; mosaics
+    are made of all of them."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Keys that s2pipe does not know, kept."""
 
@@ -50,7 +54,10 @@ class Scene:
             l2a=None if l2a is None else Product.from_document(l2a),
             files_l1c=None if files_l1c is None else AssetGroup.from_document(files_l1c),
             files_l2a=None if files_l2a is None else AssetGroup.from_document(files_l2a),
-            extra=extra_keys(document, _SCENE_KEYS),
+            others=tuple(
+                cls.from_document({**other, "key": document["key"]}) for other in document.get(_OTHERS) or ()
+            ),
+            extra=extra_keys(document, (*_SCENE_KEYS, _OTHERS)),
         )
 
     @classmethod
@@ -82,17 +89,30 @@ class Scene:
         for name in _SCENE_KEYS[1:]:
             value = getattr(self, name)
             document[name] = None if value is None else value.to_document()
+        if self.others:
+            halves = [other.to_document() for other in self.others]
+            document[_OTHERS] = [{k: v for k, v in half.items() if k != "key"} for half in halves]
         return {**document, **self.extra}
 
     @property
     def assets(self) -> tuple[Asset, ...]:
-        """All files, those of the L1C product first."""
-        groups = (self.files_l1c, self.files_l2a)
-        return tuple(item for group in groups if group is not None for item in group.items)
+        """All files, those of the L1C product first, those of other halves last."""
+        own = tuple(item for group in self._groups for item in group.items)
+        return (*own, *(item for other in self.others for item in other.assets))
+
+    @property
+    def parts(self) -> tuple[Scene, ...]:
+        """The scene itself and its other halves."""
+        return self, *self.others
+
+    @property
+    def _groups(self) -> tuple[AssetGroup, ...]:
+        return tuple(group for group in (self.files_l1c, self.files_l2a) if group is not None)
 
     def asset(self, role: str) -> Asset | None:
         """Return the file with a role, or None when the index has none."""
-        return next((item for item in self.assets if item.role == role), None)
+        found = (group.asset(role) for group in self._groups)
+        return next((item for item in found if item is not None), None)
 
 
 class SceneTable(EntryTable[Scene]):

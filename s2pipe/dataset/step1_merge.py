@@ -25,7 +25,7 @@ def merge_scene(old: Scene, new: Scene, root: Path) -> Scene:
     """
     l1c, files_l1c = _merge_level((old.l1c, old.files_l1c), (new.l1c, new.files_l1c), root)
     l2a, files_l2a = _merge_level((old.l2a, old.files_l2a), (new.l2a, new.files_l2a), root)
-    return Scene(old.key, l1c, l2a, files_l1c, files_l2a, {**old.extra, **new.extra})
+    return Scene(old.key, l1c, l2a, files_l1c, files_l2a, old.others, {**old.extra, **new.extra})
 
 
 def _merge_level(old: _Level, new: _Level, root: Path) -> _Level:

@@ -351,6 +351,7 @@ def _entry_on_disk(out_dir: Path, directory: Path) -> dict[str, Any] | None:
             "labels": meta["labels"].get("meaning"),
             "label_targets": _target_meanings(meta["labels"].get("targets")),
             "stack_path": paths.get("stack"),
+            **({"source_path": paths["source"]} if "source" in paths else {}),
             "meta_path": meta_path.relative,
             "grid": dict(meta["grid"]),
             "area": None if area is None else {key: dict(area[key]) for key in ("window", "reference_grid")},

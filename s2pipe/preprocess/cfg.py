@@ -289,6 +289,10 @@ class PreprocessConfig:
     aoi_mask: bool = False
     """Make pixels whose centres lie outside the area invalid, and their labels ignore_index; false keeps all pixels of
     the rectangle around it."""
+    group_by: Literal["datatake"] | None = None
+    """datatake makes one sample of all scenes of a datatake that lie on one grid: several tiles, or the halves of a
+    product that was cut in two. Each pixel is from one of them, which source.tif names: the one with the most valid
+    bands; of several, the one the middle of whose tile is nearest. Null makes a sample of each scene."""
     brdf: BrdfConfig = field(default_factory=BrdfConfig)
     """Reflectance as seen from nadir."""
     angles: AngleAssetConfig = field(default_factory=AngleAssetConfig)

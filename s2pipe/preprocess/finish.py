@@ -174,6 +174,7 @@ def _earlier_files(out_dir: Path, directory: Path) -> set[InsidePath]:
         "x.tif",
         "y.tif",
         "q.tif",
+        "source.tif",
         "angles.tif",
         "stack.vrt",
     ]  # even where a killed run left no list of them

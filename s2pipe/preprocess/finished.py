@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from s2pipe.dataset.step1_index import Index
     from s2pipe.dataset.step2_index import SampleTable
     from s2pipe.preprocess.cfg import PreprocessConfig
-    from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.scene_plan import ScenePlan
     from s2pipe.preprocess.stats.statistics import NormalizationStats
     from s2pipe.preprocess.verify_inputs import How
 

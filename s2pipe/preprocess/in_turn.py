@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from s2pipe.preprocess.cfg import PreprocessConfig
-    from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.scene_plan import ScenePlan
     from s2pipe.preprocess.stats.statistics import NormalizationStats
 
 

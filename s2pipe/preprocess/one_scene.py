@@ -26,13 +26,15 @@ from s2pipe.ground.mask import load_ground_split
 from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.describe import describe
 from s2pipe.preprocess.finish import claimed_sample, is_held
+from s2pipe.preprocess.grouping import datatake_of
 from s2pipe.preprocess.pixels.cache import CacheDamagedError
-from s2pipe.preprocess.plan import ScenePlan, make_plan
+from s2pipe.preprocess.plan import make_plan
 from s2pipe.preprocess.record import histogram_fingerprint, is_complete, sample_fingerprint
 from s2pipe.preprocess.rules import rule_faults
 from s2pipe.preprocess.sample import write_sample
 from s2pipe.preprocess.scene import scene_histogram
 from s2pipe.preprocess.scene_inputs import SceneInputs
+from s2pipe.preprocess.scene_plan import ScenePlan
 from s2pipe.preprocess.stats.histogram import (
     HISTOGRAM_NAME,
     BandHistograms,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from s2pipe.dataset.scenes import Scene
     from s2pipe.dataset.step1_index import Index
     from s2pipe.ground.split import SplitPlan
     from s2pipe.preprocess.stats.statistics import NormalizationStats
@@ -240,14 +243,18 @@ def _failed(key: SceneKey, reason: str, start: float) -> SceneRecord:
 
 
 def _looked_up(key: SceneKey | str, config: PreprocessConfig) -> Index:
-    """Return the manifest with this scene alone."""
+    """Return the manifest with this scene alone, or with those that become one sample with it."""
     path, wanted = config.index_json, SceneKey.parse(str(key))
     index = _index(path, state_of(path))
     scene = None if wanted is None else index.scene(wanted)
     if scene is None:
         msg = f"{path}: has no scene {str(key)!r}; expected a key such as T33UWQ/2025-12-10T10:03:19Z"
         raise MissingInputError(msg, (), "Look the keys up in the manifest, or index the scene first.")
-    return replace(index, scenes=(scene,), allow_absolute=config.allow_absolute_paths)
+    scenes: tuple[Scene, ...] = (scene,)
+    if config.group_by is not None:  # whichever of its scenes a mosaic is asked for by
+        same_time = (other for other in index.scenes if other.key.second == scene.key.second)
+        scenes = tuple(other for other in same_time if datatake_of(other) == datatake_of(scene))
+    return replace(index, scenes=scenes, allow_absolute=config.allow_absolute_paths)
 
 
 @functools.lru_cache(maxsize=1)
@@ -273,9 +280,11 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 def _planned(index: Index, config: PreprocessConfig) -> ScenePlan:
     """Plan the only scene of a manifest, whichever scenes the configuration chooses."""
     normalize = replace(config.normalize, scenes=None)
-    everything = replace(
-        config, max_scenes=None, only=SceneChoice(), skip_incomplete=False, normalize=normalize
-    )
+    everything = replace(config, max_scenes=None, only=SceneChoice(), normalize=normalize)
+    if config.group_by is None:
+        everything = replace(everything, skip_incomplete=False)
+    else:  # a mosaic is of those that the configuration chooses
+        everything = replace(everything, only=SceneChoice(tiles=config.only.tiles))
     plan = make_plan(index, everything)
     if plan.unreadable:
         raise S2PipeError(plan.unreadable[0].reason)

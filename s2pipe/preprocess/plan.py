@@ -6,19 +6,16 @@ configuration allows incomplete scenes to be left out.
 
 from __future__ import annotations
 
-import pickle
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from s2pipe.dataset.headers import raster_header
 from s2pipe.dataset.input_file import InputFile, InputState
 from s2pipe.dataset.scene_choice import SceneChoice
 from s2pipe.dataset.scene_key import SceneKey
-from s2pipe.dataset.step1_index import Index, Scene
 from s2pipe.errors import (
     ChecksumError,
     MetadataError,
@@ -27,9 +24,7 @@ from s2pipe.errors import (
     S2PipeError,
     ServiceError,
 )
-from s2pipe.ground.area_mask import AreaMask
-from s2pipe.ground.mask import GroundMask, PixelMasks
-from s2pipe.ground.split import SplitPlan
+from s2pipe.preprocess.grouping import as_mosaic, group_scenes
 from s2pipe.preprocess.inputs import AngleInput, BandInput, BandStack, QualityInput
 from s2pipe.preprocess.labels.backends import LabelBackend, LabelInput, backend_checksum
 from s2pipe.preprocess.needs import (
@@ -43,6 +38,7 @@ from s2pipe.preprocess.needs import (
 )
 from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.preprocess.placement import RasterInTile, check_on_ground, resolution_of
+from s2pipe.preprocess.scene_plan import ScenePlan
 from s2pipe.preprocess.target import OutsideAreaError, area_of, choose_target, no_scene
 from s2pipe.preprocess.verify_inputs import How, read_checked
 from s2pipe.raster.formats import ANY_FORMAT, LABELS
@@ -53,73 +49,11 @@ from s2pipe.sentinel2 import roles
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from s2pipe.dataset.step1_index import Index, Scene
     from s2pipe.ground.area import Area
     from s2pipe.preprocess.cfg import LabelRasterConfig, PreprocessConfig
     from s2pipe.raster.grid import Grid, RasterInfo
     from s2pipe.sentinel2.channels import Channel
-
-
-@dataclass(frozen=True)
-class ScenePlan:
-    """Everything that is needed to process one scene."""
-
-    root: Path
-    """Root of the Step-1 dataset."""
-    scene: Scene
-    """The scene's record in the manifest, without its list of files."""
-    stack: BandStack
-    """Bands in the configured order, and the grid of all outputs."""
-    radiometry: SceneRadiometry
-    """How DN become values, by band."""
-    labels: tuple[LabelInput, ...]
-    """Source of each band of the labels; none without labels."""
-    angles: AngleInput | None
-    """Source of the angles; None without angles."""
-    nbar: AngleInput | None
-    """Source of the directions that reflectance is adjusted by; None where it is not."""
-    quality: QualityInput | None
-    """Source of ``q.tif``; None where it is not made."""
-    files: tuple[InputFile, ...]
-    """Every file that is read, those that only prove where the others lie among them."""
-    in_tile: tuple[RasterInTile, ...]
-    """Rasters of which the metadata of their tile say where they lie."""
-    inputs: tuple[InputState, ...]
-    """Files that the outputs depend on, sorted by role."""
-    mask: AreaMask | None = None
-    """Pixels outside the area of interest are dropped; None keeps all."""
-    split: SplitPlan | None = None
-    """Statistics count its training ground only; None counts all ground."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travel small: paths, projections and names of roles repeat themselves."""
-        values = [getattr(self, field.name) for field in fields(self)]
-        return _unpacked, (zlib.compress(pickle.dumps(values, pickle.HIGHEST_PROTOCOL)),)
-
-    @property
-    def key(self) -> SceneKey:
-        """The scene's key."""
-        return self.scene.key
-
-    @property
-    def target(self) -> Grid:
-        """Grid of all outputs."""
-        return self.stack.target.grid
-
-    @property
-    def counted(self) -> PixelMasks:
-        """What drops the pixels that statistics do not count: those outside the area, and on other ground."""
-        ground = None if self.split is None else GroundMask(self.split, self.key, self.target)
-        return PixelMasks(tuple(mask for mask in (self.mask, ground) if mask is not None))
-
-    @property
-    def directory(self) -> Path:
-        """Directory of the scene's outputs, relative to the output directory."""
-        return self.key.sample_dir
-
-
-def _unpacked(packed: bytes) -> ScenePlan:
-    """Make a plan from what pickle hands over, which is as safe as what it came in."""
-    return ScenePlan(*pickle.loads(zlib.decompress(packed)))  # noqa: S301 - see above
 
 
 @dataclass(frozen=True)
@@ -190,38 +124,40 @@ def make_plan(
         A path in the manifest leaves the dataset.
     """
     index = replace(index, remote=parse_prefixes(config.remote.allow))
-    found = [(scene, known(scene)) for scene in _chosen_scenes(index, config)]
-    finished = tuple(FinishedScene(scene.key, item) for scene, item in found if item is not None)
-    chosen, needs = [scene for scene, item in found if item is None], Needs.of(config)
-    files = {scene.key: needs.files_of(scene, index) for scene in chosen}
-    gaps = {key: own.gaps for key, own in files.items()}
-    incomplete = [scene for scene in chosen if gaps[scene.key]]
+    groups, needs = _chosen_groups(index, config), Needs.of(config)
+    # What is known of single scenes says nothing of a mosaic.
+    found = [(group, known(group[0]) if config.group_by is None else None) for group in groups]
+    finished = tuple(FinishedScene(group[0].key, item) for group, item in found if item is not None)
+    work = [
+        [(scene, needs.files_of(scene, index)) for scene in group] for group, item in found if item is None
+    ]
+    chosen = [item for group in work for item in group]
+    incomplete = [(scene.key, files.gaps) for scene, files in chosen if files.gaps]
     if incomplete and not config.skip_incomplete:
         count = f"{len(incomplete)} of {len(chosen)} scenes"
         msg = f"{config.index_json}: {count} lack inputs that the configuration needs:"
         raise MissingInputError(
             msg,
-            [f"{key}: {gap}" for key in gaps for gap in gaps[key]],
+            [f"{key}: {gap}" for key, gaps in incomplete for gap in gaps],
             "Download or index what is missing, change the configuration, or set skip_incomplete to leave such "
             "scenes out.",
         )
-    left_out = tuple(LeftOut(scene.key, "; ".join(gaps[scene.key])) for scene in incomplete)
-    if left_out and len(left_out) == len(found) and config.only.shard is None:
+    left_out = tuple(LeftOut(key, "; ".join(gaps)) for key, gaps in incomplete)
+    if left_out and len(left_out) == len(chosen) + len(finished) and config.only.shard is None:
         msg = f"{config.index_json}: all {len(chosen)} scenes lack inputs, and skip_incomplete leaves all of them out:"
         raise MissingInputError(
             msg,
             [f"{item.key}: {item.reason}" for item in left_out],
             "Download or index what is missing, or change the configuration.",
         )
-    complete = [scene for scene in chosen if not gaps[scene.key]]
-    plan = _plan_scenes(index.root, complete, files, needs, config, is_all=not finished)
+    complete = [[(scene, files) for scene, files in group if not files.gaps] for group in work]
+    plan = _plan_groups(index.root, complete, needs, config, is_all=not finished)
     return replace(plan, incomplete=left_out, finished=finished)
 
 
-def _plan_scenes(
+def _plan_groups(
     root: Path,
-    scenes: Sequence[Scene],
-    files: Mapping[SceneKey, SceneFiles],
+    groups: Sequence[Sequence[tuple[Scene, SceneFiles]]],
     needs: Needs,
     config: PreprocessConfig,
     *,
@@ -229,32 +165,40 @@ def _plan_scenes(
 ) -> Plan:
     area = area_of(config)
     planned, unreadable, outside = [], [], []
-    for scene in scenes:
-        try:
-            planned.append(_plan_scene(root, scene, files[scene.key], needs.backends, area, config))
-        except OutsideAreaError as error:
-            outside.append(LeftOut(scene.key, str(error)))
-        except (RasterError, MetadataError, ChecksumError, MissingInputError, ServiceError) as error:
-            unreadable.append(LeftOut(scene.key, str(error)))
+    for group in groups:
+        parts, faults = [], []
+        for scene, files in group:
+            try:
+                parts.append(_plan_scene(root, scene, files, needs.backends, area, config))
+            except OutsideAreaError as error:
+                outside.append(LeftOut(scene.key, str(error)))
+            except (RasterError, MetadataError, ChecksumError, MissingInputError, ServiceError) as error:
+                faults.append(str(error))
+        if faults:  # a mosaic without one of its scenes would look as if nothing had been seen there
+            unreadable.append(LeftOut(group[0][0].key, "; ".join(faults)))
+        elif parts:
+            planned.append(parts[0] if config.group_by is None else as_mosaic(parts))
     if outside and is_all and not (planned or unreadable):
         raise no_scene(config, len(outside))
     return Plan(tuple(planned), outside=tuple(outside), unreadable=tuple(unreadable))
 
 
-def _chosen_scenes(index: Index, config: PreprocessConfig) -> list[Scene]:
+def _chosen_groups(index: Index, config: PreprocessConfig) -> list[tuple[Scene, ...]]:
+    """Scenes of this run, those that become one sample together."""
     scenes = sorted(index.scenes, key=lambda scene: scene.key)
     source = str(config.index_json)
     if config.normalize.mode == "compute_only":
         counted = SceneChoice(scenes=config.normalize.scenes)
         scenes = counted.matching(scenes, _key_of, source, "preprocess.normalize.scenes")
-    scenes = config.only.matching(scenes, _key_of, source, "preprocess.only.scenes")[: config.max_scenes]
-    if not scenes and index.scenes:
+    scenes = config.only.matching(scenes, _key_of, source, "preprocess.only.scenes")
+    groups = group_scenes(scenes, config)[: config.max_scenes]
+    if not groups and index.scenes:
         msg = f"{config.index_json}: tiles, dates and scenes of preprocess.only leave none of its scenes; change them"
         raise S2PipeError(msg)
-    if not scenes:
+    if not groups:
         msg = f"{config.index_json}: there is no scene to process; run `s2pipe index` or `s2pipe download`"
         raise S2PipeError(msg)
-    return config.only.share_of_scenes(scenes, _key_of)
+    return config.only.share_of_scenes(groups, lambda group: group[0].key)
 
 
 def _key_of(scene: Scene) -> SceneKey:
@@ -297,7 +241,7 @@ def _plan_scene(
         )
     return ScenePlan(
         root=root,
-        scene=replace(scene, files_l1c=None, files_l2a=None),
+        scene=replace(scene, files_l1c=None, files_l2a=None, others=()),
         stack=BandStack(target.grid, bands),
         mask=target.mask,
         radiometry=_radiometry(files, config),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from s2pipe.dataset.label_meaning import LabelMeaning
 from s2pipe.dataset.samples import NO_QUALITY
 from s2pipe.preprocess.pixels.blocks import TargetReader, scene_windows, stream_windows
+from s2pipe.preprocess.pixels.chosen import Chosen
 from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.vrt import WarpSpec, warped_vrt
 from s2pipe.raster.writer import TiffSpec, TiffWriter
@@ -24,10 +26,12 @@ from s2pipe.sentinel2.bands import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from s2pipe.preprocess.inputs import QualityInput
-    from s2pipe.raster.grid import Grid, RasterInfo, TargetGrid
+    from s2pipe.preprocess.pixels.blocks import BandReader
+    from s2pipe.raster.grid import RasterInfo, TargetGrid
 
 QUALITY_NAME = "q.tif"
 QUALITY_BANDS = ("scl", "cloud_probability")
@@ -41,7 +45,13 @@ _CLASSES = LabelMeaning(
 )
 
 
-def write_quality(path: Path, quality: QualityInput, target: TargetGrid) -> dict[str, Any]:
+def write_quality(
+    path: Path,
+    quality: QualityInput,
+    target: TargetGrid,
+    chosen: Chosen = Chosen(),  # noqa: B008 - frozen
+    others: Sequence[QualityInput] = (),
+) -> dict[str, Any]:
     """Write ``q.tif``: the nearest scene class and cloud probability of every pixel.
 
     Parameters
@@ -52,22 +62,32 @@ def write_quality(path: Path, quality: QualityInput, target: TargetGrid) -> dict
         Scene classification and, where the products have it, cloud probability.
     target : TargetGrid
         Target grid.
+    chosen : Chosen
+        Which source each pixel of a mosaic is from.
+    others : sequence of QualityInput
+        Inputs of its further sources.
 
     Returns
     -------
     dict
         What ``meta.json`` says of it.
     """
-    rasters = quality.rasters
+    sources = [item.rasters for item in (quality, *others)]
+    rasters = max(sources, key=len)
     counts = np.zeros(256, np.int64)
     windows = scene_windows(target.grid)
     with ExitStack() as stack:
-        readers = [_open_source(raster, target.reference) for raster in rasters]
-        for reader in readers:
-            stack.callback(reader.close)
         spec = TiffSpec(target.grid, QUALITY_BANDS, "uint8", nodata=NO_QUALITY)
         writer = stack.enter_context(TiffWriter(path, spec))
-        on_target = [TargetReader(reader, target) for reader in readers]
+
+        def open_band(band: int, source: int) -> BandReader | None:
+            own = sources[source][band : band + 1]
+            return _open_source(own[0], target, stack) if own else None
+
+        on_target = [
+            chosen.reader(len(sources), functools.partial(open_band, band), NO_QUALITY, stack)
+            for band in range(len(rasters))
+        ]
         stream = stream_windows(on_target, windows, workers=1, look_ahead=2, dtype="uint8")
         stack.callback(stream.close)
         for window, found in stream:
@@ -78,7 +98,7 @@ def write_quality(path: Path, quality: QualityInput, target: TargetGrid) -> dict
     return {
         "enabled": True,
         "classes": _CLASSES.to_document(),
-        "cloud_probability": None if quality.cloud_probability is None else roles.L2A_CLOUD_PROBABILITY,
+        "cloud_probability": None if len(rasters) < len(QUALITY_BANDS) else roles.L2A_CLOUD_PROBABILITY,
         "resampling": {
             name: "none" if raster.grid == target.reference else "nearest"
             for name, raster in zip(QUALITY_BANDS, rasters, strict=False)
@@ -87,9 +107,12 @@ def write_quality(path: Path, quality: QualityInput, target: TargetGrid) -> dict
     }
 
 
-def _open_source(raster: RasterInfo, target: Grid) -> RasterReader:
+def _open_source(raster: RasterInfo, target: TargetGrid, exits: ExitStack) -> TargetReader:
     """Open a raster of bytes on the target grid, with 255 outside of it."""
-    if raster.grid == target:
-        return RasterReader(raster.path, formats=raster.formats)
-    spec = WarpSpec("nearest", "Byte", None, float(NO_QUALITY), max_error=0.0)
-    return RasterReader(warped_vrt(raster, target, spec), raster.path, formats=raster.formats)
+    text = raster.path
+    if raster.grid != target.reference:
+        spec = WarpSpec("nearest", "Byte", None, float(NO_QUALITY), max_error=0.0)
+        text = warped_vrt(raster, target.reference, spec)
+    reader = RasterReader(text, raster.path, formats=raster.formats)
+    exits.callback(reader.close)
+    return TargetReader(reader, target)

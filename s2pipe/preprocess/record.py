@@ -1,40 +1,36 @@
-"""What a run leaves behind beside rasters: fingerprints, ``meta.json``, the Step-2 index, the run's log."""
+"""What a run leaves behind beside rasters: fingerprints and ``meta.json``."""
 
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.documents import parse_json
 from s2pipe.config.fields import to_plain
-from s2pipe.config.schema import SAMPLE_META, STEP2_RUN, validate_document
+from s2pipe.config.schema import SAMPLE_META, validate_document
 from s2pipe.dataset.proof import records_of, seal_fault, write_sealed
 from s2pipe.dataset.sample_records import AppliedNormalization, SampleRaster
-from s2pipe.errors import OutputError
 from s2pipe.preprocess.labels.raster import label_resampling
 from s2pipe.preprocess.needs import grid_role
+from s2pipe.preprocess.pixels.chosen import CHOICE_RULE
 from s2pipe.preprocess.pixels.sources import is_warped
 from s2pipe.preprocess.stats.histogram import HistogramSettings
 from s2pipe.raster.capabilities import gdal_version, jpeg2000_driver
 from s2pipe.raster.grid import Window
 from s2pipe.runtime.clock import utc_now
-from s2pipe.runtime.files import named_errors
 from s2pipe.runtime.hashing import document_fingerprint, is_known_algorithm
-from s2pipe.runtime.paths import InsidePath
 from s2pipe.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from s2pipe.dataset.scene_key import SceneKey
     from s2pipe.dataset.step1_index import Product
     from s2pipe.preprocess.cfg import PreprocessConfig
     from s2pipe.preprocess.labels.backends import LabelInput
-    from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.scene_plan import ScenePlan
     from s2pipe.preprocess.stats.statistics import NormalizationStats
 
 OUTPUT_VERSION = 1
@@ -68,11 +64,13 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Normali
     effective["normalize"] = {k: v for k, v in effective["normalize"].items() if k not in _STATS_ONLY_KEYS}
     if not config.brdf.is_on:  # samples of versions that had no such key stay up to date
         del effective["brdf"]
+    if config.group_by is None:  # likewise
+        del effective["group_by"]
     # Where labels lie does not matter: the files themselves are among the inputs.
     effective["labels"] = _without_paths(effective["labels"])
     parts = [OUTPUT_VERSION, effective, stats and stats.meaning(), _identities(plan, config)]
     parts.append(pixel_versions(plan))
-    parts += _area_identity(plan)
+    parts += [*_area_identity(plan), *_mosaic_identity(plan, config)]
     for labels in plan.labels:  # a legend beside the file is no input of its own
         meaning = labels.meaning.to_document()
         parts.append({key: value for key, value in meaning.items() if key != "source"})
@@ -84,6 +82,14 @@ def _area_identity(plan: ScenePlan) -> list[Any]:
     target = plan.stack.target
     window = [] if target.is_whole else [{"window": list(target.window)}]
     return window if plan.mask is None else [*window, {"mask": plan.mask.sha256}]
+
+
+def _mosaic_identity(plan: ScenePlan, config: PreprocessConfig) -> list[Any]:
+    """What a mosaic is made of, in this order: nothing for a scene of its own."""
+    if not plan.sources:
+        return []
+    sources = [[str(source.key), _identities(source, config)] for source in plan.sources]
+    return [{"rule": CHOICE_RULE, "sources": sources}]
 
 
 def _area_document(plan: ScenePlan, config: PreprocessConfig) -> dict[str, Any] | None:
@@ -114,7 +120,7 @@ def histogram_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     """Identify everything that a scene's histogram depends on."""
     settings = HistogramSettings.of(config, plan.split).to_document()
     parts = [OUTPUT_VERSION, settings, _identities(plan, config), pixel_versions(plan)]
-    return document_fingerprint([*parts, *_area_identity(plan)])
+    return document_fingerprint([*parts, *_area_identity(plan), *_mosaic_identity(plan, config)])
 
 
 def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
@@ -151,11 +157,16 @@ def pixel_versions(plan: ScenePlan) -> dict[str, str]:
     The warper of GDAL rounds as its version does. Decoders of JPEG 2000 differ where the irreversible wavelet was
     used. Everything else (reading, kernels, writing) is exact, whatever the versions.
     """
-    rasters, reference = [band.raster for band in plan.stack.bands], plan.stack.target.reference
-    warped = any(is_warped(band, reference) for band in plan.stack.bands)
-    beside = [raster for labels in plan.labels for raster in labels.rasters]
-    if plan.quality is not None:
-        beside += plan.quality.rasters
+    bands, reference = (
+        [band for source in plan.each for band in source.stack.bands],
+        plan.stack.target.reference,
+    )
+    rasters = [band.raster for band in bands]
+    warped = any(is_warped(band, reference) for band in bands)
+    beside = [raster for source in plan.each for labels in source.labels for raster in labels.rasters]
+    for source in plan.each:
+        if source.quality is not None:
+            beside += source.quality.rasters
     rasters += beside
     warped = warped or any(raster.grid != reference for raster in beside)
     exact = all(raster.is_exact for raster in rasters)
@@ -187,17 +198,19 @@ class SampleResult:
     """What processing one scene made."""
 
     assets: Mapping[str, SampleRaster]
-    """Rasters by kind: ``x``, ``y``, ``angles``, ``quality``, ``stack``."""
+    """Rasters by kind: ``x``, ``y``, ``angles``, ``quality``, ``stack``, ``source``."""
     valid_coverage: Mapping[str, float]
     """Valid share by mask channel."""
     label_stats: Sequence[Mapping[str, Any]]
     """Statistics of each band of the labels."""
-    angles: Mapping[str, Any] | None = None
-    """How the angles were made; None without angles."""
+    angles: tuple[Mapping[str, Any], ...] = ()
+    """How the angles of each source were made; nothing without angles."""
     quality: Mapping[str, Any] | None = None
     """What ``q.tif`` holds; None where it was not made."""
-    nbar: Mapping[str, Any] | None = None
-    """How reflectance was adjusted to a view from nadir; None where it was not."""
+    nbar: tuple[Mapping[str, Any] | None, ...] = (None,)
+    """How the reflectance of each source was adjusted to a view from nadir; None where it was not."""
+    by_source: tuple[int, ...] = ()
+    """Pixels that are from each source of a mosaic."""
 
 
 def sample_meta(
@@ -215,21 +228,19 @@ def sample_meta(
         "assets": {kind: asset.to_document() for kind, asset in result.assets.items()},
         "grid": plan.target.to_document(),
         "area": _area_document(plan, config),
-        "source_products": {
-            "l1c": _product_document(plan.scene.l1c),
-            "l2a": _product_document(plan.scene.l2a),
-        },
+        "source_products": _products_document(plan),
+        "mosaic": _mosaic_document(plan, config, result),
         "inputs": _input_documents(plan),
         "radiometry": {
             "unit": _unit(config),
-            "formula": f"{'c * ' if result.nbar else ''}(DN + offset) / quantification",
+            "formula": f"{'c * ' if result.nbar[0] else ''}(DN + offset) / quantification",
             "offset_by_band": dict(zip(bands, radiometry.offset, strict=True)),
             "quantification_by_band": dict(zip(bands, radiometry.quantification, strict=True)),
             "metadata": ", ".join(dict.fromkeys(channel.metadata_role for channel in config.channels))
             if radiometry.source
             else None,
         },
-        "brdf": result.nbar or {"model": "none"},
+        "brdf": result.nbar[0] or {"model": "none"},
         "resampling": {
             str(band.channel): {
                 "method": band.method or "none",
@@ -241,12 +252,36 @@ def sample_meta(
         "valid_coverage": dict(result.valid_coverage),
         "labels": _labels_document(plan, config, result.label_stats),
         "quality": result.quality or {"enabled": False},
-        "angles": result.angles or {"enabled": False},
+        "angles": result.angles[0] if result.angles else {"enabled": False},
         "config": to_plain(config),
         "fingerprint": sample_fingerprint(plan, config, stats),
         "versions": versions(),
         "attribution": f"Contains modified Copernicus Sentinel data {year}",
     }
+
+
+def _mosaic_document(
+    plan: ScenePlan, config: PreprocessConfig, result: SampleResult
+) -> dict[str, Any] | None:
+    """What ``meta.json`` says of the sources of a mosaic; None of a scene of its own."""
+    if not plan.sources:
+        return None
+    bands = tuple(map(str, config.channels))
+    sources = []
+    for number, source in enumerate(plan.sources):
+        sources.append(
+            {
+                "number": number + 1,
+                "key": source.key.to_document(),
+                "source_products": _products_document(source),
+                "pixels": result.by_source[number],
+                "offset_by_band": dict(zip(bands, source.radiometry.offset, strict=True)),
+                "quantification_by_band": dict(zip(bands, source.radiometry.quantification, strict=True)),
+                "brdf": result.nbar[number] or {"model": "none"},
+                "angles": result.angles[number] if result.angles else {"enabled": False},
+            }
+        )
+    return {"group_by": config.group_by, "rule": CHOICE_RULE, "sources": sources}
 
 
 def _unit(config: PreprocessConfig) -> str:
@@ -282,7 +317,7 @@ def _labels_document(
 
 
 def _backend_stats(plan: ScenePlan, labels: LabelInput) -> dict[str, Any]:
-    product = plan.scene.l2a
+    product = None if plan.sources else plan.scene.l2a
     backend, rasters = labels.backend, labels.rasters
     reference = plan.stack.target.reference
     on_target = all(raster.grid == reference for raster in rasters)
@@ -310,6 +345,10 @@ def _normalization(config: PreprocessConfig, stats: NormalizationStats | None) -
     )
 
 
+def _products_document(plan: ScenePlan) -> dict[str, Any]:
+    return {"l1c": _product_document(plan.scene.l1c), "l2a": _product_document(plan.scene.l2a)}
+
+
 def _product_document(product: Product | None) -> dict[str, Any] | None:
     if product is None:
         return None
@@ -334,48 +373,3 @@ def is_complete(out_dir: Path, directory: Path, fingerprint: str) -> bool:
         return False
     files = records_of(meta.get("files"))
     return files is not None and all(file.is_at(out_dir) for file in files)
-
-
-class RunLog:
-    """``meta/step2/runs/run=<run_id>.jsonl``: one line per scene, written as soon as the scene is done.
-
-    Parameters
-    ----------
-    out_dir : Path
-        Output directory.
-    run_id : str
-        Name of the run; the lines of an earlier run of that name stay.
-
-    Raises
-    ------
-    OutputError, PathEscapeError
-        A link is in the file's place, or leads out of ``out_dir`` on the way to it.
-    """
-
-    def __init__(self, out_dir: Path, run_id: str) -> None:
-        self.path = InsidePath(out_dir, f"meta/step2/runs/run={run_id}.jsonl").owned()
-        if self.path.is_symlink() and not self.path.is_char_device():
-            msg = f"{self.path}: is a link: expected the log of a run or nothing; remove it, or give another run_id"
-            raise OutputError(msg)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._run_id = run_id
-        # Unbuffered: after a failed write nothing is left that closing the file would try to write again.
-        self._stream: IO[bytes] = self.path.open("ab", buffering=0)
-
-    def add(self, key: SceneKey, status: str, seconds: float = 0.0, error: str | None = None) -> None:
-        """Add a scene: ``done``, ``up_to_date``, ``incomplete`` or ``failed``."""
-        line = {
-            "schema": STEP2_RUN,
-            "run_id": self._run_id,
-            "time_utc": utc_now(),
-            "key": key.to_document(),
-            "status": status,
-            "seconds": round(seconds, 3),
-            "error": error,
-        }
-        with named_errors(self.path):
-            self._stream.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()

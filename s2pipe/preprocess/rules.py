@@ -47,6 +47,7 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
         *_angle_faults(config.angles),
         *_quality_faults(config),
         *_area_faults(config),
+        *_group_faults(config),
         *choice_faults(config.only),
         *_remote_faults(config.remote),
         *_scheduler_faults(config),
@@ -87,6 +88,21 @@ def _area_faults(config: PreprocessConfig) -> list[Fault]:
     return [
         Fault(name, "has no effect without aoi") for name, value in plain if getattr(config, name) != value
     ]
+
+
+def _group_faults(config: PreprocessConfig) -> list[Fault]:
+    """Options that mean nothing for a mosaic of scenes."""
+    if config.group_by is None:
+        return []
+    faults = []
+    normalize = config.normalize
+    if normalize.max_pixels_per_scene is not None and normalize.sampling == "blocks":
+        message = "expected pixels with group_by: the blocks of a mosaic are those of several files; or take all pixels"
+        faults.append(Fault("normalize.sampling", message))
+    if config.angles.enabled and config.angles.grid != "target":
+        message = f"expected target with group_by: a mosaic has no nodes of its own, got {config.angles.grid}"
+        faults.append(Fault("angles.grid", message))
+    return faults
 
 
 def _brdf_faults(config: PreprocessConfig) -> list[Fault]:

@@ -31,7 +31,8 @@ from s2pipe.preprocess.nbar import nbar_notes
 from s2pipe.preprocess.needs import with_angles
 from s2pipe.preprocess.one_scene import SceneRecord, check
 from s2pipe.preprocess.plan import Plan, make_plan
-from s2pipe.preprocess.record import RunLog, sample_fingerprint
+from s2pipe.preprocess.record import sample_fingerprint
+from s2pipe.preprocess.run_log import RunLog
 from s2pipe.preprocess.spread import Spread
 from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_file import save_stats, stats_to_apply
@@ -130,7 +131,11 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
         stats = stats_to_apply(config)
     index = replace(load_index(config.index_json), allow_absolute=config.allow_absolute_paths)
     known = None
-    if config.normalize.mode != "compute_only" and (config.out_dir / FINISHED).exists():
+    if (
+        config.normalize.mode != "compute_only"
+        and config.group_by is None
+        and (config.out_dir / FINISHED).exists()
+    ):
         known = FinishedScenes(index, config, stats, load_entries(config.out_dir))
     plan = make_plan(index, config) if known is None else make_plan(index, config, known.find)
     if config.normalize.mode == "compute_only" and config.normalize.split_plan is not None:
@@ -232,7 +237,7 @@ class _Run:
 
         def record(key: SceneKey) -> None:
             entry, scene = journal.add(key.sample_dir, listed), plans[key]
-            if entry is not None:
+            if entry is not None and self.config.group_by is None:
                 finished.remember(scene, entry, sample_fingerprint(scene, self.config, stats))
 
         def update() -> None:

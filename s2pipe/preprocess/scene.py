@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from s2pipe.preprocess.nbar import NadirView
+from s2pipe.preprocess.mosaic import MosaicWindow, Part, nadir_view, opened, radiometry_of
 from s2pipe.preprocess.pixels.blocks import Background, scene_windows
-from s2pipe.preprocess.pixels.dn import DnWindows, dn_windows
-from s2pipe.preprocess.record import stack_fingerprint
+from s2pipe.preprocess.pixels.chosen import NO_SOURCE, SOURCE_BAND, SOURCE_NAME, inside
 from s2pipe.preprocess.staging import staged
 from s2pipe.preprocess.stats.histogram import BandHistograms, ContributingScene, HistogramSettings
-from s2pipe.preprocess.stats.pixel_draw import DrawPool, PixelDraw, draw_from_blocks
+from s2pipe.preprocess.stats.pixel_draw import DrawPool, PixelDraw, draw_from_blocks, drawn_of
 from s2pipe.raster.writer import TiffSpec, TiffStorage, TiffWriter, copy_as_cog
 from s2pipe.runtime.cores import core_count
-from s2pipe.runtime.progress import advance
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from s2pipe.preprocess.cfg import PreprocessConfig
-    from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.scene_plan import ScenePlan
     from s2pipe.preprocess.stats.statistics import NormalizationStats
 
 
@@ -37,8 +35,10 @@ class ValidCoverage:
     """Pixels of the target grid."""
     by_channel: Mapping[str, float]
     """Valid share, 0 to 1, by mask channel."""
-    nbar: Mapping[str, Any] | None = None
-    """How reflectance was adjusted to a view from nadir, for ``meta.json``; None where it was not."""
+    nbar: tuple[Mapping[str, Any] | None, ...] = (None,)
+    """How the reflectance of each source was adjusted to a view from nadir; None where it was not."""
+    by_source: tuple[int, ...] = ()
+    """Pixels that are from each source of a mosaic."""
 
 
 def mask_names(config: PreprocessConfig) -> tuple[str, ...]:
@@ -64,48 +64,87 @@ def write_stack(
     stats : NormalizationStats or None
         Statistics to normalize with; None writes plain values.
     """
-    from s2kernels import reflectance_standardize, reflectance_valid
-
     names = (*map(str, config.channels), *mask_names(config))
     bands, output = len(config.channels), config.output
-    radiometry, nadir = _radiometry(plan), _nadir_view(plan, config)
-    normalization = None if stats is None else stats.normalization()
     storage = TiffStorage(output.compression, output.level, output.predictor, output.tile_px)
     # A COG is a copy of a finished raster; what is copied is not worth compressing.
     plain = path.with_name("plain-" + path.name) if output.cog else path
     temporary = TiffStorage("none", tile_px=output.tile_px) if output.cog else storage
     spec = TiffSpec(plan.target, names, "float32", storage=temporary)
-    windows = scene_windows(plan.target, output.tile_px)
+    largest = scene_windows(plan.target, output.tile_px)[0]
     cores = core_count(config.num_workers)
     valid = np.zeros(len(names) - bands, np.int64)
+    pixels = np.zeros(256, np.int64)
+    values = _Values(plan, stats, len(names))
     # Two buffers: one is being written while the kernels fill the other.
-    buffers = [np.empty(len(names) * windows[0].height * windows[0].width, np.float32) for _ in range(2)]
+    buffers = [np.empty(len(names) * largest.height * largest.width, np.float32) for _ in range(2)]
     with ExitStack() as stack:
-        stream = stack.enter_context(_dn_windows(plan, config, nadir))
+        stream = stack.enter_context(opened(plan, config, plan.mask))
         writer = stack.enter_context(TiffWriter(plain, spec, cores))
+        numbers = _numbers_writer(path, plan, stack)
         background = Background()
         stack.callback(background.close)
-        for index, (window, dn) in enumerate(stream):
-            if plan.mask is not None:
-                plan.mask.apply(window, dn)
+        for index, found in enumerate(stream.windows):
+            window = found.window
             out = buffers[index % 2][: len(names) * window.height * window.width].reshape(
                 len(names), *window.shape_yx
             )
-            if normalization is None:
-                reflectance_valid(dn, radiometry, out[:bands], out[bands:])
-            else:
-                reflectance_standardize(dn, radiometry, normalization, out[:bands], out[bands:])
+            values.fill(found, out)
             valid += [np.count_nonzero(mask) for mask in out[bands:]]
+            if numbers is not None and found.numbers is not None:
+                numbers.write(window, found.numbers[np.newaxis])
+                pixels += np.bincount(found.numbers.ravel(), minlength=256)
             background.submit(functools.partial(writer.write, window, out))
-            advance(window.height, dn.nbytes)
     if output.cog:
         copy_as_cog(plain, path, storage, cores)
         plain.unlink()
-    pixels = plan.target.height * plan.target.width
-    shares = (float(count / pixels) for count in valid)
+    size = plan.target.height * plan.target.width
+    shares = (float(count / size) for count in valid)
     return ValidCoverage(
-        pixels, dict(zip(names[bands:], shares, strict=True)), None if nadir is None else nadir.to_document()
+        size,
+        dict(zip(names[bands:], shares, strict=True)),
+        tuple(None if view is None else view.to_document() for view in stream.nadir),
+        tuple(pixels[1 : len(plan.sources) + 1].tolist()),
     )
+
+
+class _Values:
+    """Turns windows of DN into values and masks."""
+
+    def __init__(self, plan: ScenePlan, stats: NormalizationStats | None, channels: int) -> None:
+        self._bands = len(plan.stack.bands)
+        self._channels = channels
+        self._radiometry = [radiometry_of(source) for source in plan.each]
+        self._normalization = None if stats is None else stats.normalization()
+
+    def fill(self, found: MosaicWindow, out: np.ndarray) -> None:
+        """Fill ``out`` (channel, y, x): values of every band, then the mask channels; 0 where no source is."""
+        if found.numbers is None:
+            self._convert(found.parts[0], out)
+            return
+        out[...] = 0
+        for part in found.parts:
+            values = np.empty((self._channels, *part.window.shape_yx), np.float32)
+            self._convert(part, values)
+            here = (slice(None), *inside(part.window, found.window))
+            np.copyto(out[here], values, where=part.chosen)
+
+    def _convert(self, part: Part, out: np.ndarray) -> None:
+        from s2kernels import reflectance_standardize, reflectance_valid
+
+        radiometry, values, masks = self._radiometry[part.source], out[: self._bands], out[self._bands :]
+        if self._normalization is None:
+            reflectance_valid(part.dn, radiometry, values, masks)
+        else:
+            reflectance_standardize(part.dn, radiometry, self._normalization, values, masks)
+
+
+def _numbers_writer(path: Path, plan: ScenePlan, exits: ExitStack) -> TiffWriter | None:
+    """Open ``source.tif`` of a mosaic for writing; None for a scene of its own."""
+    if not plan.sources:
+        return None
+    spec = TiffSpec(plan.target, (SOURCE_BAND,), "uint8", nodata=NO_SOURCE)
+    return exits.enter_context(TiffWriter(path.with_name(SOURCE_NAME), spec))
 
 
 def scene_histogram(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: str) -> BandHistograms:
@@ -124,78 +163,60 @@ def scene_histogram(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprin
     size = config.normalize.max_pixels_per_scene
     with staged(plan, config) as ready:
         if size is None:
-            accumulator = _count_all(ready, config, settings)
+            accumulators = _count_all(ready, config, settings)
         else:
-            accumulator = _accumulator(ready, settings)
-            for band, dn in enumerate(_draw(ready, config)):
-                accumulator.add(dn.reshape(1, 1, -1), first_band=band)
-    result = accumulator.result()
+            accumulators = []
+            for source, drawn in zip(ready.each, _draw(ready, config), strict=True):
+                accumulators.append(_accumulator(source, settings))
+                for band, dn in enumerate(drawn):
+                    accumulators[-1].add(dn.reshape(1, 1, -1), first_band=band)
+    results = [accumulator.result() for accumulator in accumulators]
     with_l2a = any(channel.level == "L2A" for channel in config.channels)
-    sources = (plan.scene.l1c, plan.scene.l2a) if with_l2a else (plan.scene.l1c,)
-    products = tuple(p.product_name for p in sources if p is not None and p.product_name)
+    products = [
+        product.product_name
+        for source in plan.each
+        for product in ((source.scene.l1c, source.scene.l2a) if with_l2a else (source.scene.l1c,))
+        if product is not None and product.product_name
+    ]
     return BandHistograms(
         settings,
-        result.counts,
-        result.underflow,
-        result.overflow,
-        (ContributingScene(plan.key, products),),
+        sum(result.counts for result in results),
+        sum(result.underflow for result in results),
+        sum(result.overflow for result in results),
+        (ContributingScene(plan.key, tuple(products)),),
         inputs_fingerprint,
     )
 
 
-def _nadir_view(plan: ScenePlan, config: PreprocessConfig) -> NadirView | None:
-    if plan.nbar is None:
-        return None
-    return NadirView(plan.nbar, plan.stack, _radiometry(plan), config)
+def _count_all(plan: ScenePlan, config: PreprocessConfig, settings: HistogramSettings) -> list[Any]:
+    accumulators: dict[int, Any] = {}
+    with opened(plan, config, plan.counted) as stream:
+        for found in stream.windows:
+            for part in found.parts:
+                # Made when the first window is there: importing Numba overlaps with decoding.
+                if part.source not in accumulators:
+                    accumulators[part.source] = _accumulator(plan.each[part.source], settings)
+                accumulators[part.source].add(part.dn)
+    return list(accumulators.values())
 
 
-@contextmanager
-def _dn_windows(plan: ScenePlan, config: PreprocessConfig, nadir: NadirView | None) -> Iterator[DnWindows]:
-    """DN of the scene, window by window, through the stack cache if that is on, as seen from nadir if asked for."""
-    fingerprint = stack_fingerprint(plan, config) if config.cache.enabled else None
-    windows = scene_windows(plan.target, config.output.tile_px)
-    with ExitStack() as stack:
-        stream = stack.enter_context(dn_windows(plan.stack, config, windows, fingerprint))
-        if nadir is not None:
-            stream = stack.enter_context(nadir.windows(stream, windows, core_count(config.num_workers)))
-        yield stream
-
-
-def _count_all(plan: ScenePlan, config: PreprocessConfig, settings: HistogramSettings) -> Any:
-    accumulator, masks = None, plan.counted
-    with _dn_windows(plan, config, _nadir_view(plan, config)) as stream:
-        for window, dn in stream:
-            masks.apply(window, dn)
-            # Made when the first window is there: importing Numba overlaps with decoding.
-            accumulator = accumulator or _accumulator(plan, settings)
-            accumulator.add(dn)
-            advance(window.height, dn.nbytes)
-    return accumulator
-
-
-def _draw(plan: ScenePlan, config: PreprocessConfig) -> list[np.ndarray]:
-    """Drawn DN of each band, float32 (n); drawing from all pixels decodes every window."""
-    draw, nadir = PixelDraw.of(plan.key, config), _nadir_view(plan, config)
+def _draw(plan: ScenePlan, config: PreprocessConfig) -> list[list[np.ndarray]]:
+    """Drawn DN of each band, float32 (n), by source; drawing from all pixels decodes every window."""
+    draw = PixelDraw.of(plan.key, config)
     if config.normalize.sampling == "blocks":
+        nadir = nadir_view(plan, config)
         adjusting = None if nadir is None else nadir.adjusting
-        return draw_from_blocks(draw, plan.stack, plan.counted, config, adjusting)
-    pool, masks = DrawPool(draw), plan.counted
-    with _dn_windows(plan, config, nadir) as stream:
-        for window, dn in stream:
-            masks.apply(window, dn)
-            pool.add(window, plan.target.width, dn)
-            advance(window.height, dn.nbytes)
-    return list(pool.drawn())
+        return [draw_from_blocks(draw, plan.stack, plan.counted, config, adjusting)]
+    pools = [DrawPool(draw) for _ in plan.each]
+    with opened(plan, config, plan.counted) as stream:
+        for found in stream.windows:
+            for part in found.parts:
+                pools[part.source].add(part.window, plan.target.width, part.dn)
+    return drawn_of(pools)
 
 
 def _accumulator(plan: ScenePlan, settings: HistogramSettings) -> Any:
     from s2kernels import HistogramAccumulator, HistogramSpec
 
     spec = HistogramSpec.from_range(*settings.hist_range, settings.hist_bin_width)
-    return HistogramAccumulator(spec, _radiometry(plan))
-
-
-def _radiometry(plan: ScenePlan) -> Any:
-    from s2kernels import Radiometry
-
-    return Radiometry(offset=plan.radiometry.offset, quantification=plan.radiometry.quantification)
+    return HistogramAccumulator(spec, radiometry_of(plan))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from s2pipe.preprocess.cfg import PreprocessConfig
-    from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.scene_plan import ScenePlan
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ class SceneInputs:
         """
         stamps, counts = self._verifier.require(scene.files)
         check_places(scene.in_tile, by_checksum=self._by_checksum)
-        planned = {(state.role, state.name): state for state in scene.inputs}
-        refuse(
-            [
-                f"{file.label}: was changed since the run began"
-                for file, stamp in stamps.items()
-                if (state := planned.get((file.role, file.name))) is not None and not state.is_of(stamp)
-            ]
-        )
+        changed = {}
+        for source in scene.each:  # products of several tiles have files of the same names
+            planned = {(state.role, state.name): state for state in source.inputs}
+            for file in source.files:
+                state = planned.get((file.role, file.name))
+                if state is not None and not state.is_of(stamps[file]):
+                    changed[f"{file.label}: was changed since the run began"] = file
+        refuse(list(changed))
         place = self._places.get(scene.key, len(self._scenes))
         later = itertools.islice(self._scenes, place + 1, None)
         following = next((other for other in later if not needs_nothing(other)), None)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from s2pipe.dataset.scene_key import SceneKey
-    from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.scene_plan import ScenePlan
 
 
 @dataclass(frozen=True, eq=False)  # recognised by itself: each worker has one

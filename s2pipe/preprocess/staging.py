@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from s2pipe.preprocess.cfg import PreprocessConfig
-    from s2pipe.preprocess.plan import ScenePlan
+    from s2pipe.preprocess.scene_plan import ScenePlan
     from s2pipe.raster.grid import RasterInfo
 
 _PREFIX = "s2pipe-stage-"
@@ -140,15 +140,27 @@ def _with_copies(plan: ScenePlan, copies: Mapping[RemoteFile, InputFile]) -> Sce
 
     bands = tuple(replace(band, raster=raster_of(band.raster)) for band in plan.stack.bands)
     labels = tuple(replace(item, rasters=tuple(map(raster_of, item.rasters))) for item in plan.labels)
-    angles, quality = plan.angles, plan.quality
-    if angles is not None:
-        footprints = {band: file_of(mask) for band, mask in angles.footprints.items()}
-        angles = replace(angles, metadata=file_of(angles.metadata), footprints=footprints)
+    angles, nbar = (
+        given
+        and replace(
+            given,
+            metadata=file_of(given.metadata),
+            footprints={band: file_of(mask) for band, mask in given.footprints.items()},
+        )
+        for given in (plan.angles, plan.nbar)
+    )
+    quality = plan.quality
     if quality is not None:
         clouds = quality.cloud_probability
         quality = replace(
             quality, classes=raster_of(quality.classes), cloud_probability=clouds and raster_of(clouds)
         )
     return replace(
-        plan, stack=replace(plan.stack, bands=bands), labels=labels, angles=angles, quality=quality
+        plan,
+        stack=replace(plan.stack, bands=bands),
+        labels=labels,
+        angles=angles,
+        nbar=nbar,
+        quality=quality,
+        sources=tuple(_with_copies(source, copies) for source in plan.sources),
     )

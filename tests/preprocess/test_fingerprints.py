@@ -13,7 +13,8 @@ import pytest
 
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.preprocess.cfg import LabelConfig, PreprocessConfig
-from s2pipe.preprocess.plan import ScenePlan, make_plan
+from s2pipe.preprocess.plan import make_plan
+from s2pipe.preprocess.scene_plan import ScenePlan
 from s2pipe.preprocess.record import (
     histogram_fingerprint,
     pixel_versions,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from contextlib import ExitStack, closing
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from s2pipe.preprocess.angles.files import AngleRaster
 from s2pipe.preprocess.angles.footprints import MaskReader
 from s2pipe.preprocess.angles.placement import placement
 from s2pipe.preprocess.pixels.blocks import Background, TargetReader, stream_windows
+from s2pipe.preprocess.pixels.chosen import Chosen, inside, part_of
 from s2pipe.raster.block_cache import block_cache
 from s2pipe.raster.writer import TILE_PX, TiffSpec, TiffStorage, TiffWriter
 from s2pipe.sentinel2.angle_channels import ANGLE_MASK
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from s2kernels import AngleEncoding, Placement
+    from s2kernels import AngleEncoding
     from s2pipe.preprocess.angles.scene_angles import ChannelGroup, SceneAngles
     from s2pipe.preprocess.cfg import AngleAssetConfig
+    from s2pipe.preprocess.pixels.blocks import BandReader
     from s2pipe.raster.grid import Grid, TargetGrid, Window
 
 _WINDOW_BYTES = 96 << 20
@@ -31,62 +34,94 @@ _MASK_CACHE_BYTES = 256 << 20
 """Block cache for the detector footprint masks of all bands."""
 
 
-def write_target_raster(path: Path, scene: SceneAngles, target: TargetGrid, threads: int) -> AngleRaster:
+def write_target_raster(
+    path: Path,
+    scenes: Sequence[SceneAngles],
+    target: TargetGrid,
+    threads: int,
+    chosen: Chosen = Chosen(),  # noqa: B008 - frozen
+) -> AngleRaster:
     """Write the angles of every pixel of the target grid.
 
     Parameters
     ----------
     path : Path
         GeoTIFF to make.
-    scene : SceneAngles
-        Directions and detectors.
+    scenes : sequence of SceneAngles
+        Directions and detectors: of one scene, or of each source of a mosaic.
     target : TargetGrid
         Target grid.
     threads : int
         Reading and compression threads.
+    chosen : Chosen
+        Which source each pixel of a mosaic is from.
     """
     from s2kernels import AngleEncoding
 
-    encoding = AngleEncoding.of(scene.config.encode, scene.config.dtype)
-    groups = scene.groups()
-    spec = _tiff_spec(groups, encoding, scene.config, target.grid)
+    config = scenes[0].config
+    encoding = AngleEncoding.of(config.encode, config.dtype)
+    fillers = [_Filler(scene, target, encoding) for scene in scenes]
+    spec = _tiff_spec(fillers[0].groups, encoding, config, target.grid)
     channels = len(spec.band_names)
-    place = placement(scene.angles.tile, target.reference)
     windows = _windows(target.grid, channels * np.dtype(encoding.dtype).itemsize)
     largest = max(window.height * window.width for window in windows)
     # Two buffers: one is being written while the kernel fills the other.
     buffers = [np.empty(channels * largest, encoding.dtype) for _ in range(2)]
     with ExitStack() as exits:
         exits.enter_context(block_cache(_MASK_CACHE_BYTES))
-        stream = exits.enter_context(closing(_detector_ids(scene, target, windows, threads)))
+        stream = exits.enter_context(closing(_detector_ids(scenes, target, windows, threads, chosen)))
         writer = exits.enter_context(TiffWriter(path, spec, threads))
         background = Background()
         exits.callback(background.close)
         for index, (window, ids) in enumerate(stream):
             out = buffers[index % 2][: channels * window.height * window.width]
             out = out.reshape(channels, *window.shape_yx)
-            here = place._replace(origin_yx=target.in_reference(window)[:2])
-            _fill(groups, here, ids, encoding, out)
-            if scene.config.fill == 0:
+            if chosen.path is None:
+                fillers[0].fill(window, ids, out)
+            else:
+                _fill_chosen(fillers, window, ids, encoding, out)
+            if config.fill == 0:
                 _mask_missing(spec, encoding, out)
             background.submit(functools.partial(writer.write, window, out))
     return AngleRaster(path.name, encoding.dtype, spec.band_names, spec.nodata, target.grid)
 
 
-def _fill(
-    groups: Sequence[ChannelGroup],
-    place: Placement,
-    ids: np.ndarray,
-    encoding: AngleEncoding,
-    out: np.ndarray,
-) -> None:
-    """Compute the channels (channel, y, x) of a window."""
-    from s2kernels import interpolate_directions
+class _Filler:
+    """Computes the channels of one scene."""
 
-    for number, group in enumerate(groups):
-        detectors = None if group.bands is None else ids[group.bands]
-        part = out[number * encoding.channels : (number + 1) * encoding.channels]
-        interpolate_directions(group.field, place, detectors, encoding, part)
+    def __init__(self, scene: SceneAngles, target: TargetGrid, encoding: AngleEncoding) -> None:
+        self.groups = scene.groups()
+        self._target = target
+        self._encoding = encoding
+        self._place = placement(scene.angles.tile, target.reference)
+
+    def fill(self, window: Window, ids: np.ndarray, out: np.ndarray) -> None:
+        """Compute the channels (channel, y, x) of a window from the detector ids (band, y, x)."""
+        from s2kernels import interpolate_directions
+
+        channels = self._encoding.channels
+        place = self._place._replace(origin_yx=self._target.in_reference(window)[:2])
+        for number, group in enumerate(self.groups):
+            detectors = None if group.bands is None else ids[group.bands]
+            part = out[number * channels : (number + 1) * channels]
+            interpolate_directions(group.field, place, detectors, self._encoding, part)
+
+
+def _fill_chosen(
+    fillers: Sequence[_Filler], window: Window, ids: np.ndarray, encoding: AngleEncoding, out: np.ndarray
+) -> None:
+    """Compute the channels of a window of a mosaic, each pixel from its source, whose numbers are the last of ids."""
+    numbers = ids[-1]
+    out[...] = encoding.missing
+    for number, filler in enumerate(fillers, start=1):
+        wanted = numbers == number
+        part = part_of(wanted, window)
+        if part is None:
+            continue
+        here = (slice(None), *inside(part, window))
+        values = np.empty((len(out), *part.shape_yx), out.dtype)
+        filler.fill(part, np.ascontiguousarray(ids[here][:-1]), values)
+        np.copyto(out[here], values, where=wanted[here[1:]])
 
 
 def _mask_missing(spec: TiffSpec, encoding: AngleEncoding, out: np.ndarray) -> None:
@@ -116,16 +151,28 @@ def _tiff_spec(
 
 
 def _detector_ids(
-    scene: SceneAngles, target: TargetGrid, windows: Sequence[Window], threads: int
+    scenes: Sequence[SceneAngles],
+    target: TargetGrid,
+    windows: Sequence[Window],
+    threads: int,
+    chosen: Chosen,
 ) -> Generator[tuple[Window, np.ndarray], None, None]:
-    """Yield the windows with the detector ids of every band, uint8 (band, y, x); of no band where none are needed."""
+    """Yield the windows with the detector ids of every band, uint8 (band, y, x); of no band where none are needed.
+
+    Those of a mosaic end with the numbers of the sources.
+    """
     with ExitStack() as exits:
-        readers = scene.detector_readers(target.reference)
-        for reader in readers:
+        readers = [scene.detector_readers(target.reference) for scene in scenes]
+        for reader in chain(*readers):
             if isinstance(reader, MaskReader):
                 exits.callback(reader.close)
-        if readers:
-            on_target = [TargetReader(reader, target) for reader in readers]
+        on_target: list[BandReader] = []
+        for of_band in zip(*readers, strict=True):
+            own = [TargetReader(reader, target) for reader in of_band]
+            on_target.append(chosen.reader(len(own), own.__getitem__, 0, exits))
+        if chosen.path is not None:
+            on_target.append(chosen.numbers(exits))
+        if on_target:
             stream = stream_windows(on_target, windows, workers=threads, look_ahead=2, dtype="uint8")
             yield from exits.enter_context(closing(stream))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from s2pipe.errors import S2PipeError
 from s2pipe.preprocess.pixels.blocks import TargetReader, scene_windows, stream_windows
+from s2pipe.preprocess.pixels.chosen import Chosen
 from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.transform import same_crs, transform_points
 from s2pipe.raster.vrt import WarpSpec, warped_vrt
@@ -142,7 +144,12 @@ class _ValueBand:
 
 
 def write_labels(
-    path: Path, labels: Sequence[LabelInput], target: TargetGrid, mask: AreaMask | None = None
+    path: Path,
+    labels: Sequence[LabelInput],
+    target: TargetGrid,
+    mask: AreaMask | None = None,
+    chosen: Chosen = Chosen(),  # noqa: B008 - frozen
+    others: Sequence[Sequence[LabelInput]] = (),
 ) -> tuple[list[dict[str, Any]], str, float | None]:
     """Write the label raster of a scene.
 
@@ -156,6 +163,10 @@ def write_labels(
         Target grid.
     mask : AreaMask, optional
         Pixels outside have no label.
+    chosen : Chosen
+        Which source each pixel of a mosaic is from.
+    others : sequence of sequence of LabelInput
+        Backends and rasters of its further sources.
 
     Returns
     -------
@@ -176,7 +187,8 @@ def write_labels(
         palette = {value: color for value, color in colors.items() if value <= 255}
         spec = TiffSpec(target.grid, names, dtype.name, nodata=nodata, palette=palette)
         writer = stack.enter_context(TiffWriter(path, spec))
-        streams = [_stream(item, target, windows, stack) for item in labels]
+        of_all = zip(labels, *others, strict=True)
+        streams = [_stream(items, target, windows, chosen, stack) for items in of_all]
         for parts in zip(*streams, strict=True):
             window = parts[0][0]
             out = np.empty((len(bands), *window.shape_yx), dtype)
@@ -192,15 +204,25 @@ def _is_quantity(labels: LabelInput) -> bool:
 
 
 def _stream(
-    labels: LabelInput, target: TargetGrid, windows: Sequence[Window], stack: ExitStack
+    labels: Sequence[LabelInput],
+    target: TargetGrid,
+    windows: Sequence[Window],
+    chosen: Chosen,
+    stack: ExitStack,
 ) -> Iterator[tuple[Window, np.ndarray]]:
-    """Sources of one band on the target grid, window by window."""
-    backend = labels.backend
-    sources = backend.sources(labels.rasters)
-    readers = [_open_source(source, target.reference, backend) for source in sources]
-    for reader in readers:
+    """Sources of one band on the target grid, window by window; of a mosaic those of all its scenes."""
+    backend = labels[0].backend
+    sources = [item.backend.sources(item.rasters) for item in labels]
+
+    def open_source(number: int, scene: int) -> TargetReader:
+        reader = _open_source(sources[scene][number], target.reference, labels[scene].backend)
         stack.callback(reader.close)
-    on_target = [TargetReader(reader, target) for reader in readers]
+        return TargetReader(reader, target)
+
+    on_target = [
+        chosen.reader(len(labels), functools.partial(open_source, number), _no_value(backend), stack)
+        for number in range(len(sources[0]))
+    ]
     stream = stream_windows(on_target, windows, workers=1, look_ahead=2, dtype=backend.dtype)
     stack.callback(stream.close)
     return stream
@@ -233,10 +255,14 @@ def _open_source(source: LabelSource, target: Grid, backend: LabelBackend) -> Ra
     label = raster.path if not raster.path.startswith("<") else f"source of labels {config.backend}"
     if raster.grid == target and (source.nodata is None or math.isnan(source.nodata)):
         return RasterReader(raster.path, label, formats=raster.formats)
-    fill = float("nan") if backend.dtype == "float32" else float(np.iinfo(backend.dtype).max)
     method = label_resampling(config, raster, target)
-    spec = WarpSpec(method, _GDAL_DTYPES[backend.dtype], source.nodata, fill, max_error=0.0)
+    spec = WarpSpec(method, _GDAL_DTYPES[backend.dtype], source.nodata, _no_value(backend), max_error=0.0)
     return RasterReader(warped_vrt(raster, target, spec), label, formats=raster.formats)
+
+
+def _no_value(backend: LabelBackend) -> float:
+    """Value of a source's pixels that no class or quantity has."""
+    return math.nan if backend.dtype == "float32" else float(np.iinfo(backend.dtype).max)
 
 
 def _checked(classes: np.ndarray, shape_yx: tuple[int, int], backend: LabelBackend) -> np.ndarray:

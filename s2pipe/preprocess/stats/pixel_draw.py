@@ -100,11 +100,20 @@ class DrawPool:
             if sum(len(part) for part, _ in self._kept[band]) > 2 * self._size:
                 self._shrink(band)
 
-    def drawn(self) -> Iterator[np.ndarray]:
-        """Yield the drawn DN of each band, float32 (n)."""
+    @property
+    def size(self) -> int:
+        """Pixels to draw per band."""
+        return self._size
+
+    def kept(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield priorities, uint64 (n), and DN, float32 (n), of the drawn pixels of each band."""
         for band in range(len(self._seeds)):
             self._shrink(band)
-            yield np.ascontiguousarray(self._kept[band][0][1])
+            yield self._kept[band][0]
+
+    def drawn(self) -> Iterator[np.ndarray]:
+        """Yield the drawn DN of each band, float32 (n)."""
+        return (np.ascontiguousarray(values) for _, values in self.kept())
 
     def _shrink(self, band: int) -> None:
         parts = self._kept[band] or [(np.empty(0, np.uint64), np.empty(0, np.float32))]
@@ -113,6 +122,21 @@ class DrawPool:
             priority, values = _lowest(priority, values, self._size)
             self._limits[band] = priority.max()
         self._kept[band] = [(priority, values)]
+
+
+def drawn_of(pools: Sequence[DrawPool]) -> list[list[np.ndarray]]:
+    """Return what pools of different pixels of one grid have drawn together, by pool and band.
+
+    It is what one pool would have drawn that was offered the pixels of all.
+    """
+    found: list[list[np.ndarray]] = [[] for _ in pools]
+    for kept in zip(*(pool.kept() for pool in pools), strict=True):
+        every = np.concatenate([priority for priority, _ in kept])
+        size = pools[0].size
+        limit = np.partition(every, size - 1)[size - 1] if len(every) > size else None
+        for own, (priority, values) in zip(found, kept, strict=True):
+            own.append(np.ascontiguousarray(values if limit is None else values[priority <= limit]))
+    return found
 
 
 def draw_from_blocks(

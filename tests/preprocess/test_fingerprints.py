@@ -14,7 +14,6 @@ import pytest
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.preprocess.cfg import LabelConfig, PreprocessConfig
 from s2pipe.preprocess.plan import make_plan
-from s2pipe.preprocess.scene_plan import ScenePlan
 from s2pipe.preprocess.record import (
     histogram_fingerprint,
     pixel_versions,
@@ -25,6 +24,7 @@ from s2pipe.preprocess.run import run_preprocess
 from s2pipe.raster.capabilities import gdal_version, jpeg2000_driver
 
 if TYPE_CHECKING:
+    from s2pipe.preprocess.scene_plan import ScenePlan
     from tests.conftest import Dataset
 
 ROLE = "l1c.band.B11"

@@ -177,7 +177,10 @@ def test_options_hold_for_each_source(tiles: Tiles, tmp_path: Path) -> None:
     wkt = f"POLYGON(({x0 + 205} {y0 - 312},{x0 + 2300} {y0 - 400},{x0 + 1100} {y0 - 2200},{x0 + 205} {y0 - 312}))"
     changes: dict[str, Any] = {
         "brdf": BrdfConfig("c_factor", 45.0),
-        **{"aoi": wkt, "aoi_crs": "EPSG:32633", "aoi_mask": True, "labels": LabelConfig(enabled=True)},
+        "aoi": wkt,
+        "aoi_crs": "EPSG:32633",
+        "aoi_mask": True,
+        "labels": LabelConfig(enabled=True),
         "l1c_bands": None,
         "bands": ("l2a.B02_20m", "l2a.B11_20m"),
         "target_grid_ref": "scl_20m",

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from s2pipe.cli.commands import COMMANDS, Command
+from s2pipe.runtime.nearest import did_you_mean
 from s2pipe.version import __version__
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def help_text() -> str:
             "commands:",
             *lines,
             "",
-            "`s2pipe COMMAND --help` describes a command and every option. Options override the configuration file.",
+            "`s2pipe COMMAND --help` describes a command, and --help-all every option.",
+            "Options override the configuration file.",
             "Exit codes: 0 done; 1 some scenes failed; 2 usage, configuration or missing input; 130 interrupted.",
         ]
     )
@@ -68,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name = arguments[0]
     if name not in COMMANDS:
-        print(f"s2pipe: unknown command {name!r}; expected one of {', '.join(COMMANDS)}", file=sys.stderr)
+        hint = did_you_mean(name, COMMANDS) or f"; expected one of {', '.join(COMMANDS)}"
+        print(f"s2pipe: unknown command {name!r}{hint}", file=sys.stderr)
         return USAGE
     return _exit_code(COMMANDS[name], arguments[1:])
 

@@ -7,8 +7,11 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.cli.help import help_text
 from s2pipe.cli.output import set_up_logging
 from s2pipe.errors import UsageError
+from s2pipe.runtime.nearest import did_you_mean
+from s2pipe.runtime.paths import user_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +26,7 @@ def option(help_text: str, *flags: str, default: Any = None, **metadata: Any) ->
 
 
 _UNSIGNED = r"(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|inf|nan)"
+_MAX_MEANT = 3
 _NEGATIVE_NUMBER = re.compile(rf"-{_UNSIGNED}(?:,[-+]?{_UNSIGNED})*$", re.IGNORECASE)
 
 OUTPUT_OPTIONS: list[tuple[str, Any, Any]] = [
@@ -36,6 +40,58 @@ OUTPUT_OPTIONS: list[tuple[str, Any, Any]] = [
     ("json", bool, option("Print a summary as JSON on stdout.", "--json", default=False)),
 ]
 """Switches that every command has."""
+
+
+def parser_of(options: type) -> Any:
+    """Return the parser of an options dataclass."""
+    from argparse_dataclass import ArgumentParser
+
+    class Parser(ArgumentParser):  # type: ignore[misc]
+        """Raises an error that names what was meant, where argparse prints all options and exits."""
+
+        def error(self, message: str) -> Any:
+            raise UsageError(_in_words(message, list(self._option_string_actions)))
+
+    # No abbreviations: they would change their meaning when options are added.
+    parser = Parser(options, add_help=False, allow_abbrev=False)
+    # argparse takes -0.1 for a number, but -1e-1, -inf and -1,2,3,4 for options.
+    parser._negative_number_matcher = _NEGATIVE_NUMBER  # noqa: SLF001 - argparse has no public name for it
+    return parser
+
+
+def _in_words(message: str, flags: list[str]) -> str:
+    """Say what argparse found wrong, with what may have been meant."""
+    unknown = message.removeprefix("unrecognized arguments: ")
+    if unknown == message:
+        plain = re.sub(r"/--[\w.-]*_[\w.-]*", "", message)  # --max-scenes/--max_scenes
+        return f"{plain.removeprefix('argument ')}; see --help"
+    words = unknown.split()
+    options = [
+        word.partition("=")[0] for word in words if word.startswith("-") and not _NEGATIVE_NUMBER.match(word)
+    ]
+    if not options:
+        return f"expected no more arguments, got {unknown}; see --help"
+    return "\n".join(f"{name}: unknown option{_meant(name, flags)}" for name in options)
+
+
+def _meant(name: str, flags: list[str]) -> str:
+    leaf = name.lstrip("-").replace("_", "-")
+    longer = [flag for flag in flags if flag.rpartition(".")[2] == leaf and "." in flag]
+    if longer:
+        return f"; did you mean {' or '.join(longer[:_MAX_MEANT])}?"
+    return did_you_mean(name, flags) or "; --help-all lists all options"
+
+
+def _expanded(options: Any) -> dict[str, Any]:
+    """Expand ``~`` in what options say, as a shell does where it stands at the start of a word (not in --out=~/x)."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if isinstance(value, str) and value.startswith("~"):
+            found[field.name] = str(user_path(value))
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            found[field.name] = [str(user_path(item)) if item.startswith("~") else item for item in value]
+    return found
 
 
 def parse(command: Command, options: type, arguments: Sequence[str], subcommand: str = "") -> Any:
@@ -60,16 +116,17 @@ def parse(command: Command, options: type, arguments: Sequence[str], subcommand:
     Raises
     ------
     UsageError
-        ``--quiet`` and ``--verbose`` are given together.
+        An option is unknown or lacks its value, or ``--quiet`` and ``--verbose`` are given together.
+    SystemExit
+        Help was asked for, and printed.
     """
-    from argparse_dataclass import ArgumentParser
-
-    program = f"s2pipe {command.name} {subcommand}".rstrip()
-    # No abbreviations: they would change their meaning when options are added.
-    parser = ArgumentParser(options, prog=program, description=command.description, allow_abbrev=False)
-    # argparse takes -0.1 for a number, but -1e-1, -inf and -1,2,3,4 for options.
-    parser._negative_number_matcher = _NEGATIVE_NUMBER  # noqa: SLF001 - argparse has no public name for it
-    parsed = parser.parse_args(list(arguments))
+    for flag in ("--help-all", "--help", "-h"):
+        if flag in arguments:
+            program = f"s2pipe {command.name} {subcommand}".rstrip()
+            print(help_text(command, program, options, is_whole=flag == "--help-all"), end="")
+            raise SystemExit(0)
+    parsed = parser_of(options).parse_args(list(arguments))
+    parsed = dataclasses.replace(parsed, **_expanded(parsed))
     if parsed.quiet and parsed.verbose:
         msg = "--quiet and --verbose exclude each other; give only one of them"
         raise UsageError(msg)

@@ -34,6 +34,7 @@ Options = dataclasses.make_dataclass(
                 "--step",
                 default=0,
                 metavar="1|2",
+                default_text="",
             ),
         ),
         *OUTPUT_OPTIONS,

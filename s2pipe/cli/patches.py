@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from s2pipe.cli.arguments import option, parse
 from s2pipe.cli.output import print_json
-from s2pipe.cli.step import step_document, step_options
-from s2pipe.config.options import merged, overrides
-from s2pipe.config.steps import STEPS, build_config
+from s2pipe.cli.step import configured, step_document, step_options
+from s2pipe.config.steps import STEPS
 from s2pipe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,9 +64,7 @@ def main(command: Command, arguments: list[str]) -> int:
         msg = "--db has no effect without --from-db"
         raise UsageError(msg)
     path, of_file = step_document(options, step)
-    given = overrides(options, step.config_class)
-    document = merged(of_file, given)
-    config = build_config(document, step, "command line" if path is None else str(path))
+    config = configured(of_file, options, step, path)
     if options.plan:
         from s2pipe.patches.run import plan_patches
 

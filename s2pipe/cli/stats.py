@@ -66,7 +66,7 @@ def main(command: Command, arguments: list[str]) -> int:
     """Run ``s2pipe stats merge``."""
     if arguments[:1] == ["merge"]:
         arguments = arguments[1:]
-    elif not {"-h", "--help"} & set(arguments):
+    elif not {"-h", "--help", "--help-all"} & set(arguments):
         msg = "expected `s2pipe stats merge PATH... --out stats.json`"
         raise UsageError(msg)
     options = parse(command, Options, arguments, "merge")

@@ -20,6 +20,7 @@ from s2pipe.runtime.limits import (
     MAX_YAML_BYTES,
     read_limited,
 )
+from s2pipe.runtime.paths import seen_from
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ def read_document(path: Path) -> Any:
         data = read_limited(path, MAX_CONFIG_BYTES if suffix == ".json" else MAX_YAML_BYTES)
         text = data.decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(source, [Fault("", "no such file; check the path")]) from None
+        raise ConfigError(source, [Fault("", f"no such file{seen_from(path)}; check the path")]) from None
     except (OSError, ValueError) as error:
         raise ConfigError(source, [Fault("", f"cannot be read: {error}")]) from error
     try:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from s2pipe.config.documents import text_keyed
+from s2pipe.runtime.paths import user_path
 
 T = TypeVar("T")
 _JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string"}
@@ -172,7 +173,7 @@ def _convert(annotation: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(annotation):
         return from_plain(typing.cast("type", annotation), value)
     if annotation is Path:
-        return Path(value)
+        return user_path(value)
     if annotation is float and isinstance(value, int):
         return float(value)
     if annotation is int and isinstance(value, float):  # JSON Schema takes 1.0 for an integer

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
+import re
 import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from s2pipe.config.documents import parse_json
-from s2pipe.config.fields import FieldInfo, field_infos
+from s2pipe.config.documents import parse_json, parse_yaml
+from s2pipe.config.fields import FieldInfo, field_infos, to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +23,7 @@ def options_class(
     config: type,
     extra: Sequence[tuple[str, Any, dataclasses.Field[Any]]] = (),
     short: Mapping[str, str] | None = None,
+    usual: Sequence[str] = (),
 ) -> type:
     """Make the dataclass that argparse-dataclass turns into options.
 
@@ -32,6 +35,8 @@ def options_class(
         Fields that are not configuration keys (the file itself, ``--quiet``).
     short : mapping, optional
         Alternative names of options, by the dotted path of their key.
+    usual : sequence of str
+        Dotted paths of the keys that a short help shows, beside those that have no default.
 
     Returns
     -------
@@ -39,20 +44,44 @@ def options_class(
         A field is None when its option was not given, a switch False.
     """
     fields: list[Any] = list(extra)
+    titles = _titles(config)
     for path, info in _leaves(config):
-        name, flag = _SEPARATOR.join(path), ".".join(path).replace("_", "-")
-        flags = list(dict.fromkeys([f"--{flag}", f"--{'.'.join(path)}"]))
+        name, key = _SEPARATOR.join(path), ".".join(path)
+        flags = list(dict.fromkeys([option_of(key), f"--{key}"]))
         flags += [name for key, name in (short or {}).items() if key == ".".join(path)]
+        group = ".".join(path[:-1])
+        described = {
+            "args": flags,
+            "help": _escape(info.doc),
+            "group": group,
+            "group_title": titles[group],
+            "is_usual": info.is_required or key in usual,
+            "type_text": type_text(info),
+            "default_text": "" if info.is_required else _default_text(info.default),
+        }
         if info.annotation is bool:
-            fields.append((name, bool, _switch(flags, info.doc)))
-            off = [f.replace("--", "--no-", 1) for f in flags]
-            fields.append((f"no{_SEPARATOR}{name}", bool, _switch(off, f"The opposite of {flags[0]}.")))
+            fields.append(
+                (name, bool, dataclasses.field(default=False, metadata={**described, "is_switch": True}))
+            )
+            opposite = {
+                "args": [flag.replace("--", "--no-", 1) for flag in flags],
+                "help": f"The opposite of {flags[0]}.",
+                "opposite_of": flags[0],
+            }
+            fields.append(
+                (f"no{_SEPARATOR}{name}", bool, dataclasses.field(default=False, metadata=opposite))
+            )
             continue
-        metadata = {"args": flags, "help": _help(info), "type": _parser(info.annotation), "metavar": "VALUE"}
+        metadata = {**described, "type": _parser(info.annotation), "metavar": "VALUE"}
         if _is_list(info.annotation):
             metadata["nargs"] = "+"
         fields.append((name, object, dataclasses.field(default=None, metadata=metadata)))
     return dataclasses.make_dataclass(f"{config.__name__}Options", fields, frozen=True)
+
+
+def option_of(key: str) -> str:
+    """Return the option of a configuration key: ``--normalize.stats-path`` of ``normalize.stats_path``."""
+    return f"--{key.replace('_', '-')}"
 
 
 def overrides(options: Any, config: type) -> dict[tuple[str, ...], Any]:
@@ -107,8 +136,15 @@ def _leaves(config: type, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
             yield path, info
 
 
-def _switch(flags: list[str], doc: str) -> Any:
-    return dataclasses.field(default=False, metadata={"args": flags, "help": _escape(doc)})
+def _titles(config: type, prefix: str = "", title: str = "options of the run") -> dict[str, str]:
+    """Titles of the groups of options, by the dotted path of the dataclass behind them."""
+    titles = {prefix: title}
+    for info in field_infos(config):
+        if info.nested is not None:
+            path = f"{prefix}.{info.name}".lstrip(".")
+            words = re.split(r"[.;](?:\s|$)", info.doc)[0]
+            titles |= _titles(info.nested, path, f"{words} (--{path}.*)")
+    return titles
 
 
 class _Null:
@@ -150,10 +186,12 @@ def _parser(annotation: Any) -> Callable[[str], Any]:
         if text in choices:
             return choices[text]
         if any(get_origin(kind) is dict or dataclasses.is_dataclass(kind) for kind in kinds):
-            try:
-                return parse_json(text)
-            except ValueError:
-                return text
+            for read in (parse_json, parse_yaml):  # {"4": 1}, and {4: 1} as the docs write it
+                try:
+                    return read(text)
+                except ValueError:
+                    continue
+            return text
         for kind in (int, float):
             if kind in kinds and str not in kinds:
                 try:
@@ -165,17 +203,42 @@ def _parser(annotation: Any) -> Callable[[str], Any]:
     return parse
 
 
-def _help(info: FieldInfo) -> str:
-    text = info.doc
-    choices = [
-        value
-        for member in _members(info.annotation)
-        if get_origin(member) is Literal
-        for value in get_args(member)
-    ]
+_TYPE_NAMES = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH", bool: "TRUE|FALSE"}
+_MANY_CHOICES = 90
+"""Characters of a list of choices that is too long to stand behind an option."""
+
+
+def type_text(info: FieldInfo) -> str:
+    """Say which values an option takes: ``{none,apply}``, ``INTEGER``, ``NUMBER NUMBER``, ``PATH|null``."""
+    names, members = [], _members(info.annotation)
+    for member in members:
+        args = get_args(member)
+        if get_origin(member) is tuple and str in members:  # the option takes the text
+            continue
+        if get_origin(member) is tuple and args[1:] == (Ellipsis,):
+            names.append(f"{_type_name(args[0], info)} ...")
+        elif get_origin(member) is tuple:
+            names.append(" ".join(_type_name(arg, info) for arg in args))
+        else:
+            names.append(_type_name(member, info))
+    if type(None) in get_args(info.annotation):
+        names.append("null")
+    return "|".join(dict.fromkeys(names))
+
+
+def _type_name(kind: Any, info: FieldInfo) -> str:
+    choices = get_args(kind) if get_origin(kind) is Literal else info.keywords.get("enum", ())
     if choices:
-        text += f" One of {', '.join(map(str, choices))}."
-    return _escape(text)
+        text = ",".join(map(str, choices))
+        return "{" + (text if len(text) <= _MANY_CHOICES else f"{text[: _MANY_CHOICES - 4]} ...") + "}"
+    return _TYPE_NAMES.get(kind, "JSON")
+
+
+def _default_text(value: Any) -> str:
+    plain = to_plain(value)
+    if isinstance(plain, list) and all(isinstance(item, str | int | float) for item in plain):
+        return " ".join(map(str, plain)) or "none"
+    return plain if isinstance(plain, str) else json.dumps(plain)
 
 
 def _escape(text: str) -> str:

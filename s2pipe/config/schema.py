@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import json
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import MAX_FAULTS, DocumentError, Fault, ManifestError, abridged
+from s2pipe.runtime.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -39,6 +39,8 @@ SCHEMA_IDS: dict[str, str] = {
 }
 """Schema id as documents carry it in ``schema`` -> name of its file in ``schemas/``, without ``.schema.json``."""
 
+MISSING_KEY = "is missing, and has no default"
+"""What is said of a key that a document has to state."""
 _MAX_ERRORS = 10 * MAX_FAULTS
 """Errors of one document that are looked at; looking at all of a large one takes minutes."""
 _PACKAGE = Path(__file__).parent.parent
@@ -211,21 +213,21 @@ def _faults_of(error: ValidationError) -> list[Fault]:
     if error.validator == "required":
         missing = [key for key in schema["required"] if key not in instance]
         wanted = [key for key in missing if f"'{key}'" in error.message]
-        return [Fault(json_path([*path, key]), "is missing, and has no default") for key in wanted]
+        return [Fault(json_path([*path, key]), MISSING_KEY) for key in wanted]
     return [Fault(json_path(path), _message(error, schema))]
 
 
 def _unknown_key(key: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(key, known, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
-    return f"unknown key; {hint}"
+    return "unknown key" + (did_you_mean(key, known) or f"; known keys: {', '.join(known)}")
 
 
 def _message(error: ValidationError, schema: Mapping[str, Any]) -> str:
     instance: Any = error.instance
     got = _shown(instance)
     if error.validator == "enum":
-        return f"{got} is not one of {', '.join('null' if v is None else str(v) for v in schema['enum'])}"
+        known = ["null" if value is None else str(value) for value in schema["enum"]]
+        hint = did_you_mean(instance, known) if isinstance(instance, str) else ""
+        return f"{got} is not one of {', '.join(known)}{hint}"
     if error.validator == "const":
         return f"{got} is not {schema['const']!r}"
     if error.validator == "type":

@@ -14,8 +14,16 @@ from s2pipe.config.credentials import credential_faults
 from s2pipe.config.documents import read_document
 from s2pipe.config.fields import from_plain
 from s2pipe.config.places import place_faults
-from s2pipe.config.schema import document_faults
+from s2pipe.config.schema import (
+    NORMALIZE_STATS,
+    SCHEMA_IDS,
+    STEP1_INDEX,
+    STEP1_RUN,
+    STEP2_INDEX,
+    document_faults,
+)
 from s2pipe.errors import ConfigError, Fault, abridged
+from s2pipe.runtime.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +56,8 @@ class Step:
     """``module:function`` that runs it."""
     short_options: Mapping[str, str] = field(default_factory=dict)
     """Second names of options by the path of their key: ``download.verify`` -> ``--verify``."""
+    usual: tuple[str, ...] = ()
+    """Keys that the short help of its command shows, beside those without a default."""
 
     @property
     def schema(self) -> str:
@@ -95,6 +105,16 @@ STEPS: dict[str, Step] = {
                 **_CHOICE,
                 **_AREA,
             },
+            (
+                "query.tile_id",
+                "query.geometry",
+                "query.cloud_max",
+                "selection.l1c_bands",
+                "selection.l2a_bands",
+                "download.dry_run",
+                "download.verify",
+                "control.max_scenes",
+            ),
         ),
         Step(
             "preprocess",
@@ -103,6 +123,18 @@ STEPS: dict[str, Step] = {
             "s2pipe.preprocess.rules:rule_faults",
             "s2pipe.preprocess.run:run_preprocess",
             {"normalize.accept_foreign_stats": "--accept-foreign-stats", **_CHOICE},
+            (
+                "l1c_bands",
+                "bands",
+                "aoi",
+                "labels.enabled",
+                "labels.backend",
+                "normalize.mode",
+                "normalize.stats_path",
+                "num_workers",
+                "max_scenes",
+                "overwrite",
+            ),
         ),
         Step(
             "patches",
@@ -111,12 +143,34 @@ STEPS: dict[str, Step] = {
             "s2pipe.patches.cfg:rule_faults",
             "s2pipe.patches.run:run_patches",
             _CHOICE,
+            (
+                "patch_size",
+                "stride",
+                "quality.min_valid",
+                "quality.max_cloud",
+                "split.train",
+                "split.val",
+                "split.test",
+                "split.by",
+                "shards.max_count",
+                "num_workers",
+                "overwrite",
+            ),
         ),
     )
 }
 """Steps by name, in the order of the pipeline."""
 PIPELINE = "pipeline_config"
 """Name of the schema of a whole configuration file."""
+
+
+_OTHER_KINDS = {
+    STEP1_INDEX: ("manifest", "give it as preprocess.index_json, or --index-json"),
+    STEP1_RUN: ("manifest", "give index.json as preprocess.index_json, or --index-json"),
+    STEP2_INDEX: ("manifest", "give it as patches.index_json, or --index-json"),
+    NORMALIZE_STATS: ("set of statistics", "give it as normalize.stats_path, or --normalize.stats-path"),
+}
+"""What else users give for a configuration, by schema: what it is, and where it belongs."""
 
 
 def _load(target: str) -> Any:
@@ -153,13 +207,28 @@ def top_level_faults(document: Any) -> list[Fault]:
             Fault("", f"expected an object with the keys {', '.join(STEPS)}, got {type(document).__name__}")
         ]
     known = (*STEPS, "$schema")
+    other = _other_kind(document)
+    if other is not None:
+        return [Fault("", other)]
     faults = [
-        Fault(key, f"unknown key; expected one of {', '.join(STEPS)}") for key in document if key not in known
+        Fault(key, f"unknown key; expected one of {', '.join(STEPS)}{did_you_mean(key, STEPS)}")
+        for key in document
+        if key not in known
     ]
     if not isinstance(document.get("$schema", ""), str):
         got = type(document["$schema"]).__name__
         faults.append(Fault("$schema", f"expected the address of {PIPELINE}.schema.json, got {got}"))
     return abridged(faults)
+
+
+def _other_kind(document: dict[str, Any]) -> str | None:
+    """Say what a document is that a dataset holds, and that is no configuration."""
+    schema = document.get("schema")
+    if not isinstance(schema, str) or schema not in SCHEMA_IDS:
+        return None
+    kind, advice = _OTHER_KINDS.get(schema, ("document", ""))
+    hint = advice or f"expected an object with the keys {', '.join(STEPS)}"
+    return f"is a {kind} of a dataset ({schema}), not a configuration; {hint}"
 
 
 def build_config(document: dict[str, Any], step: Step, source: str) -> Any:

@@ -20,7 +20,7 @@ from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step2_index import load_entries, stored_samples
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.raster.grid import Grid, TargetGrid, Window
-from s2pipe.runtime.paths import InsidePath
+from s2pipe.runtime.paths import InsidePath, seen_from
 
 if TYPE_CHECKING:
     from s2pipe.dataset.scene_choice import SceneChoice
@@ -362,7 +362,7 @@ def _read(path: Path, missing: str) -> Any:
     try:
         return read_json(path)
     except FileNotFoundError:
-        message = missing
+        message = missing.replace("no such file", f"no such file{seen_from(path)}", 1)
     except (OSError, ValueError) as error:
         message = f"cannot be read as JSON: {error}"
     raise ManifestError(str(path), [Fault("", message)])

@@ -11,6 +11,7 @@ from s2pipe.dataset.entry_table import EntryStore, Identity, Place, StoredEntrie
 from s2pipe.dataset.proof import seal_of_file
 from s2pipe.dataset.scenes import Scene, SceneTable
 from s2pipe.errors import Fault, ManifestError
+from s2pipe.runtime.paths import seen_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +33,7 @@ def read_manifest(path: Path) -> Any:
     try:
         return read_json(path, nan="null")
     except FileNotFoundError:
-        message = "no such file; run `s2pipe download` or `s2pipe index` first, or correct index_json"
+        message = f"no such file{seen_from(path)}; run `s2pipe download` or `s2pipe index` first, or correct index_json"
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
     except ValueError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +12,11 @@ import numpy as np
 from s2pipe.config.documents import read_json
 from s2pipe.ground.geopackage import read_geopackage
 from s2pipe.runtime.limits import MAX_CONFIG_BYTES, read_limited
+from s2pipe.runtime.paths import seen_from, user_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from pyproj import CRS
 
@@ -161,7 +162,7 @@ def _simple(geometry: Any) -> Iterator[Any]:
 def _from_file(text: str) -> tuple[list[Any], str | None]:
     """Geometries of a file, and the reference system that it states."""
     named = _LAYER.fullmatch(text)
-    path = Path(named["file"] if named else text)
+    path = user_path(named["file"] if named else text)
     suffix = path.suffix.lower()
     try:
         if suffix in (".json", ".geojson"):
@@ -176,7 +177,8 @@ def _from_file(text: str) -> tuple[list[Any], str | None]:
                 raise ValueError(msg)
             return _from_wkt(match["wkt"]), match["srid"] and f"EPSG:{match['srid']}"
     except OSError as error:
-        msg = f"cannot be read: {error.strerror}"
+        where = seen_from(path) if isinstance(error, FileNotFoundError) else ""
+        msg = f"cannot be read: {error.strerror}{where}"
         raise ValueError(msg) from None
     msg = (
         "expected WKT (POLYGON, MULTIPOLYGON or POINT), bounds (left,bottom,right,top), or a .geojson, .json, .gpkg or "

@@ -22,6 +22,7 @@ from s2pipe.ground.projection import lonlat_to_utm
 from s2pipe.runtime.draws import mix, text_seed, unit
 from s2pipe.runtime.files import json_bytes, write_json_atomic
 from s2pipe.runtime.hashing import bytes_fingerprint
+from s2pipe.runtime.paths import seen_from
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -274,7 +275,7 @@ def load_plan(path: Path) -> SplitPlan:
         document = read_json(path)
     except FileNotFoundError:
         raise ConfigError(
-            str(path), [Fault("", "no such split; write it with `s2pipe patches --plan`")]
+            str(path), [Fault("", f"no such split{seen_from(path)}; write it with `s2pipe patches --plan`")]
         ) from None
     except (OSError, ValueError) as error:
         raise ManifestError(str(path), [Fault("", f"cannot be read as JSON: {error}")]) from error

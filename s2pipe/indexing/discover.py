@@ -14,6 +14,7 @@ from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import AuthError, ProductError, S2PipeError, UntrustedServerError
 from s2pipe.indexing.remote import open_remote, place_of, products_at
 from s2pipe.runtime.addresses import RemoteAddress
+from s2pipe.runtime.paths import seen_from
 from s2pipe.sentinel2.safe import (
     THIRD_PARTY_BASELINE,
     Level,
@@ -150,7 +151,9 @@ def find(paths: Iterable[Path | str]) -> list[Place]:
             for product in _look(path):
                 products.setdefault(os.path.realpath(product), product)  # resolve() fails on loops of links
         except (FileNotFoundError, ValueError):  # ValueError: a NUL in the name
-            missing.append(ProductError(f"{path}: no such file or directory; check the path"))
+            missing.append(
+                ProductError(f"{path}: no such file or directory{seen_from(path)}; check the path")
+            )
         except OSError:
             products.setdefault(str(path), path)  # opening it will say what is wrong
     if missing:

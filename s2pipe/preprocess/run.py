@@ -24,6 +24,7 @@ from s2pipe.dataset.step2_index import (
 from s2pipe.distributed.cluster import open_cluster
 from s2pipe.errors import OutputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
+from s2pipe.preprocess.absent import check_present
 from s2pipe.preprocess.finish import sweep_samples
 from s2pipe.preprocess.finished import FINISHED, FinishedScenes
 from s2pipe.preprocess.in_turn import InTurn
@@ -126,6 +127,7 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     """
     config = check(config)
     jpeg2000_driver()
+    check_present(config)
     stats = None
     if config.normalize.mode == "apply_with_stats":
         stats = stats_to_apply(config)

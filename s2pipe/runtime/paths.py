@@ -170,3 +170,18 @@ def describe_absence(path: Path) -> str:
             through = "" if part == path else f"{path} is not on disk: "
             return f"{through}{part} is a link to {part.readlink()}, which does not exist"
     return f"{path} is not on disk"
+
+
+def user_path(text: str) -> Path:
+    """Return a path as a shell would: ``~`` is the home directory; ``~name`` of nobody stays as it is."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for names of nobody
+
+
+def seen_from(path: Path | str) -> str:
+    """Say where a relative path was looked for, for messages; nothing for an absolute one."""
+    if Path(path).is_absolute():
+        return ""
+    try:
+        return f" in the working directory {Path.cwd()}"
+    except OSError:  # it was deleted
+        return " in the working directory, which is gone"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from s2pipe.runtime.nearest import did_you_mean
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.bands import BAND_NAMES, BY_NAME, L2A_BANDS_BY_RESOLUTION, Band, Level
 
@@ -54,7 +55,7 @@ class Channel:
             The text is not such a name, or no product has such a raster.
         """
         if name not in _BY_NAME:
-            msg = f"expected a band such as B04, l1c.B04 or l2a.B04_10m, got {name!r}"
+            msg = f"expected a band such as B04, l1c.B04 or l2a.B04_10m, got {name!r}{did_you_mean(name, _BY_NAME)}"
             raise ValueError(msg)
         return _BY_NAME[name]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from s2pipe.errors import MissingInputError
 from s2pipe.patches.shards.publish import SHARDS_NAME
+from s2pipe.runtime.paths import seen_from
 from s2pipe.verify.statistics import StatisticsPart, is_statistics
 from s2pipe.verify.step1 import Step1Part, step1_indexes
 from s2pipe.verify.step2 import Step2Part, has_samples
@@ -56,7 +57,9 @@ def find_targets(paths: Sequence[Path]) -> list[Target]:
         path = given.absolute()
         found = list(_targets(path)) if path.exists() else []
         if not found:
-            reason = "is nothing that s2pipe recorded" if path.exists() else "does not exist"
+            reason = (
+                "is nothing that s2pipe recorded" if path.exists() else f"does not exist{seen_from(given)}"
+            )
             faults.append(f"{given}: {reason}")
         for target in found:
             targets.setdefault((target.part.name, target.only), target)

@@ -21,6 +21,7 @@ from s2pipe.raster.grid import RasterInfo
 from s2pipe.raster.legend import Legend, read_legend
 from s2pipe.raster.vrt import lut_vrt
 from s2pipe.runtime.hashing import hash_file
+from s2pipe.runtime.paths import user_path
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.bands import (
     SCL_CLASSES,
@@ -173,7 +174,7 @@ class LabelRaster(LabelBackend):
 
     def files(self, key: SceneKey) -> tuple[Path, ...]:
         """Put the scene's tile and date into the configured path."""
-        return (Path((self.config.path or "").format(tile_id=key.tile_id, date=key.date)),)
+        return (user_path((self.config.path or "").format(tile_id=key.tile_id, date=key.date)),)
 
     def sources(self, rasters: Sequence[RasterInfo]) -> tuple[LabelSource, ...]:
         """Check that the raster holds classes."""

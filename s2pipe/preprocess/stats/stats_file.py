@@ -15,7 +15,7 @@ from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_rules import VALUES_BY_BAND
 from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
-from s2pipe.runtime.paths import InsidePath
+from s2pipe.runtime.paths import InsidePath, seen_from
 from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
@@ -198,7 +198,13 @@ def _read(path: Path) -> Any:
         return read_json(path, nan="keep")
     except FileNotFoundError:
         raise ConfigError(
-            str(path), [Fault("", "no such statistics; run pass 1 (normalize.mode: compute_only) first")]
+            str(path),
+            [
+                Fault(
+                    "",
+                    f"no such statistics{seen_from(path)}; run pass 1 (normalize.mode: compute_only) first",
+                )
+            ],
         ) from None
     except (OSError, ValueError) as error:
         raise ManifestError(str(path), [Fault("", f"cannot be read as JSON: {error}")]) from error

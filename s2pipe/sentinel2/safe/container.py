@@ -25,7 +25,7 @@ from s2pipe.runtime.limits import (
     MAX_ZIP_RATIO,
     MIN_BOMB_BYTES,
 )
-from s2pipe.runtime.paths import is_safe_relative
+from s2pipe.runtime.paths import is_safe_relative, seen_from
 from s2pipe.sentinel2.safe.layout import MANIFEST, product_metadata_name
 from s2pipe.sentinel2.safe.names import ProductName
 
@@ -181,7 +181,7 @@ def open_container(path: Path) -> SafeContainer:
         if path.is_dir():
             return _open_directory(absolute)
         if not path.exists():
-            msg = f"{path}: no such file or directory; check the path"
+            msg = f"{path}: no such file or directory{seen_from(path)}; check the path"
             raise ProductError(msg)
     except (OSError, ValueError) as error:
         msg = f"{path}: cannot be read: {error}"

@@ -122,6 +122,34 @@ class Area:
         height, width = max(int(np.ceil(bottom)) - row, 1), max(int(np.ceil(right)) - col, 1)
         return AreaOnGrid(TargetGrid(reference, Window(row, col, height, width)), found)
 
+    def bounds_in(self, crs_wkt: str) -> tuple[float, float, float, float]:
+        """Return left, bottom, right and top of the area, grown, in a reference system.
+
+        Raises
+        ------
+        ValueError
+            The area has no place in it.
+        """
+        import shapely
+        from pyproj import CRS, Transformer
+
+        system = CRS.from_wkt(crs_wkt)
+        placed = self.geometry
+        if not system.equals(self.crs, ignore_axis_order=True):
+            there = Transformer.from_crs(self.crs, system, always_xy=True)
+            west, south, east, north = placed.bounds
+            pieces = shapely.segmentize(placed, max(east - west, north - south, 1e-9) / _STEPS)
+            placed = shapely.transform(
+                pieces, lambda points: np.stack(there.transform(points[:, 0], points[:, 1]), axis=-1)
+            )
+        if not np.isfinite(shapely.get_coordinates(placed)).all():
+            msg = f"has no place in {system.name}, that of the target grid"
+            raise ValueError(msg)
+        if system.is_geographic:
+            placed = shapely.union_all([unwrapped(part) for part in shapely.get_parts(placed)])
+        left, bottom, right, top = self._grown(placed).bounds
+        return left, bottom, right, top
+
     def _placed(self, grid: Grid) -> Any:
         """The area around a grid, grown, in the grid's reference system."""
         import shapely

@@ -70,7 +70,7 @@ def read_shapes(text: str, crs: str | None = None) -> Shapes:
     if match := _WKT.fullmatch(text):
         parts, stated = _from_wkt(match["wkt"]), match["srid"] and f"EPSG:{match['srid']}"
     elif match := _BOUNDS.fullmatch(text):
-        parts = [float_bounds(*map(float, match.groups()), is_lonlat=_crs(crs or LONLAT).is_geographic)]
+        parts = [float_bounds(*map(float, match.groups()), is_lonlat=crs_of(crs or LONLAT).is_geographic)]
     else:
         parts, stated = _from_file(text)
     parts = [part for part in parts if not part.is_empty]
@@ -82,15 +82,22 @@ def read_shapes(text: str, crs: str | None = None) -> Shapes:
 def _agreed(stated: str | None, given: str | None) -> CRS:
     """The one reference system of what comes with the coordinates and what the user says."""
     if stated is None or given is None:
-        return _crs(stated or given or LONLAT)
-    own, said = _crs(stated), _crs(given)
+        return crs_of(stated or given or LONLAT)
+    own, said = crs_of(stated), crs_of(given)
     if not own.equals(said, ignore_axis_order=True):
         msg = f"is in {own.name}, and its reference system is given as {said.name}; leave the latter out"
         raise ValueError(msg)
     return own
 
 
-def _crs(text: str) -> CRS:
+def crs_of(text: str) -> CRS:
+    """Return a reference system of places on a map: ``EPSG:32633``, WKT or PROJ text.
+
+    Raises
+    ------
+    ValueError
+        It is none that PROJ knows, or does not give places on a map.
+    """
     from pyproj import CRS
     from pyproj.exceptions import CRSError
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from s2pipe.config.fields import Rule
 from s2pipe.dataset.scene_choice import SceneChoice
+from s2pipe.preprocess.grid_cfg import TargetGridConfig
 from s2pipe.sentinel2.bands import BAND_NAMES, BandName
 from s2pipe.sentinel2.brdf import BRDF_PARAMETERS, MAX_SUN_ZENITH_DEG
 from s2pipe.sentinel2.channels import L1C_CHANNELS, L2A_CHANNELS, Channel
@@ -255,8 +256,9 @@ class PreprocessConfig:
     """Step-1 manifest (meta/step1/index.json)."""
     out_dir: Path
     """Directory for all outputs."""
-    target_grid_ref: Annotated[str, Rule({"enum": [SCL_GRID, *BAND_NAMES, *L2A_BANDS]})]
-    """Raster that defines the target grid: scl_20m, the name of an L1C band, or an L2A one such as l2a.B04_10m."""
+    target_grid_ref: Annotated[str | None, Rule({"enum": [SCL_GRID, *BAND_NAMES, *L2A_BANDS, None]})] = None
+    """Raster that defines the target grid: scl_20m, the name of an L1C band, or an L2A one such as l2a.B04_10m. Null
+    where target_grid defines one grid for all scenes."""
     l1c_bands: Annotated[tuple[BandName, ...] | None, Rule({"minItems": 1, "uniqueItems": True})] = None
     """L1C bands of x.tif, in this order; null where bands names them instead."""
     bands: Annotated[
@@ -289,6 +291,8 @@ class PreprocessConfig:
     aoi_mask: bool = False
     """Make pixels whose centres lie outside the area invalid, and their labels ignore_index; false keeps all pixels of
     the rectangle around it."""
+    target_grid: TargetGridConfig = field(default_factory=TargetGridConfig)
+    """One grid for all scenes, in place of target_grid_ref."""
     group_by: Literal["datatake"] | None = None
     """datatake makes one sample of all scenes of a datatake that lie on one grid: several tiles, or the halves of a
     product that was cut in two. Each pixel is from one of them, which source.tif names: the one with the most valid
@@ -330,6 +334,11 @@ class PreprocessConfig:
     """Where scenes are processed, with s2pipe[dask]: processes:N (of this machine), the address of a Dask scheduler
     (tcp://HOST:PORT), or the file that one was started with. num_workers is then the threads of one worker, which has
     one scene at a time for each thread that Dask gives it. Null processes scenes one by one in this process."""
+
+    @property
+    def grid_name(self) -> str:
+        """What the target grid is called: statistics apply to pixels of the same grid only."""
+        return self.target_grid.name or self.target_grid_ref or ""
 
     @property
     def channels(self) -> tuple[Channel, ...]:

@@ -157,19 +157,21 @@ _TILES = ("l1c.tile_metadata", "l2a.tile_metadata")
 def _settings(config: PreprocessConfig, needs: Needs, stats: NormalizationStats | None, root: Path) -> str:
     """Identify all that decides what a sample is, beside the scene."""
     kept = {key: value for key, value in to_plain(config).items() if key not in RUN_ONLY_KEYS}
-    area = None if config.aoi is None else str(config.aoi)
-    is_file = area is not None and len(area) < _PATH_CHARS and "\0" not in area and Path(area).is_file()
     parts = [
         *(OUTPUT_VERSION, kept, versions(), stats and stats.meaning(), config.verify_inputs),
         *(config.allow_absolute_paths, os.fspath(root.absolute())),
-        *(area, config.aoi_crs, config.aoi_margin_m, config.aoi_mask),
-        hash_file(Path(area), "sha256") if is_file and area is not None else None,
+        *(config.aoi and str(config.aoi), config.aoi_crs, config.aoi_margin_m, config.aoi_mask),
+        *(_file_hash(area) for area in (config.aoi, config.target_grid.aoi)),
         {name: backend_checksum(backend) for name, backend in needs.backends.items()},
     ]
     return document_fingerprint(parts)
 
 
-_PATH_CHARS = 1000
+def _file_hash(area: object) -> str | None:
+    """Hash of the file that an area is read from; None where it is given as such."""
+    # A long WKT is no name of a file, which os.path takes for an answer and pathlib for an error.
+    is_file = isinstance(area, str) and os.path.isfile(area)  # noqa: PTH113
+    return hash_file(Path(str(area)), "sha256") if is_file else None
 
 
 def _checked_as(plan: ScenePlan, config: PreprocessConfig) -> dict[How, int]:

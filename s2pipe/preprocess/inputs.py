@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.raster.grid import RasterInfo, TargetGrid
+from s2pipe.raster.vrt import WarpSpec
 from s2pipe.sentinel2.channels import Channel
 
 
@@ -46,6 +47,15 @@ class BandInput:
     """The file."""
     method: str | None
     """Resampling method; None when the raster is on the target grid already."""
+    is_exact: bool = False
+    """The place of every target pixel is computed, and none interpolated between others, as grids of other reference
+    systems need for pixels that do not depend on how GDAL cuts its work."""
+
+    @property
+    def warp(self) -> WarpSpec:
+        """How GDAL's warper makes its pixels."""
+        spec = WarpSpec(self.method or "nearest")
+        return replace(spec, max_error=0.0) if self.is_exact else spec
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class Needs:
             The label backend cannot be imported.
         """
         needed = [channel.raster_role for channel in config.channels]
-        needed.append(grid_role(config))
+        needed += grid_roles(config)
         if config.to_toa_reflectance:
             needed += [channel.metadata_role for channel in config.channels]
         backends: dict[str, LabelBackend] = {}
@@ -150,7 +150,9 @@ def with_quality(config: PreprocessConfig) -> bool:
     return config.quality.enabled and config.normalize.mode != "compute_only"
 
 
-def grid_role(config: PreprocessConfig) -> str:
-    """Role of the raster that defines the target grid."""
+def grid_roles(config: PreprocessConfig) -> tuple[str, ...]:
+    """Role of the raster that defines the target grid; none where the grid is the user's own."""
     ref = config.target_grid_ref
-    return roles.L2A_SCL if ref == SCL_GRID else Channel.parse(ref).raster_role
+    if ref is None:
+        return ()
+    return (roles.L2A_SCL if ref == SCL_GRID else Channel.parse(ref).raster_role,)

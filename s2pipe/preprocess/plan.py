@@ -32,10 +32,11 @@ from s2pipe.preprocess.needs import (
     Needs,
     SceneFiles,
     footprint_roles,
-    grid_role,
+    grid_roles,
     with_angles,
     with_quality,
 )
+from s2pipe.preprocess.own_grid import is_finer, on_system_of, own_grid
 from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.preprocess.placement import RasterInTile, check_on_ground, resolution_of
 from s2pipe.preprocess.scene_plan import ScenePlan
@@ -164,12 +165,13 @@ def _plan_groups(
     is_all: bool,
 ) -> Plan:
     area = area_of(config)
+    own = own_grid(config, area)
     planned, unreadable, outside = [], [], []
     for group in groups:
         parts, faults = [], []
         for scene, files in group:
             try:
-                parts.append(_plan_scene(root, scene, files, needs.backends, area, config))
+                parts.append(_plan_scene(root, scene, files, needs.backends, (own, area), config))
             except OutsideAreaError as error:
                 outside.append(LeftOut(scene.key, str(error)))
             except (RasterError, MetadataError, ChecksumError, MissingInputError, ServiceError) as error:
@@ -210,20 +212,23 @@ def _plan_scene(
     scene: Scene,
     files: SceneFiles,
     backends: Mapping[str, LabelBackend],
-    area: Area | None,
+    ground: tuple[Grid | None, Area | None],
     config: PreprocessConfig,
 ) -> ScenePlan:
+    """Plan one scene on the grid of the user's own, if there is one, and in the area of interest, if there is one."""
+    own, area = ground
     rasters: dict[str, RasterInfo] = {}
     by_checksum = config.verify_inputs == "checksum"
 
     def raster(role: str) -> RasterInfo:
         if role not in rasters:
             asset = scene.asset(role)
-            rasters[role] = _placed(raster_header(files.by_role[role], asset, by_checksum=by_checksum))
+            found = _placed(raster_header(files.by_role[role], asset, by_checksum=by_checksum))
+            rasters[role] = found if own is None else on_system_of(found, own)
         return rasters[role]
 
-    reference = raster(grid_role(config)).grid
-    target = choose_target(reference, area, config)
+    reference = own or raster(grid_roles(config)[0]).grid
+    target = choose_target(reference, area, config, raster(config.channels[0].raster_role).grid)
     bands = tuple(
         _band_input(channel, raster(channel.raster_role), reference, config) for channel in config.channels
     )
@@ -295,9 +300,9 @@ def _placed(raster: RasterInfo) -> RasterInfo:
 def _band_input(channel: Channel, raster: RasterInfo, target: Grid, config: PreprocessConfig) -> BandInput:
     if raster.grid == target:
         return BandInput(channel, raster, None)
-    (source_x, source_y), (target_x, target_y) = raster.grid.pixel_size, target.pixel_size
-    smaller = source_x * source_y < target_x * target_y
-    return BandInput(channel, raster, config.downsample_method if smaller else config.upsample_method)
+    smaller = is_finer(raster.grid, target)
+    method = config.downsample_method if smaller else config.upsample_method
+    return BandInput(channel, raster, method, is_exact=config.target_grid.is_on)
 
 
 def _radiometry(files: SceneFiles, config: PreprocessConfig) -> SceneRadiometry:

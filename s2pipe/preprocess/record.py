@@ -14,7 +14,7 @@ from s2pipe.config.schema import SAMPLE_META, validate_document
 from s2pipe.dataset.proof import records_of, seal_fault, write_sealed
 from s2pipe.dataset.sample_records import AppliedNormalization, SampleRaster
 from s2pipe.preprocess.labels.raster import label_resampling
-from s2pipe.preprocess.needs import grid_role
+from s2pipe.preprocess.needs import grid_roles
 from s2pipe.preprocess.pixels.chosen import CHOICE_RULE
 from s2pipe.preprocess.pixels.sources import is_warped
 from s2pipe.preprocess.stats.histogram import HistogramSettings
@@ -62,6 +62,9 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Normali
     """Identify everything that a scene's outputs depend on: configuration, statistics and inputs."""
     effective = {key: value for key, value in to_plain(config).items() if key not in RUN_ONLY_KEYS}
     effective["normalize"] = {k: v for k, v in effective["normalize"].items() if k not in _STATS_ONLY_KEYS}
+    del effective["target_grid"]
+    if config.target_grid.is_on:  # what became of an area is part of the plan
+        effective["target_grid"] = plan.stack.target.reference.to_document()
     if not config.brdf.is_on:  # samples of versions that had no such key stay up to date
         del effective["brdf"]
     if config.group_by is None:  # likewise
@@ -127,7 +130,7 @@ def stack_fingerprint(plan: ScenePlan, config: PreprocessConfig) -> str:
     """Identify everything that a scene's resampled DN depend on: bands, grid, methods, rasters, versions."""
     bands = [(str(band.channel), band.method) for band in plan.stack.bands]
     read = {
-        grid_role(config),
+        *grid_roles(config),
         *(channel.raster_role for channel in config.channels),
     }  # not those of labels, which pass 1 lacks
     rasters = [identity for identity in _identities(plan, config) if identity[0] in read]

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from s2pipe.dataset.scene_choice import choice_faults
 from s2pipe.distributed.address import scheduler_fault
 from s2pipe.errors import Fault, PathEscapeError
-from s2pipe.preprocess.cfg import LABEL_BACKENDS, MAX_BINS, BrdfConfig, LabelRasterConfig, bin_count
+from s2pipe.preprocess.cfg import (
+    LABEL_BACKENDS,
+    MAX_BINS,
+    BrdfConfig,
+    LabelRasterConfig,
+    bin_count,
+)
+from s2pipe.preprocess.grid_cfg import grid_faults
 from s2pipe.runtime.addresses import RemoteAddress
 from s2pipe.runtime.paths import path_fault
 from s2pipe.sentinel2.brdf import BRDF_PARAMETERS
@@ -40,6 +47,7 @@ def rule_faults(config: PreprocessConfig) -> list[Fault]:
     """
     return [
         *_band_faults(config),
+        *grid_faults(config.target_grid, config.target_grid_ref, has_area=config.aoi is not None),
         *_brdf_faults(config),
         *_normalize_faults(config.normalize),
         *_labels_faults(config.labels),

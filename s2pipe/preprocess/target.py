@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from s2pipe.errors import ConfigError, Fault, S2PipeError
 from s2pipe.ground.area_mask import AreaMask
+from s2pipe.preprocess.own_grid import holds_pixel_of
 from s2pipe.raster.grid import Grid, TargetGrid
 
 if TYPE_CHECKING:
@@ -68,31 +69,47 @@ def _shown(config: PreprocessConfig) -> str:
 
 def no_scene(config: PreprocessConfig, count: int) -> S2PipeError:
     """Return the error of a run whose area of interest misses every scene."""
+    if config.aoi is None:
+        return S2PipeError(
+            f"preprocess.target_grid: expected a grid that holds pixels of one of the {count} scenes of "
+            f"{config.index_json}, got one that misses them all; check crs and bounds (x before y)"
+        )
     return S2PipeError(
         f"{_KEY}: expected an area that holds pixels of one of the {count} scenes of {config.index_json}, got "
         f"{_shown(config)}, which misses them all; check its coordinates (longitude before latitude) and aoi_crs"
     )
 
 
-def choose_target(reference: Grid, area: Area | None, config: PreprocessConfig) -> Target:
+def choose_target(reference: Grid, area: Area | None, config: PreprocessConfig, tile: Grid) -> Target:
     """Decide which pixels a scene's outputs have.
 
     Parameters
     ----------
     reference : Grid
-        Grid of the raster that ``target_grid_ref`` names.
+        Grid that ``target_grid`` defines, or that of the raster that ``target_grid_ref`` names.
     area : Area or None
         Area of interest; None takes all of the grid.
     config : PreprocessConfig
         Whether pixels outside the area are dropped.
+    tile : Grid
+        Grid of a raster of the whole tile.
 
     Raises
     ------
     OutsideAreaError
-        The area misses the grid.
+        The area misses the grid, or the grid misses the tile.
     ConfigError
         The area has no place in the grid's reference system.
     """
+    target = _in_area(reference, area, config)
+    if config.target_grid.is_on and not holds_pixel_of(tile, target.grid.grid):
+        msg = "the target grid (target_grid) has no pixel whose centre lies on its tile"
+        raise OutsideAreaError(msg)
+    return target
+
+
+def _in_area(reference: Grid, area: Area | None, config: PreprocessConfig) -> Target:
+    """The part of a grid that an area takes."""
     if area is None:
         return Target(TargetGrid.whole(reference))
     try:

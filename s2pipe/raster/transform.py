@@ -31,6 +31,22 @@ def crs_wkt(epsg: int) -> str:
     return str(reference.ExportToWkt())
 
 
+def wkt_of(text: str) -> str:
+    """Return a coordinate reference system, as WKT of any version, in the WKT that rasters have.
+
+    Raises
+    ------
+    RasterError
+        GDAL cannot read it.
+    """
+    try:
+        reference = _reference(text)
+        return str(reference.ExportToWkt())
+    except RuntimeError as error:
+        msg = f"{text[:60]!r} is a reference system that GDAL cannot use ({error}); give its EPSG code"
+        raise RasterError(msg) from error
+
+
 @functools.cache
 def epsg_of(wkt: str) -> int | None:
     """Return the EPSG code that a reference system names itself by; None where it names none."""

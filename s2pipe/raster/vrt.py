@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 from s2pipe.raster.grid import Grid, RasterInfo, TargetGrid
 
@@ -220,8 +220,8 @@ def _portable_path(path: str, vrt_dir: Path) -> tuple[str, int]:
 def _srs(grid: Grid) -> str:
     if not grid.crs_wkt:
         return "<SRS></SRS>"
-    mapping = "2,1" if grid.crs_wkt.startswith("GEOG") else "1,2"
-    return f"<SRS dataAxisToSRSAxisMapping={quoteattr(mapping)}>{escape(grid.crs_wkt)}</SRS>"
+    # Without a mapping of axes, x comes first whatever order the reference system defines.
+    return f"<SRS>{escape(grid.crs_wkt)}</SRS>"
 
 
 def _band_elements(spec: WarpSpec) -> tuple[str, str]:

@@ -44,6 +44,23 @@ def test_every_schema_is_a_schema(path: Path) -> None:
         ({"normalize": {"hist_range": [0]}}, "preprocess.normalize.hist_range: expected at least 2 item(s)"),
         ({"labels": {"mapping": {"a": 1}}}, "preprocess.labels.mapping"),
         ({"out_dir": None}, "preprocess.out_dir: expected string, got null"),
+        (
+            {"target_grid_ref": None},
+            "preprocess.target_grid_ref: expected either target_grid_ref or target_grid",
+        ),
+        (
+            {"target_grid": {"crs": "EPSG:3035"}},
+            "preprocess.target_grid_ref: expected either target_grid_ref or",
+        ),
+        ({"target_grid": {"crs": "EPSG:3035"}}, "preprocess.target_grid.resolution: is needed"),
+        ({"target_grid": {"crs": "EPSG:3035"}}, "preprocess.target_grid.bounds: is needed"),
+        ({"target_grid": {"resolution": 10}}, "preprocess.target_grid.resolution: has no effect without"),
+        ({"target_grid": {"bounds": [5, 5, 5, 9]}}, "preprocess.target_grid.bounds: has no effect without"),
+        (
+            {"target_grid": {"crs": "x", "bounds": [5, 5, 5, 9]}},
+            "expected left < right and bottom < top, got 5,",
+        ),
+        ({"target_grid": {"resolution": 0}}, "preprocess.target_grid.resolution: expected a number > 0.0"),
     ],
 )
 def test_faults_name_file_path_and_expectation(change: dict[str, object], message: str) -> None:
@@ -60,7 +77,6 @@ def test_all_faults_are_reported_at_once() -> None:
     assert sorted(paths) == [
         "preprocess.index_json",
         "preprocess.out_dir",
-        "preprocess.target_grid_ref",
         "preprocess.typo",
     ]
 

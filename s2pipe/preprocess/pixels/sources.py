@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.reader import RasterReader
-from s2pipe.raster.vrt import WarpSpec, validity_vrt, warped_vrt
+from s2pipe.raster.vrt import validity_vrt, warped_vrt
 
 if TYPE_CHECKING:
     from s2pipe.preprocess.inputs import BandInput
@@ -65,11 +66,12 @@ def open_band(band: BandInput, target: Grid, valid_min_fraction: float, threads:
     if _is_doubled(band, target):
         # The source area of a target pixel is one source pixel; where that is not valid, the value is 0 anyway.
         return _Doubled(reader(path), band.raster.grid)
-    values = reader(warped_vrt(band.raster, target, WarpSpec(band.method)))
+    values = reader(warped_vrt(band.raster, target, band.warp))
     if valid_min_fraction == 0.0:
         return _Warped(values, None, 0.0)
     # The average of 0 and 1 over a pixel's source area is the valid share of that area, for any method.
-    share = warped_vrt(validity_vrt(band.raster), target, WarpSpec("average", source_nodata=None))
+    averaged = replace(band.warp, method="average", source_nodata=None)
+    share = warped_vrt(validity_vrt(band.raster), target, averaged)
     return _Warped(values, reader(share), valid_min_fraction)
 
 

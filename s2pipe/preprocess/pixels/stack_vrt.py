@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from s2pipe.raster.vrt import StackBand, WarpSpec, stack_vrt, warped_vrt
+from s2pipe.raster.vrt import StackBand, stack_vrt, warped_vrt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def write_stack_vrt(work: Path, final: Path, stack: BandStack) -> None:
         path = band.raster.path
         if band.method is not None:
             (work / BAND_VRTS).mkdir(exist_ok=True)
-            text = warped_vrt(band.raster, reference, WarpSpec(band.method), vrt_dir=final / BAND_VRTS)
+            text = warped_vrt(band.raster, reference, band.warp, vrt_dir=final / BAND_VRTS)
             (work / BAND_VRTS / f"{band.channel}.vrt").write_text(text, encoding="utf-8")
             path = str(final / BAND_VRTS / f"{band.channel}.vrt")
         bands.append(StackBand(str(band.channel), path))

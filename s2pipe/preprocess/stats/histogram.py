@@ -63,7 +63,7 @@ class HistogramSettings:
     to_toa_reflectance: bool
     """Values are reflectance (true) or DN."""
     target_grid_ref: str | None
-    """Raster that defines the target grid."""
+    """Raster that defines the target grid, or reference system and resolution of a grid of the user's own."""
     upsample_method: str | None
     """Resampling where source pixels are larger than the target's."""
     downsample_method: str | None
@@ -91,7 +91,7 @@ class HistogramSettings:
             hist_range=(float(low), float(high)),
             hist_bin_width=float(normalize.hist_bin_width),
             to_toa_reflectance=config.to_toa_reflectance,
-            target_grid_ref=config.target_grid_ref,
+            target_grid_ref=config.grid_name,
             upsample_method=config.upsample_method,
             downsample_method=config.downsample_method,
             valid_min_fraction=float(config.valid_min_fraction),

@@ -70,6 +70,12 @@ def main(command: Command, arguments: list[str]) -> int:
         by["size"],
         by["nothing"],
     )
+    if by["remote"]:
+        log.info(
+            "%d file(s) at addresses were not compared: their size and entity tag are before and after they are read "
+            "(s2pipe preprocess)",
+            by["remote"],
+        )
     kinds = [len(list(report.of_kind(kind))) for kind in ("damaged", "missing", "unexpected")]
     log.info("%d damaged, %d missing, %d unexpected", *kinds)
     if options.json:

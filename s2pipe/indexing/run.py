@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from s2pipe.dataset.headers import with_headers
 from s2pipe.dataset.scene_choice import SceneChoice, choice_faults
@@ -31,6 +31,7 @@ from s2pipe.indexing.discover import (
     LEVELS,
     Found,
     PassedOver,
+    Place,
     abridged,
     attempt,
     attempt_each,
@@ -48,7 +49,7 @@ from s2pipe.runtime.files import sweep
 from s2pipe.runtime.locks import locked
 from s2pipe.runtime.paths import InsidePath, check_owned, is_safe_relative, path_fault
 from s2pipe.sentinel2 import roles
-from s2pipe.sentinel2.safe import MANIFEST, ManifestEntry, read_safe_manifest, role_of
+from s2pipe.sentinel2.safe import MANIFEST, ManifestEntry, ProductName, read_safe_manifest, role_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IndexResult", "PassedOver", "index_products", "verify_index"]
 
+_T = TypeVar("_T")
 _ROLE_ORDER = {role: number for number, role in enumerate(roles.ALL_ROLES)}
 
 
@@ -142,10 +144,13 @@ def index_products(
     """
     refuse_remote_output(out_dir)
     root = Path(out_dir)
-    recognised, passed_over, errors = attempt(recognise, find(paths))
-    if not recognised:
+    places = find(paths)
+    if only is not None:
+        places, only = _narrowed(places, only)
+    recognised, passed_over, errors = attempt(recognise, places)
+    if places and not recognised:
         refuse_all(errors)
-    wanted = recognised if only is None else _chosen(recognised, only)
+    wanted = recognised if only is None or not places else _chosen(recognised, only, lambda found: found.key)
     planned, unplanned, more_errors = attempt_each(_plan, wanted, lambda found: found.container.path)
     if wanted and not planned:
         refuse_all([*errors, *more_errors])
@@ -181,17 +186,37 @@ def index_products(
     )
 
 
-def _chosen(found: list[Found], only: SceneChoice) -> list[Found]:
-    """Products of the scenes that are wanted."""
+def _narrowed(places: list[Place], only: SceneChoice) -> tuple[list[Place], SceneChoice]:
+    """Leave out products at addresses whose names tell that they are not wanted: a day of them takes hours to open.
+
+    Returns
+    -------
+    (list of Place, SceneChoice)
+        What is to be opened, and what is still to be chosen from it. Names on this machine tell nothing: users rename.
+    """
     faults = choice_faults(only)
     if faults:
         msg = "index"
         raise ConfigError(msg, faults)
-    matching = only.matching(found, lambda product: product.key, "the products that were given")
+    keys = {place: key for place in places if (key := _key_at_address(place)) is not None}
+    if len(keys) < len(places):
+        return [place for place in places if place not in keys or only.takes(keys[place])], only
+    # What their metadata say is compared too; which scenes are named, and whose share they are, is settled.
+    return _chosen(places, only, keys.__getitem__), replace(only, scenes=None, shard=None)
+
+
+def _key_at_address(place: Place) -> SceneKey | None:
+    name = ProductName.try_parse(place.name) if isinstance(place, RemoteAddress) else None
+    return None if name is None else SceneKey.of_product(name)
+
+
+def _chosen(found: list[_T], only: SceneChoice, key: Callable[[_T], SceneKey]) -> list[_T]:
+    """Products of the scenes that are wanted."""
+    matching = only.matching(found, key, "the products that were given")
     if not matching:
         msg = f"tiles, dates and scenes leave none of the {len(found)} products that were given; change them"
         raise ProductError(msg)
-    return only.share_of_scenes(matching, lambda product: product.key)
+    return only.share_of_scenes(matching, key)
 
 
 def _plan(found: Found) -> _Planned:

@@ -1,9 +1,13 @@
-"""Files in object storage and on web servers through GDAL's file systems: looked at, and read."""
+"""Files in object storage and on web servers: looked at, and read from one end to the other. GDAL reads pixels only.
+
+No answer that points elsewhere is followed here.
+"""
 
 from __future__ import annotations
 
 import http.client
 import io
+import re
 import time
 import urllib.error
 import urllib.request
@@ -11,15 +15,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import ServiceError, UntrustedServerError
-from s2pipe.raster._gdal import gdal_module, quiet_errors
-from s2pipe.raster.network import PAUSES_S, TIMEOUT_S, check_access, network_options
+from s2pipe.raster._gdal import gdal_module
+from s2pipe.raster.network import PAUSES_S, TIMEOUT_S, check_access
 from s2pipe.raster.s3_request import request_of
 
 if TYPE_CHECKING:
     from s2pipe.runtime.addresses import RemoteAddress
 
 CHUNK_BYTES = 8 << 20
-"""What is asked for in one request when a file is read from its beginning to its end."""
+"""What is kept in memory of a file that is read from its beginning to its end."""
+_GETTING_ON_BYTES = 1 << 16
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15}|\*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -84,31 +90,57 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow nothing: what is elsewhere is not what was allowed."""
 
 
-def _asked(address: RemoteAddress) -> RemoteState | None:
-    """Ask once."""
+def _opened(address: RemoteAddress, method: str, byte_range: str | None = None) -> http.client.HTTPResponse:
+    """Ask once, and follow nothing that points elsewhere."""
+    check_access(address)
     if address.scheme == "s3":
-        request = request_of(address.place, address.path, method="HEAD")
+        request = request_of(address.place, address.path, method=method)
     else:  # an address has one of three schemes, none of them file:
-        request = urllib.request.Request(str(address), method="HEAD")  # noqa: S310
+        request = urllib.request.Request(str(address), method=method)  # noqa: S310
     request.add_header("Accept-Encoding", "identity")
-    opener = urllib.request.build_opener(NoRedirect)
+    if byte_range is not None:
+        request.add_header("Range", f"bytes={byte_range}")
     try:
-        with opener.open(request, timeout=TIMEOUT_S) as answer:
-            headers = answer.headers
+        answer = urllib.request.build_opener(NoRedirect).open(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        if error.code in (404, 410):
-            return None
         if is_passing(error.code):
             message = f"HTTP {error.code}"
             raise TryAgainError(message) from error
         raise refused(address, error.code) from error
     except (OSError, http.client.HTTPException) as error:
         raise TryAgainError(str(error)) from error
-    size = headers.get("Content-Length", "")
-    if not size.isdigit():
+    assert isinstance(answer, http.client.HTTPResponse)  # of HTTP, which addresses are limited to
+    return answer
+
+
+def _asked(address: RemoteAddress) -> RemoteState | None:
+    """Ask for the state of a file once.
+
+    Web servers are asked for the first byte, as GDAL will ask for the others: for a HEAD some say other things.
+    """
+    is_web = address.scheme != "s3"
+    try:
+        with _opened(address, "GET" if is_web else "HEAD", "0-0" if is_web else None) as answer:
+            is_part = answer.status == http.HTTPStatus.PARTIAL_CONTENT
+            length = answer.headers.get("Content-Length", "")
+            size = _range_of(answer)[1] if is_part else int(length) if length.isdigit() else None
+            etag = plain_etag(answer.headers.get("ETag"))
+    except ServiceError as error:
+        if error.status in (404, 410):
+            return None
+        raise
+    if size is None:
         msg = f"{address}: the server states no size; expected one that serves files, with ranges of bytes"
         raise ServiceError(msg)
-    return RemoteState(int(size), plain_etag(headers.get("ETag")))
+    return RemoteState(size, etag)
+
+
+def _range_of(answer: http.client.HTTPResponse) -> tuple[int | None, int | None]:
+    """First byte of a part, and the size of the whole file; None for what the server does not tell."""
+    found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if found is None:
+        return None, None
+    return int(found[1]), None if found[2] == "*" else int(found[2])
 
 
 def plain_etag(etag: str | None) -> str | None:
@@ -125,61 +157,92 @@ def read_range(address: RemoteAddress, start: int, size: int) -> bytes:
     ServiceError
         It cannot be had whole.
     """
-    path, data = address.gdal_path, b""
-    for pause in (*PAUSES_S, None):
-        data += _read_once(path, start + len(data), size - len(data))
-        if len(data) == size:
-            return data
-        gdal_module().VSICurlPartialClearCache(path)
-        if pause is not None:
-            time.sleep(pause)
-    msg = f"{address}: expected {size} bytes from byte {start} on, got {len(data)}; look at the network, or run again"
-    raise ServiceError(msg)
-
-
-def _read_once(path: str, start: int, size: int) -> bytes:
-    gdal = gdal_module()
-    with network_options(path), quiet_errors():
-        try:
-            stream = gdal.VSIFOpenL(path, "rb")
-            if stream is None:
-                return b""
-            try:
-                gdal.VSIFSeekL(stream, start, 0)
-                return bytes(gdal.VSIFReadL(1, size, stream) or b"")
-            finally:
-                gdal.VSIFCloseL(stream)
-        except RuntimeError:
-            return b""
+    data, place = bytearray(size), 0
+    with RemoteStream(address, size, start) as stream, memoryview(data) as view:
+        while place < size:
+            place += stream.readinto(view[place:])
+    return bytes(data)
 
 
 class RemoteStream(io.RawIOBase):
-    """A file that is read from its beginning to its end, whole or with an error.
+    """A file, or a part of it, that is read from its beginning to its end, whole or with an error.
+
+    Where an answer ends early, the next one begins.
 
     Parameters
     ----------
     address : RemoteAddress
         The file.
     size : int
-        Its size.
+        Bytes to read.
+    start : int
+        Place of the first of them.
     """
 
-    def __init__(self, address: RemoteAddress, size: int) -> None:
+    def __init__(self, address: RemoteAddress, size: int, start: int = 0) -> None:
         self._address = address
-        self._size = size
-        self._place = 0
+        self._place, self._end = start, start + size
+        self._answer: http.client.HTTPResponse | None = None
+        self._tries, self._last_start = 0, start
 
     def readable(self) -> bool:
         """It is."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer; 0 at the end."""
-        count = min(len(buffer), self._size - self._place)
-        if count:
-            buffer[:count] = read_range(self._address, self._place, count)
-            self._place += count
-        return count
+        """Fill a buffer, or the beginning of it; 0 at the end."""
+        count = min(len(buffer), self._end - self._place)
+        while count:
+            reason = "it ended early"
+            try:
+                if self._answer is None:
+                    self._answer = self._begun()
+                got = self._answer.readinto(memoryview(buffer)[:count])
+            except (TryAgainError, OSError, http.client.HTTPException) as error:
+                reason, got = str(error), 0
+            if got:
+                self._place += got
+                return got
+            self._pause(reason)
+        return 0
+
+    def close(self) -> None:
+        """Read no more."""
+        self._hang_up()
+        super().close()
+
+    def _begun(self) -> http.client.HTTPResponse:
+        answer = _opened(self._address, "GET", f"{self._place}-{self._end - 1}")
+        is_part = answer.status == http.HTTPStatus.PARTIAL_CONTENT
+        if (_range_of(answer)[0] if is_part else 0) != self._place:
+            answer.close()
+            msg = (
+                f"{self._address}: the server sends other bytes (HTTP {answer.status}) than those asked for, from byte "
+                f"{self._place} on; expected one that serves ranges of bytes"
+            )
+            raise ServiceError(msg, answer.status)
+        return answer
+
+    def _pause(self, reason: str) -> None:
+        """Wait before the next request; whoever gets on may try as often as before."""
+        self._hang_up()
+        if self._place - self._last_start >= _GETTING_ON_BYTES:
+            self._tries = 0
+        self._last_start = self._place
+        if self._tries == len(PAUSES_S):
+            rest = self._end - self._place
+            msg = (
+                f"{self._address}: {rest} bytes from byte {self._place} on do not arrive ({reason}); look at the "
+                "network, or run again later: what is finished is kept"
+            )
+            raise ServiceError(msg)
+        time.sleep(PAUSES_S[self._tries])
+        self._tries += 1
+
+    def _hang_up(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
 
 
 def open_stream(address: RemoteAddress, size: int) -> io.BufferedReader:

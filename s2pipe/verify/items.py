@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from s2pipe.dataset.proof import SEAL, seal_fault
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 Count = Callable[[int], None]
 """Told the bytes of every piece that was read."""
-By = Literal["checksum", "size", "nothing"]
-"""What a file is checked by: a recorded checksum and the size, the size alone, or whether it is there at all."""
+By = Literal["checksum", "size", "nothing", "remote"]
+"""What a file is checked by: a recorded checksum and the size, the size alone, or whether it is there at all; files at
+addresses (``remote``) are not looked at."""
 Kind = Literal["damaged", "missing", "unexpected"]
 
 
@@ -110,7 +111,7 @@ class Report:
 
     parts: list[str] = field(default_factory=list)
     """What was verified."""
-    checked: dict[By, int] = field(default_factory=lambda: {"checksum": 0, "size": 0, "nothing": 0})
+    checked: dict[By, int] = field(default_factory=lambda: dict.fromkeys(get_args(By), 0))
     """Files by what they were checked by."""
     bytes: int = 0
     """Bytes that were hashed."""

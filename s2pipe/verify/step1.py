@@ -83,7 +83,7 @@ class Step1Part:
     def _item(index: Index, key: SceneKey, asset: Asset) -> Item:
         unit = (key, asset.role)
         if asset.is_remote:  # it is compared when it is read
-            return Item(Path(asset.path), "nothing", 0, lambda _: None, unit)
+            return Item(Path(asset.path), "remote", 0, lambda _: None, unit)
         try:
             path = InputFile.of(asset, index.root, allow_absolute=True).path
         except PathEscapeError as error:

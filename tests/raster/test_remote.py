@@ -91,7 +91,7 @@ def test_faults_that_stay_are_no_absence(
     for address in _both(store, "d/e/big.bin"):
         with pytest.raises(ServiceError, match=r"big\.bin: the server (refuses it|does not answer)"):
             state_of(address)
-        with pytest.raises(ServiceError, match="expected 10 bytes"):
+        with pytest.raises(ServiceError, match=r"refuses it|10 bytes from byte 0 on do not arrive"):
             read_range(address, 0, 10)
     with pytest.raises(ServiceError, match=r"s3://bucket/d: (the server refuses it|cannot be listed)"):
         list_directory(RemoteAddress.parse("s3://bucket/d"))
@@ -106,13 +106,11 @@ def test_redirects_are_not_followed_and_carry_no_credentials(
         for address in _both(store, "d/e/big.bin"):
             with pytest.raises(UntrustedServerError, match="points elsewhere"):
                 state_of(address)
+            with pytest.raises(UntrustedServerError, match="points elsewhere"):
+                read_range(address, 0, 10)
         with pytest.raises(UntrustedServerError, match="points elsewhere"):
             list_directory(RemoteAddress.parse("s3://bucket/d"))
-        with pytest.raises(ServiceError):
-            read_range(RemoteAddress.parse("s3://bucket/d/e/big.bin"), 0, 10)
-
-        carried = [value for _, _, headers in other.requests for value in headers.values()]
-    assert not any("tOkEn" in value or "AWS4" in value for value in carried)
+        assert other.requests == []
 
 
 def test_object_storage_needs_credentials_of_the_environment(

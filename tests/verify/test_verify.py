@@ -136,7 +136,7 @@ def test_an_intact_dataset_is_whole_and_says_what_was_checked_by_what(made: Whol
     logs = [path for path in files if path.suffix == ".jsonl"]
     stated = [path for path in files if path.name == "manifest.safe"]  # it lists all files but itself
     checked = len(files) - len(logs) - len(stated)
-    assert out["checked_by"] == {"checksum": checked, "size": len(stated), "nothing": 0}
+    assert out["checked_by"] == {"checksum": checked, "size": len(stated), "nothing": 0, "remote": 0}
 
 
 OUTPUTS = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from s2pipe.config.documents import read_document
 from s2pipe.config.schema import STEP3_SPLIT
-from s2pipe.dataset.headers import raster_header
+from s2pipe.dataset.headers import raster_header, stored_header
 from s2pipe.dataset.sample_records import SharedValues
 from s2pipe.dataset.samples import Labels
 from s2pipe.dataset.scene_key import SceneKey
@@ -96,7 +96,9 @@ def scenes_of_manifest(index: Index) -> list[PlannedScene]:
     for scene in index.scenes:
         grid = _grid_of(index, scene)
         if grid is None:
-            gaps.append(f"{scene.key}: no L1C band or scene classification on disk")
+            gaps.append(
+                f"{scene.key}: no L1C band or scene classification on disk, nor the header of a remote one in the index"
+            )
         else:
             target = shared.target(_with_pixels(grid, _MANIFEST_PIXEL_M))
             scenes.append(PlannedScene(scene.key, target))
@@ -118,10 +120,13 @@ def _with_pixels(grid: Grid, size_m: float) -> Grid:
 
 
 def _grid_of(index: Index, scene: Scene) -> Grid | None:
-    """Grid of the first band that is on disk: all of a tile cover the same ground."""
-    images = (asset for asset in scene.assets if asset.role in _IMAGES and not asset.is_remote)
-    for asset in sorted(images, key=lambda item: item.role):
-        if (file := index.file(asset)).is_available():
+    """Grid of the first band that is on disk, or at an address with its header in the index: all cover one ground."""
+    images = (asset for asset in scene.assets if asset.role in _IMAGES)
+    for asset in sorted(images, key=lambda item: (item.is_remote, item.role)):
+        if asset.is_remote:  # no pixel is read, so nothing is asked for: the index knows, or it does not
+            if asset.raster is not None:
+                return stored_header(asset.path, asset.raster).grid
+        elif (file := index.file(asset)).is_available():
             return raster_header(file, asset, by_checksum=False).grid
     return None
 

@@ -76,6 +76,16 @@ def dn_windows(
         yield exits.enter_context(closing(keeping))
 
 
+def is_kept(
+    stack: BandStack, config: PreprocessConfig, windows: Sequence[Window], fingerprint: str | None
+) -> bool:
+    """Tell whether :func:`dn_windows` would read the cache, and no raster."""
+    if fingerprint is None:
+        return False
+    cache = StackCache(cache_directory(config), int(config.cache.max_gb * 1e9))
+    return cache.find(fingerprint, entry_bytes(len(stack.bands), windows)) is not None
+
+
 def cache_directory(config: PreprocessConfig) -> Path:
     """Return the configured directory of the cache, or ``cache`` in the root of the Step-1 dataset."""
     if config.cache.dir is not None:

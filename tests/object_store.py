@@ -8,6 +8,7 @@ import random
 import socket
 import struct
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,12 @@ class ObjectStore:
     """What they end in."""
     redirect_to: str = ""
     """Where every request is sent on to; empty for nowhere."""
+    redirect_since: str = ""
+    """Beginning of the user agent with whose first request that begins; empty for at once."""
+    redirect_body: str = ""
+    """What such answers say beside that."""
+    pause_s: float = 0.0
+    """Pause in the middle of every answer with content."""
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     """Method, path and headers of each request."""
     sent: dict[str, int] = field(default_factory=dict)
@@ -128,12 +135,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._hang_up(hard=fault == "reset")
         elif fault.isdigit():
             self._send(int(fault), b"")
-        elif store.redirect_to:
-            self._send(302, b"", {"Location": store.redirect_to + path})
+        elif store.redirect_to and self._is_redirected(store):
+            self._send(302, store.redirect_body.encode(), {"Location": store.redirect_to + path})
         elif "list-type" in (query := parse_qs(parts.query)):
             self._send(200, store.listing(path.strip("/"), query).encode())
         else:
             self._file(store, path, fault, cut, with_body=with_body)
+
+    def _is_redirected(self, store: ObjectStore) -> bool:
+        if self.headers.get("User-Agent", "").startswith(store.redirect_since):
+            store.redirect_since = ""
+        return not store.redirect_since
 
     def _file(self, store: ObjectStore, path: str, fault: str, cut: float, *, with_body: bool) -> None:
         file = store.root / path.lstrip("/")
@@ -167,7 +179,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(data[: len(data) if keep is None else keep])
+            data = data[: len(data) if keep is None else keep]
+            if pause := self.server.store.pause_s:
+                self.wfile.write(data[: len(data) // 2])
+                time.sleep(pause)
+                data = data[len(data) // 2 :]
+            self.wfile.write(data)
         self.wfile.flush()
 
     def _hang_up(self, *, hard: bool) -> None:

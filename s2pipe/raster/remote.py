@@ -5,6 +5,7 @@ No answer that points elsewhere is followed here.
 
 from __future__ import annotations
 
+import functools
 import http.client
 import io
 import re
@@ -83,15 +84,26 @@ def is_passing(code: int) -> bool:
     return code in (408, 429) or code >= 500
 
 
-class NoRedirect(urllib.request.HTTPRedirectHandler):
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Lets urllib report what points elsewhere."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         """Follow nothing: what is elsewhere is not what was allowed."""
 
 
+def opened(request: urllib.request.Request) -> Any:
+    """Send a request, and follow nothing that points elsewhere."""
+    return _opener(frozenset(urllib.request.getproxies().items())).open(request, timeout=TIMEOUT_S)
+
+
+@functools.lru_cache(maxsize=4)
+def _opener(_proxies: object) -> urllib.request.OpenerDirector:
+    """Return what sends requests; it reads the certificates of authorities, which takes longer than most answers."""
+    return urllib.request.build_opener(_NoRedirect)
+
+
 def _opened(address: RemoteAddress, method: str, byte_range: str | None = None) -> http.client.HTTPResponse:
-    """Ask once, and follow nothing that points elsewhere."""
+    """Ask for a file once."""
     check_access(address)
     if address.scheme == "s3":
         request = request_of(address.place, address.path, method=method)
@@ -101,7 +113,7 @@ def _opened(address: RemoteAddress, method: str, byte_range: str | None = None) 
     if byte_range is not None:
         request.add_header("Range", f"bytes={byte_range}")
     try:
-        answer = urllib.request.build_opener(NoRedirect).open(request, timeout=TIMEOUT_S)
+        answer = opened(request)
     except urllib.error.HTTPError as error:
         if is_passing(error.code):
             message = f"HTTP {error.code}"

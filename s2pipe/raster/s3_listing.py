@@ -8,14 +8,13 @@ from __future__ import annotations
 import http.client
 import time
 import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from s2pipe.errors import MetadataError, ServiceError
-from s2pipe.raster.network import PAUSES_S, TIMEOUT_S, check_access
-from s2pipe.raster.remote import NoRedirect, TryAgainError, is_passing, plain_etag, refused
+from s2pipe.raster.network import PAUSES_S, check_access
+from s2pipe.raster.remote import TryAgainError, is_passing, opened, plain_etag, refused
 from s2pipe.raster.s3_request import request_of
 from s2pipe.runtime.limits import MAX_XML_BYTES
 from s2pipe.sentinel2.safe.xml import Xml
@@ -118,7 +117,7 @@ def _page(address: RemoteAddress, query: Mapping[str, str]) -> Xml:
 def _fetched(address: RemoteAddress, query: Mapping[str, str]) -> bytes:
     request = request_of(address.place, query=query)
     try:
-        with urllib.request.build_opener(NoRedirect).open(request, timeout=TIMEOUT_S) as answer:
+        with opened(request) as answer:
             data: bytes = answer.read(MAX_XML_BYTES + 1)
     except urllib.error.HTTPError as error:
         if is_passing(error.code):

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,21 +17,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from s2pipe.cli import main
+from s2pipe.config.fields import to_plain
 from s2pipe.dataset.step1_index import load_index
 from s2pipe.errors import AuthError, PathEscapeError
 from s2pipe.indexing.run import index_products
 from s2pipe.patches.cfg import PatchConfig, SplitConfig
-from s2pipe.patches.run import run_patches
+from s2pipe.patches.run import plan_patches, run_patches
 from s2pipe.preprocess.cfg import (
     AngleAssetConfig,
+    CacheConfig,
     LabelConfig,
     NormalizeConfig,
     PreprocessConfig,
     RemoteConfig,
 )
 from s2pipe.preprocess.run import PreprocessResult, run_preprocess
+from s2pipe.runtime.locks import locked
 from s2pipe.synthetic import ProductSpec, make_products
-from tests.object_store import SECRET, ObjectStore, hurry, serving
+from tests.object_store import KEY_ID, SECRET, ObjectStore, hurry, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +49,7 @@ class Bed:
     store: ObjectStore
     expected: dict[str, bytes]
     tmp_path: Path
+    local_index: Path
 
     def index(self, *places: str) -> Path:
         return index_products(places or [f"s3://eodata/{PREFIX}/"], self.tmp_path / "data").index_path
@@ -90,7 +99,10 @@ def _outputs(out: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
     base = tmp_path_factory.mktemp("remote")
-    spec = ProductSpec(side_m=2_040, sensing_start=datetime(2025, 12, 10, 10, 3, 19, tzinfo=UTC))
+    start = datetime(2025, 12, 10, 10, 3, 19, tzinfo=UTC)
+    spec = ProductSpec(
+        side_m=1_020, sensing_start=start, bands=("B02", "B8A"), l2a_resolutions=(20,), nodata_wedge=0.1
+    )
     products = base / "store/eodata" / PREFIX
     make_products(products, spec)
     index = index_products([products], base / "local").index_path
@@ -108,7 +120,7 @@ def bed(
     with serving(tmp_path / "store") as store:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
-        yield Bed(store, local[1], tmp_path)
+        yield Bed(store, local[1], tmp_path, local[0] / "local/meta/step1/index.json")
 
 
 def test_inputs_in_object_storage_give_the_same_bytes(bed: Bed, local: tuple[Path, Any]) -> None:
@@ -130,7 +142,7 @@ def test_inputs_in_object_storage_give_the_same_bytes(bed: Bed, local: tuple[Pat
         target = bed.tmp_path / name
         run_patches(
             PatchConfig(
-                samples / "meta/step2/index.json", target, patch_size=64, split=SplitConfig(1.0, 0.0, 0.0)
+                samples / "meta/step2/index.json", target, patch_size=16, split=SplitConfig(1.0, 0.0, 0.0)
             )
         )
         shards.append({path.name: path.read_bytes() for path in sorted(target.rglob("*.tar"))})
@@ -138,7 +150,7 @@ def test_inputs_in_object_storage_give_the_same_bytes(bed: Bed, local: tuple[Pat
     assert shards[0] == shards[1]
 
 
-def test_a_finished_run_has_nothing_to_do(bed: Bed) -> None:
+def test_a_finished_run_has_nothing_to_do(bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
     index_json = bed.index()
     bed.run(index_json)
     sent = sum(bed.store.sent.values())
@@ -147,7 +159,12 @@ def test_a_finished_run_has_nothing_to_do(bed: Bed) -> None:
 
     assert len(again.up_to_date) == 1
     assert sum(bed.store.sent.values()) - sent < sent
-    assert main(["verify", str(index_json.parents[2])]) == 0
+    capsys.readouterr()
+    assert main(["verify", str(index_json.parents[2]), "--json"]) == 0
+    said = capsys.readouterr()
+    count = len(load_index(index_json).scenes[0].assets)
+    assert json.loads(said.out)["checked_by"]["remote"] == count
+    assert f"{count} file(s) at addresses were not compared" in said.err
 
 
 def test_a_server_with_faults_gives_the_same_bytes(bed: Bed) -> None:
@@ -171,6 +188,105 @@ def test_staged_copies_give_the_same_bytes_and_are_removed(bed: Bed) -> None:
     assert _outputs(out) == bed.expected
     assert list(scratch.iterdir()) == []
     assert "scratch" not in next(out.rglob("stack.vrt")).read_text()
+
+
+def test_of_a_kept_stack_no_band_is_copied(bed: Bed) -> None:
+    index_json, out = bed.index(), bed.tmp_path / "both"
+    config = bed.config(index_json, out, stage=True, stage_dir=bed.tmp_path / "scratch")
+    config = replace(config, cache=CacheConfig(enabled=True))
+    counted = NormalizeConfig("compute_only", stats_path=out / "stats.json")
+    run_preprocess(replace(config, normalize=counted))
+    bed.store.sent.clear()
+
+    result = run_preprocess(replace(config, normalize=replace(counted, mode="apply_with_stats")))
+
+    assert len(result.done) == 1
+    sent = {Path(path).name.split("_", 2)[-1] for path, count in bed.store.sent.items() if count}
+    assert any("SCL" in name for name in sent)  # the labels' source
+    assert not any(name.startswith(("B02", "B8A")) for name in sent)
+
+
+def test_copies_of_a_killed_run_are_removed_by_the_next(bed: Bed) -> None:
+    index_json, scratch = bed.index(), bed.tmp_path / "scratch"
+    file = bed.tmp_path / "run.json"
+    config = bed.config(index_json, bed.tmp_path / "killed", stage=True, stage_dir=scratch)
+    file.write_text(json.dumps({"preprocess": to_plain(config)}))
+    bed.store.pause_s = 0.2
+    command = [sys.executable, "-m", "s2pipe", "preprocess", str(file)]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as process:
+        while not any(copy.stat().st_size for copy in scratch.glob("*/*.jp2")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    bed.store.pause_s = 0.0
+    assert list(scratch.iterdir())
+
+    result, out = bed.run(index_json, stage=True, stage_dir=scratch)
+
+    assert result.failed == []
+    assert list(scratch.iterdir()) == []
+    assert _outputs(out) == bed.expected
+
+
+def test_copies_of_a_run_that_goes_on_are_left_alone(bed: Bed, tmp_path: Path) -> None:
+    index_json, scratch = bed.index(), bed.tmp_path / "scratch"
+    (scratch / "s2pipe-stage-new").mkdir(parents=True)  # its lock is not there yet
+    with locked(scratch / "s2pipe-stage-held/lock"):
+        bed.run(index_json, stage=True, stage_dir=scratch)
+        assert sorted(path.name for path in scratch.iterdir()) == ["s2pipe-stage-held", "s2pipe-stage-new"]
+
+
+def test_a_server_that_points_elsewhere_once_it_is_read_fails_the_scene(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDAL follows answers of web servers, so what it read counts only if the server still answers itself."""
+    products = sorted((bed.store.root / "eodata" / PREFIX).iterdir())
+    web = bed.index(*(f"{bed.store.url}/eodata/{PREFIX}/{path.name}" for path in products))
+    monkeypatch.setenv("GDAL_HTTP_BEARER", "bEaReR")
+    with serving(bed.store.root) as other:
+        bed.store.redirect_to, bed.store.redirect_since = f"http://localhost:{other.port}", "GDAL"
+
+        result, out = bed.run(web)
+
+    assert "points elsewhere (HTTP 302)" in result.failed[0].error
+    assert not list(out.rglob("x.tif"))
+    assert other.requests
+    sent = str(other.requests)
+    assert not any(secret in sent for secret in ("bEaReR", "Authorization", SECRET, KEY_ID))
+
+
+def test_object_storage_that_points_elsewhere_once_it_is_read_is_not_followed(bed: Bed) -> None:
+    index_json = bed.index()
+    with serving(bed.store.root) as other:
+        bed.store.redirect_to, bed.store.redirect_since = f"http://localhost:{other.port}", "GDAL"
+
+        result, out = bed.run(index_json)
+
+    assert len(result.failed) == 1
+    assert not list(out.rglob("x.tif"))
+    assert other.requests == []
+
+
+def test_copies_are_made_from_nowhere_else(bed: Bed) -> None:
+    products = sorted((bed.store.root / "eodata" / PREFIX).iterdir())
+    web = bed.index(*(f"{bed.store.url}/eodata/{PREFIX}/{path.name}" for path in products))
+    with serving(bed.store.root) as other:
+        bed.store.redirect_to = f"http://localhost:{other.port}"
+        result, _ = bed.run(web, stage=True, stage_dir=bed.tmp_path / "scratch")
+
+    assert "points elsewhere (HTTP 302)" in result.failed[0].error
+    assert other.requests == []
+
+
+def test_a_split_is_planned_from_the_headers_in_the_index(bed: Bed) -> None:
+    index_json = bed.index()
+    asked = len(bed.store.requests)
+    plans = [
+        plan_patches(PatchConfig(path, bed.tmp_path / name, patch_size=16)).split_path
+        for path, name in ((index_json, "remote"), (bed.local_index, "local"))
+    ]
+    assert len(bed.store.requests) == asked
+    assert plans[0].read_bytes() == plans[1].read_bytes()
 
 
 def test_products_on_a_web_server_give_the_same_bytes(bed: Bed) -> None:

@@ -51,7 +51,7 @@ setup-torch:
 
 # s3 needs versions of botocore and of what it needs that the constraints do not allow.
 setup-scale:
-	@python=$$(sh tools/find-python) && CONSTRAINTS=none "$$python" tools/setup_venv.py $(VENV_SCALE) --extras dask,s3,workflows,test
+	@python=$$(sh tools/find-python) && CONSTRAINTS=none "$$python" tools/setup_venv.py $(VENV_SCALE) --extras dask,s3,s3-server,workflows,test
 
 demo: setup ## Synthesise two products and run the whole pipeline on them
 	@$(VENV)/bin/s2pipe demo --out $(DEMO_OUTPUT)
@@ -71,7 +71,7 @@ test-clients: setup-clients ## Let other tools read what is written and search t
 test-torch: setup-torch ## Read patches with PyTorch: batches, shuffling, resuming, samplers, a small U-Net, the docs' examples
 	@$(VENV_TORCH)/bin/python -m pytest -q tests/torch tests/readers $(PYTEST_ARGS)
 
-test-scale: setup-scale ## Run one dataset on Dask's workers and as shards of a job array, and compare every byte
+test-scale: setup-scale ## Run one dataset on Dask's workers and as shards of a job array, and from object storage (moto), and compare every byte
 	@$(VENV_SCALE)/bin/python -m pytest -q tests/scale $(PYTEST_ARGS)
 
 test-report: setup ## Open reports in headless Chromium (apt install chromium): controls, colours, names for screen readers

@@ -91,9 +91,12 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow nothing: what is elsewhere is not what was allowed."""
 
 
-def opened(request: urllib.request.Request) -> Any:
+def opened(request: urllib.request.Request) -> http.client.HTTPResponse:
     """Send a request, and follow nothing that points elsewhere."""
-    return _opener(frozenset(urllib.request.getproxies().items())).open(request, timeout=TIMEOUT_S)
+    opener = _opener(frozenset(urllib.request.getproxies().items()))
+    answer = opener.open(request, timeout=TIMEOUT_S)
+    assert isinstance(answer, http.client.HTTPResponse)  # of HTTP, which addresses are limited to
+    return answer
 
 
 @functools.lru_cache(maxsize=4)
@@ -113,7 +116,7 @@ def _opened(address: RemoteAddress, method: str, byte_range: str | None = None) 
     if byte_range is not None:
         request.add_header("Range", f"bytes={byte_range}")
     try:
-        answer = opened(request)
+        return opened(request)
     except urllib.error.HTTPError as error:
         if is_passing(error.code):
             message = f"HTTP {error.code}"
@@ -121,8 +124,6 @@ def _opened(address: RemoteAddress, method: str, byte_range: str | None = None) 
         raise refused(address, error.code) from error
     except (OSError, http.client.HTTPException) as error:
         raise TryAgainError(str(error)) from error
-    assert isinstance(answer, http.client.HTTPResponse)  # of HTTP, which addresses are limited to
-    return answer
 
 
 def _asked(address: RemoteAddress) -> RemoteState | None:

@@ -35,7 +35,7 @@ from s2pipe.runtime.locks import locked
 from s2pipe.runtime.run_ids import new_run_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from s2pipe.dataset.scene_key import SceneKey
@@ -49,6 +49,8 @@ __all__ = [
     "IndexJournal",
     "Product",
     "Scene",
+    "adding",
+    "compact_if_due",
     "compact_index",
     "find_scenes",
     "has_index",
@@ -220,23 +222,32 @@ def record(path: Path, new: Index) -> bool:
     if changed or not has_index(path):
         with closing(IndexJournal(new.root, path, new_run_id(), new.query)) as journal:
             journal.add(changed)
+    compact_if_due(path)
+    return bool(changed)
+
+
+def compact_if_due(path: Path) -> None:
+    """Compact the index, unless it is large and little was added."""
     size = path.stat().st_size if path.exists() else 0
     waiting = pending_bytes(path)
     if (waiting and size <= _LARGE_BYTES) or waiting * _SHARE > size or size == 0:
         compact_index(path)
-    return bool(changed)
 
 
 def not_recorded(path: Path, scenes: Iterable[Scene], root: Path) -> list[Scene]:
     """Return the scenes that say something which the index at ``path`` does not."""
     given = list(scenes)
-    known = find_scenes(path, [scene.key for scene in given])
+    return adding(given, find_scenes(path, [scene.key for scene in given]), root)
+
+
+def adding(scenes: Iterable[Scene], known: Mapping[tuple[str, str], Scene], root: Path) -> list[Scene]:
+    """Return the scenes that say something which is not known of them (see :func:`find_scenes`)."""
 
     def adds(scene: Scene) -> bool:
         old = known.get(scene.key.identity)
         return old is None or merge_scene(old, scene, root) != old
 
-    return [scene for scene in given if adds(scene)]
+    return [scene for scene in scenes if adds(scene)]
 
 
 def update_index(path: Path, new: Index) -> tuple[Index, bool]:

@@ -46,25 +46,31 @@ LINK_KINDS: tuple[Link, ...] = (relative_link, os.link, shutil.copy2)
 """Ways to put a file in a second place, the best first: symbolic link, hard link, copy."""
 
 
-def link(source: Path, target: Path, kinds: Sequence[Link] = LINK_KINDS) -> None:
+def link(source: Path, target: Path, kinds: Sequence[Link] = LINK_KINDS) -> bool:
     """Make ``target`` stand for ``source`` (see :func:`conflict`), in the first way that works.
 
     Symbolic links need a privilege on Windows, and some file systems have neither kind of link.
+
+    Returns
+    -------
+    bool
+        Whether something was made; False when it stood for it before.
     """
     if target.is_symlink():
         if target.readlink() == link_text(source, target):
-            return
+            return False
     elif target.exists():
-        return
+        return False
     *tries, last = kinds
     with atomic_path(target) as temporary:
         for make in tries:
             try:
                 make(source, temporary)
-                return
+                return True
             except OSError:
                 continue
         last(source, temporary)
+    return True
 
 
 def _is_same(source: Path, target: Path) -> bool:

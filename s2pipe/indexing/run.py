@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from s2pipe.dataset.headers import with_headers
 from s2pipe.dataset.scene_choice import SceneChoice, choice_faults
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import (
@@ -22,13 +21,10 @@ from s2pipe.dataset.step1_index import (
     find_scenes,
     index_path,
     load_index,
-    new_index,
-    record,
 )
 from s2pipe.dataset.verification import Check, Verification, run_checks, verify_index
 from s2pipe.errors import ConfigError, ProductError
 from s2pipe.indexing.discover import (
-    LEVELS,
     Found,
     PassedOver,
     Place,
@@ -39,15 +35,13 @@ from s2pipe.indexing.discover import (
     find,
     recognise,
     refuse_all,
-    waiting_pool,
 )
-from s2pipe.indexing.links import conflict, link
+from s2pipe.indexing.links import conflict
+from s2pipe.indexing.record import Linked, record_scenes
 from s2pipe.indexing.remote import RemoteContainer
 from s2pipe.runtime.addresses import RemoteAddress, refuse_remote_output
 from s2pipe.runtime.disk import full_disk_ends
-from s2pipe.runtime.files import sweep
-from s2pipe.runtime.locks import locked
-from s2pipe.runtime.paths import InsidePath, check_owned, is_safe_relative, path_fault
+from s2pipe.runtime.paths import InsidePath, check_owned, path_fault
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import MANIFEST, ManifestEntry, ProductName, read_safe_manifest, role_of
 
@@ -162,26 +156,22 @@ def index_products(
     verification = run_checks(checks, MANIFEST) if verify else None
     path = index_path(root)
     check_owned(root, "meta/step1")
-    new = new_index(root, _scenes(plans))
-    old = find_scenes(path, [scene.key for scene in new.scenes])
-    links = [(source, InsidePath(root, target).owned()) for plan in plans for source, target in plan.links]
-    _refuse_conflicts(links, root)
-    with full_disk_ends(root), locked(path.with_name(".files.lock")):
-        for source, target in links:
-            sweep(target)
-            link(source, target)
-        with waiting_pool(asset.path for scene in new.scenes for asset in scene.assets) as pool:
-            headed = pool.map(lambda scene: with_headers(scene, root), new.scenes)
-            new = replace(new, scenes=tuple(headed))
-        changed = record(path, new)
-        replaced = _drop_replaced(old, new)
+    new = _scenes(plans)
+    old = find_scenes(path, [scene.key for scene in new])
+    links: dict[SceneKey, list[tuple[Path, Path]]] = {scene.key: [] for scene in new}
+    for plan in plans:
+        links[plan.found.key] += [(source, InsidePath(root, target).owned()) for source, target in plan.links]
+    _refuse_conflicts([link for found in links.values() for link in found], root)
+    with full_disk_ends(root):
+        given = [Linked(scene, tuple(links[scene.key])) for scene in new]
+        recorded = record_scenes(root, given, old)
     notes = [note for plan in plans for note in (*plan.found.warnings, *plan.warnings)]
     return IndexResult(
         index_path=path,
-        changed=changed,
-        scenes=tuple(scene.key for scene in new.scenes),
+        changed=recorded.changed,
+        scenes=tuple(scene.key for scene in new),
         passed_over=(*superseded, *passed_over),
-        warnings=(*notes, *replaced),
+        warnings=(*notes, *recorded.replaced),
         verification=verification,
     )
 
@@ -356,25 +346,3 @@ def _refuse_conflicts(links: list[tuple[Path, Path]], root: Path) -> None:
                 ]
             )
         )
-
-
-def _drop_replaced(old: Mapping[tuple[str, str], Scene], new: Index) -> list[str]:
-    """Remove the links of products that others replaced, and say so; real files stay."""
-    notes = []
-    for scene in new.scenes:
-        before = old.get(scene.key.identity)
-        for level in LEVELS if before is not None else ():
-            was, now = (getattr(s, level.lower()) for s in (before, scene))
-            if was is None or now is None or was.product_name == now.product_name:
-                continue
-            notes.append(f"{scene.key}: {now.product_name} replaces {was.product_name}")
-            groups = [getattr(s, f"files_{level.lower()}") for s in (before, scene)]
-            was_there, is_there = (
-                {item.path for item in group.items} if group else set() for group in groups
-            )
-            for path in was_there - is_there:
-                if is_safe_relative(path) and path.startswith(f"{scene.key.files_dir(level)}/"):
-                    link_to_old = InsidePath(new.root, path)
-                    if link_to_old.owned().is_symlink():
-                        link_to_old.unlink()
-    return notes

@@ -28,7 +28,7 @@ from s2pipe.dataset.proof import seal_of_file
 from s2pipe.errors import Fault, LockedError, ManifestError
 from s2pipe.runtime.files import atomic_path, named_errors, sweep, write_json_atomic
 from s2pipe.runtime.limits import MAX_JOURNAL_LINE_BYTES
-from s2pipe.runtime.locks import locked
+from s2pipe.runtime.locks import locked, remove_held
 from s2pipe.runtime.paths import check_owned
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def has_entries(index: Path) -> bool:
 class Journal:
     """The journal of one writer; close it after use. The file is made with the first entry.
 
+    A journal that was closed may be added to again: in its file, or in a new one where that was compacted meanwhile.
+
     Parameters
     ----------
     root : Path
@@ -109,8 +111,8 @@ class Journal:
     def __init__(self, root: Path, index: Path, run_id: str) -> None:
         self._root = root
         self._directory = journal_directory(index)
-        safe = re.sub(r"[^A-Za-z0-9._=-]", "-", run_id)[:120].lstrip("._=-") or "run"
-        self._path = self._directory / f"{safe}.{secrets.token_hex(4)}.jsonl"
+        self._name = re.sub(r"[^A-Za-z0-9._=-]", "-", run_id)[:120].lstrip("._=-") or "run"
+        self._path: Path | None = None
         self._held = ExitStack()
         self._descriptor: int | None = None
         self._size = 0
@@ -131,8 +133,9 @@ class Journal:
             document = {"time_ns": self._last_ns, **content}
             lines.append(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
         data = "".join(lines).encode()
-        with named_errors(self._path):
+        with named_errors(self._directory):
             descriptor = self._opened()
+        with named_errors(self._path or self._directory):
             try:
                 written = os.write(descriptor, data)
                 while written < len(data):  # what is interrupted goes on; a full disk raises
@@ -156,11 +159,34 @@ class Journal:
             relative = self._directory.absolute().relative_to(self._root.absolute())
             check_owned(self._root, relative.as_posix())
             self._directory.mkdir(parents=True, exist_ok=True)
-            # Held as long as the writer lives. Beside the journal: on Windows nobody could read a locked file.
-            self._held.enter_context(locked(_lock_of(self._path)))
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
-            self._descriptor = os.open(self._path, flags, 0o666)
+            again = self._opened_again()
+            self._descriptor = self._opened_new() if again is None else again
         return self._descriptor
+
+    def _opened_new(self) -> int:
+        # A name is never used again after compaction: how much of such a journal an index holds may still be noted.
+        self._size = 0
+        self._path = self._directory / f"{self._name}.{secrets.token_hex(4)}.jsonl"
+        # Held as long as the writer lives. Beside the journal: on Windows nobody could read a locked file.
+        self._held.enter_context(locked(_lock_of(self._path)))
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666)
+
+    def _opened_again(self) -> int | None:
+        """Open the file of before; None where it was compacted, or ends with what could not be taken back."""
+        if self._path is None or not self._path.exists():
+            return None
+        self._held.enter_context(locked(_lock_of(self._path)))  # compaction removes it under this lock
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
+        except FileNotFoundError:
+            remove_held(_lock_of(self._path))
+            self._held.close()
+            return None
+        if os.fstat(descriptor).st_size == self._size:
+            return descriptor
+        os.close(descriptor)
+        self._held.close()
+        return None
 
 
 def pending_bytes(index: Path) -> int:

@@ -61,7 +61,9 @@ class SampleJournal:
         self._out_dir = out_dir
         self._journal = Journal(out_dir, index_path(out_dir), run_id)
 
-    def add(self, directory: Path, listed: SampleTable | None = None) -> dict[str, Any] | None:
+    def add(
+        self, directory: Path, listed: SampleTable | None = None, *, recorded: bool = False
+    ) -> dict[str, Any] | None:
         """Record the sample that is in a directory, as its ``meta.json`` says.
 
         Parameters
@@ -70,6 +72,8 @@ class SampleJournal:
             Relative to the output directory.
         listed : SampleTable, optional
             What the index listed before: an entry that is there already is not recorded again.
+        recorded : bool
+            Another journal has it already: it is only looked at.
 
         Returns
         -------
@@ -77,7 +81,7 @@ class SampleJournal:
             Its entry; None where the sample is not whole.
         """
         entry = _entry_on_disk(self._out_dir, directory)
-        if entry is not None:
+        if entry is not None and not recorded:
             known = None if listed is None else listed.find(SceneKey.from_document(entry["key"]))
             if known != entry:
                 self._journal.append({"sample": entry})

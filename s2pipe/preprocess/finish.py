@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import os
 import shutil
-from contextlib import ExitStack, contextmanager, suppress
+import threading
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.documents import read_json
 from s2pipe.dataset.proof import record_files, records_of
+from s2pipe.dataset.step2_index import SampleJournal
 from s2pipe.errors import LockedError, OutputError, PathEscapeError
 from s2pipe.preprocess.record import write_meta
 from s2pipe.preprocess.stats.histogram import HISTOGRAM_NAME
@@ -25,6 +29,7 @@ log = logging.getLogger("s2pipe.preprocess")
 UNFINISHED = ".unfinished-"
 """What the names of directories begin with in which samples are made."""
 _META = "meta.json"
+_LISTING = threading.Lock()
 _LOCK = ".lock"
 _SUFFIXES = frozenset({".tif", ".tiff", ".vrt"})
 """What the names of a sample's files end with."""
@@ -197,3 +202,22 @@ def _remove_empty(directories: Iterable[Path]) -> None:
     for directory in directories:
         with suppress(OSError):
             directory.rmdir()
+
+
+def list_sample(out_dir: Path, directory: Path) -> bool:
+    """List a sample in the journal of this process, which takes part in every compaction.
+
+    Returns
+    -------
+    bool
+        False where the sample is not whole.
+    """
+    # Closed after each sample: nobody can say when a worker has done its last.
+    with _LISTING, closing(_journal(out_dir, os.getpid())) as journal:
+        return journal.add(directory) is not None
+
+
+@functools.lru_cache(maxsize=4)
+def _journal(out_dir: Path, _process: int) -> SampleJournal:
+    """Return the journal of a process: one forked from another has its own."""
+    return SampleJournal(out_dir, "scene")

@@ -20,12 +20,11 @@ from s2pipe.dataset.journal import state_of
 from s2pipe.dataset.scene_choice import SceneChoice
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import load_index
-from s2pipe.dataset.step2_index import SampleJournal
 from s2pipe.errors import ConfigError, DiskFullError, Fault, LockedError, MissingInputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
 from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.describe import describe
-from s2pipe.preprocess.finish import claimed_sample, is_held
+from s2pipe.preprocess.finish import claimed_sample, is_held, list_sample
 from s2pipe.preprocess.grouping import datatake_of
 from s2pipe.preprocess.pixels.cache import CacheDamagedError
 from s2pipe.preprocess.plan import make_plan
@@ -79,6 +78,8 @@ class SceneRecord:
     """Traceback of the failure, else None."""
     inputs: Mapping[How, int] = field(default_factory=dict)
     """Input files by how they were compared with the index."""
+    recorded: bool = field(default=False, compare=False)
+    """Whether a journal lists the sample already, so that the index will whatever becomes of the run."""
 
 
 def check(config: PreprocessConfig) -> PreprocessConfig:
@@ -154,8 +155,7 @@ def process_scene(
         stats = stats_to_apply(config)
     record = _one(scene, config, inputs, lambda plan, own: _write(plan, config, stats, own, wait=wait))
     if inputs is None and record.status in ("done", "up_to_date"):
-        with closing(SampleJournal(config.out_dir, "scene")) as journal:
-            journal.add(record.key.sample_dir)
+        return replace(record, recorded=list_sample(config.out_dir, record.key.sample_dir))
     return record
 
 

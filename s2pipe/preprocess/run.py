@@ -201,7 +201,7 @@ class _Run:
         self.result = PreprocessResult(config.run_id or new_run_id())
         self._log = RunLog(config.out_dir, self.result.run_id)
         self.result.log_path = self._log.path
-        self._record_sample: Callable[[SceneKey], None] | None = None
+        self._record_sample: Callable[[SceneRecord], None] | None = None
 
     def compute_stats(self) -> PreprocessResult:
         """Pass 1: histograms beside the scenes, then the statistics of all of them."""
@@ -237,8 +237,9 @@ class _Run:
         plans = {scene.key: scene for scene in self.plan.scenes}
         is_idle = not (plans or self.plan.unreadable)
 
-        def record(key: SceneKey) -> None:
-            entry, scene = journal.add(key.sample_dir, listed), plans[key]
+        def record(done: SceneRecord) -> None:
+            scene = plans[done.key]
+            entry = journal.add(done.key.sample_dir, listed, recorded=done.recorded)
             if entry is not None and self.config.group_by is None:
                 finished.remember(scene, entry, sample_fingerprint(scene, self.config, stats))
 
@@ -298,7 +299,7 @@ class _Run:
             return
         is_new = record.status == "done"
         if self._record_sample is not None and not is_known:
-            self._record_sample(record.key)
+            self._record_sample(record)
         (result.done if is_new else result.up_to_date).append(record.key)
         self._log.add(record.key, record.status, record.seconds)
         words = "done" if is_new else "is up to date"

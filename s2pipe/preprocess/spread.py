@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2pipe.distributed.cluster import Cluster, worker_threads
-from s2pipe.errors import DependencyError
+from s2pipe.errors import DependencyError, S2PipeError
 from s2pipe.preprocess import one_scene
 from s2pipe.preprocess.cfg import PreprocessConfig
+from s2pipe.preprocess.finish import list_sample
 from s2pipe.preprocess.one_scene import SceneRecord
 from s2pipe.preprocess.scene_inputs import SceneInputs
 from s2pipe.preprocess.stats.histogram import (
@@ -103,9 +105,13 @@ class Spread:
 
 
 def process_scene(shared: Shared, plan: ScenePlan, wait: bool) -> SceneRecord:
-    """Do one scene of pass 2 on a worker."""
+    """Do one scene of pass 2 on a worker, and list its sample here: the run may have ended meanwhile."""
     config, inputs = _prepared(shared)
-    return one_scene.process_scene(plan, config, shared.stats, inputs=inputs, wait=wait)
+    record = one_scene.process_scene(plan, config, shared.stats, inputs=inputs, wait=wait)
+    if record.status == "done":
+        with suppress(OSError, S2PipeError):  # the run tries it too, and says why it cannot be done
+            return replace(record, recorded=list_sample(config.out_dir, record.key.sample_dir))
+    return record
 
 
 def count_scene(shared: Shared, plan: ScenePlan, wait: bool) -> SceneRecord:

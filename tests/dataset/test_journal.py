@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,45 @@ def test_a_live_writer_keeps_its_journal_and_is_counted_once(tmp_path: Path) -> 
         assert len(load_index(path).scenes) == 2
     compact_index(path)
     assert [item["l1c"]["product_name"] for item in documents(tmp_path)] == ["new", "P1"]
+    assert not journal_directory(path).exists()
+
+
+def test_a_closed_journal_goes_on_in_its_file_or_in_a_new_one(tmp_path: Path) -> None:
+    path = index_path(tmp_path)
+    journal = IndexJournal(tmp_path, path, "run")
+    for number in (0, 1):
+        with closing(journal):
+            journal.add([scene(number)])
+    (first,) = journal_directory(path).glob("*.jsonl")
+    with first.open("ab") as stream:
+        stream.write(b"torn")
+    with closing(journal):  # not after what is no line
+        journal.add([scene(2)])
+    assert len(list(journal_directory(path).glob("*.jsonl"))) == 2
+    assert compact_index(path)
+    assert not journal_directory(path).exists()
+    with closing(journal):
+        journal.add([scene(3)])
+    assert first not in journal_directory(path).glob("*.jsonl")
+    assert not list(journal_directory(path).glob(f".{first.name}*"))
+    assert len(load_index(path).scenes) == 4
+
+
+def test_nothing_is_lost_of_a_journal_that_is_compacted_whenever_it_is_closed(tmp_path: Path) -> None:
+    path, journal = index_path(tmp_path), IndexJournal(tmp_path, index_path(tmp_path), "run")
+
+    def write() -> None:
+        for number in range(60):
+            with closing(journal):
+                journal.add([scene(number)])
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        while not writing.done():
+            compact_index(path)
+        writing.result()
+    compact_index(path)
+    assert len(documents(tmp_path)) == 60
     assert not journal_directory(path).exists()
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from s2pipe.dataset.step2_index import load_entries
 from tests.scale.conftest import Scenes, all_digests, command, digests, environment, run
 
 if TYPE_CHECKING:
@@ -125,14 +126,44 @@ def test_an_interrupted_run_ends_its_workers_and_keeps_what_is_finished(
     assert process.returncode == 130, error
     assert "interrupted" in error
     assert "Traceback" not in error
-    finished = list(tmp_path.glob("processed/*/*/meta.json"))
-    samples = json.loads((tmp_path / "meta/step2/index.json").read_text())["samples"]
-    assert 1 <= len(samples) <= len(finished)
     for _ in range(100):
         if not _alive_in_session(process.pid):
             break
         time.sleep(0.1)
     assert _alive_in_session(process.pid) == []
+    assert len(load_entries(tmp_path).keys) >= 1
+    assert _listed(tmp_path) == set(tmp_path.glob("processed/*/*/meta.json"))
+
+
+def _listed(out: Path) -> set[Path]:
+    """The samples that an index lists with its journals."""
+    return {out / entry["meta_path"] for entry in load_entries(out)}
+
+
+def test_what_workers_finish_after_a_run_has_ended_is_listed(scenes: Scenes, tmp_path: Path) -> None:
+    """A run that is killed cancels nothing: workers of a scheduler of its own go on with their scenes."""
+    out = tmp_path / "out"
+    with cluster(tmp_path, 2) as (file, _):
+        arguments = [*scenes.apply(out), "--normalize.mode", "none", "--scheduler", str(file)]
+        process = subprocess.Popen(command(arguments), env=environment(), stderr=subprocess.DEVNULL)
+        while not list(out.glob("processed/*/*/.unfinished-*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        for _ in range(300):
+            if list(out.glob("processed/*/*/meta.json")) and not list(
+                out.glob("processed/*/*/.unfinished-*")
+            ):
+                break
+            time.sleep(0.1)
+        time.sleep(0.5)
+    finished = set(out.glob("processed/*/*/meta.json"))
+    assert finished
+    assert _listed(out) == finished
+    run(["compact", str(out)])
+    assert len(json.loads((out / "meta/step2/index.json").read_text())["samples"]) == len(finished)
+    assert not (out / "meta/step2/index.journal").exists()
 
 
 def _alive_in_session(session: int) -> list[str]:

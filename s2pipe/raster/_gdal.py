@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import functools
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,9 @@ TYPE_NAMES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "int16": 
 
 @functools.cache
 def gdal_module() -> Any:
-    """Import ``osgeo.gdal`` with exceptions switched on.
+    """Import ``osgeo.gdal``.
+
+    Whether GDAL raises errors is the user's to say, for it holds in the whole process; see :func:`raised_errors`.
 
     Raises
     ------
@@ -34,7 +37,7 @@ def gdal_module() -> Any:
         The bindings are missing or older than GDAL 3.6.
     """
     try:
-        from osgeo import gdal, osr
+        from osgeo import gdal
     except ImportError as error:
         msg = (
             f"GDAL's Python bindings (osgeo) cannot be imported: {error}\n"
@@ -50,9 +53,68 @@ def gdal_module() -> Any:
             "Upgrade it with conda or pip (`pip install 's2pipe[gdal-wheel]'`), then run `s2pipe doctor`."
         )
         raise DependencyError(msg)
-    gdal.UseExceptions()
-    osr.UseExceptions()
     return gdal
+
+
+class _SharedExceptions:
+    """Exceptions of GDAL before 3.7, which are those of the whole process: on while anybody needs them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._switched_on: list[Any] = []
+
+    def enter(self) -> None:
+        """Switch them on, unless they are."""
+        with self._lock:
+            if self._users == 0:
+                self._switched_on = [module for module in _modules() if not module.GetUseExceptions()]
+                for module in self._switched_on:
+                    module.UseExceptions()
+            self._users += 1
+
+    def leave(self) -> None:
+        """Switch off what was off, when nobody needs them any more."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                for module in self._switched_on:
+                    module.DontUseExceptions()
+
+
+_SHARED_EXCEPTIONS = _SharedExceptions()
+
+
+@functools.cache
+def _modules() -> tuple[Any, Any]:
+    from osgeo import osr
+
+    return gdal_module(), osr
+
+
+@contextlib.contextmanager
+def raised_errors() -> Iterator[None]:
+    """Let GDAL raise errors of this thread; afterwards it does what it did before.
+
+    GDAL before 3.7 knows no threads here: others are raised errors too as long as this lasts.
+    """
+    modules = _modules()
+    if not hasattr(modules[0], "_SetExceptionsLocal"):
+        _SHARED_EXCEPTIONS.enter()
+        try:
+            yield
+        finally:
+            _SHARED_EXCEPTIONS.leave()
+        return
+    # What gdal.ExceptionMgr does, without looking for gdal_array at each read.
+    before = [module._GetExceptionsLocal() for module in modules]  # noqa: SLF001
+    for module in modules:
+        module._SetExceptionsLocal(1)  # noqa: SLF001
+    try:
+        yield
+    finally:
+        for module, value in zip(modules, before, strict=True):
+            module._SetExceptionsLocal(value)  # noqa: SLF001
 
 
 def close_dataset(dataset: Any) -> None:
@@ -102,12 +164,13 @@ def heard_warnings() -> Iterator[list[str]]:
 def quiet_errors() -> Iterator[None]:
     """Keep GDAL from printing errors of this thread on stderr; they are raised instead."""
     gdal, heard = gdal_module(), _heard.get()
-    gdal.PushErrorHandler("CPLQuietErrorHandler" if heard is None else functools.partial(_note, heard))
-    try:
-        gdal.ErrorReset()
-        yield
-    finally:
-        gdal.PopErrorHandler()
+    with raised_errors():
+        gdal.PushErrorHandler("CPLQuietErrorHandler" if heard is None else functools.partial(_note, heard))
+        try:
+            gdal.ErrorReset()
+            yield
+        finally:
+            gdal.PopErrorHandler()
 
 
 @contextlib.contextmanager

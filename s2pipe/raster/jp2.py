@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2pipe.errors import RasterError
-from s2pipe.raster._gdal import TYPE_NAMES, decoding_threads, gdal_module, thread_option
+from s2pipe.raster._gdal import TYPE_NAMES, decoding_threads, gdal_module, raised_errors, thread_option
 from s2pipe.raster.capabilities import JPEG2000_WRITER, require_jpeg2000_writer
 from s2pipe.runtime.files import atomic_path
 
@@ -78,7 +78,7 @@ def write_jp2_bands(
     source.SetGeoTransform(grid.geotransform)
     source.SetProjection(grid.crs_wkt)
     try:
-        with atomic_path(path) as temporary, decoding_threads(threads):
+        with raised_errors(), atomic_path(path) as temporary, decoding_threads(threads):
             target = driver.CreateCopy(str(temporary), source, 0, _options(grid, tile_px, nbits))
             del target  # closing the dataset writes the end of the file
             # Files that GDAL writes beside this one would keep its temporary name.
@@ -110,7 +110,7 @@ def _memory_dataset(array_byx: np.ndarray) -> Any:
         f"DATATYPE={TYPE_NAMES[array_byx.dtype.name]}"
     )
     # GDAL 3.10 and later open a memory address only where this option says so.
-    with thread_option("GDAL_MEM_ENABLE_OPEN", "YES"):
+    with raised_errors(), thread_option("GDAL_MEM_ENABLE_OPEN", "YES"):
         return gdal_module().Open(name)
 
 

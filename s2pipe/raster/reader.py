@@ -14,6 +14,7 @@ from s2pipe.raster._gdal import (
     gdal_module,
     open_dataset,
     quiet_errors,
+    raised_errors,
     standing_alone,
     type_code,
 )
@@ -60,6 +61,11 @@ def _inspected(path: str, formats: Formats, with_files_beside: bool) -> RasterIn
     if formats == JPEG2000 and not path.startswith("/vsi") and (fault := end_fault(Path(path))) is not None:
         msg = f"{path}: is damaged: {fault}; {formats.cure}"
         raise RasterError(msg)
+    with raised_errors():
+        return _described(dataset, path, formats)
+
+
+def _described(dataset: Any, path: str, formats: Formats) -> RasterInfo:
     band = dataset.GetRasterBand(1)
     width, height = band.GetBlockSize()
     transform = dataset.GetGeoTransform(can_return_null=True)
@@ -158,7 +164,8 @@ class RasterReader:
 
     def _open(self) -> None:
         self._dataset = open_dataset(self._source, self._label, self._formats)
-        self._band = self._dataset.GetRasterBand(self._number)
+        with raised_errors():
+            self._band = self._dataset.GetRasterBand(self._number)
 
     def read(self, window: Window, out: np.ndarray) -> None:
         """Fill ``out`` with the pixels of ``window``.
@@ -242,7 +249,8 @@ class StackReader:
         """Rows and columns of the raster."""
         chosen = range(self._dataset.RasterCount) if bands is None else bands
         self._bands = [band + 1 for band in chosen]
-        self._scaled = [_scaling(self._dataset.GetRasterBand(number)) for number in self._bands]
+        with raised_errors():
+            self._scaled = [_scaling(self._dataset.GetRasterBand(number)) for number in self._bands]
 
     def read(self, window: Window, out: np.ndarray) -> None:
         """Fill ``out`` with the pixels of ``window``.

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from s2pipe.errors import RasterError
-from s2pipe.raster._gdal import gdal_module
+from s2pipe.raster._gdal import raised_errors
 
 
 def _reference(text: str) -> Any:
-    gdal_module()
     from osgeo import osr
 
     reference = osr.SpatialReference()
@@ -23,12 +22,12 @@ def _reference(text: str) -> Any:
 
 def crs_wkt(epsg: int) -> str:
     """Return a coordinate reference system as WKT, from its EPSG code."""
-    gdal_module()
-    from osgeo import osr
+    with raised_errors():
+        from osgeo import osr
 
-    reference = osr.SpatialReference()
-    reference.ImportFromEPSG(epsg)
-    return str(reference.ExportToWkt())
+        reference = osr.SpatialReference()
+        reference.ImportFromEPSG(epsg)
+        return str(reference.ExportToWkt())
 
 
 def wkt_of(text: str) -> str:
@@ -50,18 +49,20 @@ def wkt_of(text: str) -> str:
 @functools.cache
 def epsg_of(wkt: str) -> int | None:
     """Return the EPSG code that a reference system names itself by; None where it names none."""
-    try:
-        reference = _reference(wkt)
-    except RuntimeError:
-        return None
-    code = reference.GetAuthorityCode(None) if reference.GetAuthorityName(None) == "EPSG" else None
+    with raised_errors():
+        try:
+            reference = _reference(wkt)
+        except RuntimeError:
+            return None
+        code = reference.GetAuthorityCode(None) if reference.GetAuthorityName(None) == "EPSG" else None
     return int(code) if code and code.isdecimal() else None
 
 
 @functools.cache
 def same_crs(one: str, other: str) -> bool:
     """Tell whether two reference systems (WKT) are the same, however they are written."""
-    return one == other or bool(_reference(one).IsSame(_reference(other)))
+    with raised_errors():
+        return one == other or bool(_reference(one).IsSame(_reference(other)))
 
 
 def transform_points(source: str, target: str, points: np.ndarray) -> np.ndarray:
@@ -84,12 +85,12 @@ def transform_points(source: str, target: str, points: np.ndarray) -> np.ndarray
     RasterError
         There is no way from one system to the other.
     """
-    gdal_module()
-    from osgeo import osr
+    with raised_errors():
+        from osgeo import osr
 
-    try:
-        transform = osr.CoordinateTransformation(_reference(source), _reference(target))
-        return np.array(transform.TransformPoints(np.ascontiguousarray(points).tolist()))[:, :2]
-    except RuntimeError as error:
-        msg = f"coordinates cannot be transformed ({error}); check the target grid's CRS"
-        raise RasterError(msg) from error
+        try:
+            transform = osr.CoordinateTransformation(_reference(source), _reference(target))
+            return np.array(transform.TransformPoints(np.ascontiguousarray(points).tolist()))[:, :2]
+        except RuntimeError as error:
+            msg = f"coordinates cannot be transformed ({error}); check the target grid's CRS"
+            raise RasterError(msg) from error

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import RasterError, S2PipeError
-from s2pipe.raster._gdal import close_dataset, gdal_module, open_dataset, quiet_errors, type_code
+from s2pipe.raster._gdal import (
+    close_dataset,
+    gdal_module,
+    open_dataset,
+    quiet_errors,
+    raised_errors,
+    type_code,
+)
 from s2pipe.raster.formats import GEOTIFF
 from s2pipe.raster.grid import Grid, Window
 from s2pipe.raster.tiff_layout import layout_fault
@@ -129,6 +136,11 @@ class TiffWriter:
             except RuntimeError as error:
                 msg = f"{path}: cannot be made ({error}); check the directory and free space"
                 raise RasterError(msg) from error
+        with raised_errors():
+            self._describe(gdal, spec)
+
+    def _describe(self, gdal: Any, spec: TiffSpec) -> None:
+        """Say where the file lies and what its bands are."""
         if spec.grid.crs_wkt:
             self._dataset.SetProjection(spec.grid.crs_wkt)
         self._dataset.SetGeoTransform(spec.grid.geotransform)
@@ -140,7 +152,6 @@ class TiffWriter:
             if spec.scale_offset is not None:
                 band.SetScale(spec.scale_offset[number - 1][0])
                 band.SetOffset(spec.scale_offset[number - 1][1])
-
         if spec.palette:
             table = gdal.ColorTable()
             for value, color in spec.palette.items():

@@ -89,25 +89,34 @@ def test_a_scene_is_counted_as_in_a_run(dataset: Dataset, tmp_path: Path) -> Non
     assert not (by_key.out_dir / "stats.json").exists()
 
 
-def test_gdal_is_left_as_it_was(dataset: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("switch", ["pass", "gdal.UseExceptions()", "gdal.DontUseExceptions()"])
+def test_gdal_is_left_as_it_was(dataset: Dataset, tmp_path: Path, switch: str) -> None:
     """In a process of its own, in which nothing has used GDAL before."""
     code = (
         "import sys, threading\n"
-        "from osgeo import gdal\n"
-        "gdal.UseExceptions()\n"
+        "from osgeo import gdal, osr\n"
+        f"{switch}\n"
         "gdal.SetCacheMax(77 << 20)\n"
         "names = ('GDAL_NUM_THREADS', 'GDAL_DISABLE_READDIR_ON_OPEN', 'GDAL_PAM_ENABLED', 'OPJ_NUM_THREADS')\n"
         "def state():\n"
         "    drivers = [gdal.GetDriver(i).ShortName for i in range(gdal.GetDriverCount())]\n"
         "    options = [gdal.GetConfigOption(n) for n in names] + [gdal.GetGlobalConfigOption(n) for n in names]\n"
-        "    return gdal.GetCacheMax(), options, drivers, gdal.GetUseExceptions(), gdal.GetErrorCounter()\n"
+        "    raised = [gdal.GetUseExceptions(), osr.GetUseExceptions()]\n"
+        "    return gdal.GetCacheMax(), options, drivers, raised, gdal.GetErrorCounter()\n"
         "before = state()\n"
         "import s2pipe\n"
         "from s2pipe.preprocess.cfg import PreprocessConfig\n"
         "config = PreprocessConfig(sys.argv[1], sys.argv[2], 'B01', ('B01', 'B11'))\n"
         "keys = sys.argv[3:]\n"
         "run = lambda key: sys.stdout.write(s2pipe.process_scene(key, config).status + chr(10))\n"
-        "threads = [threading.Thread(target=run, args=(key,)) for key in keys]\n"
+        "run(keys.pop())\n"
+        "assert state() == before, (state(), before)\n"
+        "def in_a_thread(key):\n"
+        "    found = state()\n"
+        "    run(key)\n"
+        "    assert state() == found == before, (state(), before)\n"
+        "threading.excepthook = lambda failed: print(failed.exc_value)\n"
+        "threads = [threading.Thread(target=in_a_thread, args=(key,)) for key in keys]\n"
         "[t.start() for t in threads]; [t.join() for t in threads]\n"
         "assert state() == before, (state(), before)\n"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from typing import Any
 
 from s2pipe.config.steps import STEPS
 
@@ -28,8 +29,12 @@ class Command:
 
     def run(self, arguments: list[str]) -> int:
         """Run the command and return its exit code."""
-        code: int = importlib.import_module(self.module).main(self, arguments)
+        code: int = self.load().main(self, arguments)
         return code
+
+    def load(self) -> Any:
+        """Import its module."""
+        return importlib.import_module(self.module)
 
 
 def _step(name: str, *examples: str, module: str = "s2pipe.cli.step") -> Command:
@@ -136,6 +141,12 @@ COMMANDS: dict[str, Command] = {
             "s2pipe.cli.doctor",
             "check GDAL, its JPEG 2000 driver, Numba and this machine",
             ("s2pipe doctor",),
+        ),
+        Command(
+            "completion",
+            "s2pipe.cli.completion",
+            "print a script with which a shell completes commands and options",
+            ("s2pipe completion bash > ~/.local/share/bash-completion/completions/s2pipe",),
         ),
     )
 }

@@ -14,7 +14,7 @@ from s2pipe.errors import UsageError
 
 if TYPE_CHECKING:
     from s2pipe.cli.commands import Command
-    from s2pipe.config.steps import StepResult
+    from s2pipe.config.steps import Step, StepResult
 
 _EXTRA: list[tuple[str, Any, Any]] = [
     (
@@ -49,14 +49,15 @@ _EXTRA: list[tuple[str, Any, Any]] = [
 ]
 
 
+def all_options(step: Step) -> type:
+    """Return the options of the step and those of its parts."""
+    return dataclasses.make_dataclass("PatchOptions", _EXTRA, bases=(step_options(step),), frozen=True)
+
+
 def main(command: Command, arguments: list[str]) -> int:
     """Run Step 3 or one of its parts."""
     step = STEPS[command.name]
-    options = parse(
-        command,
-        dataclasses.make_dataclass("PatchOptions", _EXTRA, bases=(step_options(step),), frozen=True),
-        arguments,
-    )
+    options = parse(command, all_options(step), arguments)
     if options.plan and options.from_db is not None:
         msg = "--plan and --from-db exclude each other; give only one of them"
         raise UsageError(msg)

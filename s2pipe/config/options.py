@@ -57,6 +57,7 @@ def options_class(
             "group_title": titles[group],
             "is_usual": info.is_required or key in usual,
             "type_text": type_text(info),
+            "values": _choices(info),
             "default_text": "" if info.is_required else _default_text(info.default),
         }
         if info.annotation is bool:
@@ -232,6 +233,18 @@ def _type_name(kind: Any, info: FieldInfo) -> str:
         text = ",".join(map(str, choices))
         return "{" + (text if len(text) <= _MANY_CHOICES else f"{text[: _MANY_CHOICES - 4]} ...") + "}"
     return _TYPE_NAMES.get(kind, "JSON")
+
+
+def _choices(info: FieldInfo) -> tuple[str, ...]:
+    """Values that an option takes, where they are a list, so that shells can complete them."""
+    found = [
+        str(value) for value in info.keywords.get("enum", info.keywords.get("items", {}).get("enum", ()))
+    ]
+    for member in _members(info.annotation):
+        for kind in (member, *get_args(member)) if get_origin(member) is tuple else (member,):
+            if get_origin(kind) is Literal:
+                found += map(str, get_args(kind))
+    return tuple(dict.fromkeys(found))
 
 
 def _default_text(value: Any) -> str:

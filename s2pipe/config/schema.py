@@ -240,7 +240,8 @@ def _message(error: ValidationError, schema: Mapping[str, Any]) -> str:
         word = "at least" if error.validator == "minItems" else "at most"
         return f"expected {word} {error.validator_value} item(s), got {len(instance)}"
     if error.validator == "pattern":
-        return f"{got} does not match the pattern {error.validator_value}"
+        hint = did_you_mean(instance, schema.get("examples", ()))
+        return f"{got} does not match the pattern {error.validator_value}{hint}"
     if error.validator == "uniqueItems":
         return f"an item is listed more than once in {got}"
     if error.validator == "anyOf":

@@ -134,3 +134,16 @@ def test_everything_that_is_missing_is_named_at_once(
     ):
         assert f"  preprocess.{gap}\n" in text
     assert not list(tmp_path.iterdir())
+
+
+def test_a_misspelt_role_of_a_manifest_is_named(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = tmp_path / "meta" / "step1" / "index.json"
+    index.parent.mkdir(parents=True)
+    index.write_text(dataset.index_json.read_text().replace("l2a.scl_20m", "l2a.SCL_20m"))
+    (tmp_path / "raw").symlink_to(dataset.root / "raw")
+    options = ["--index-json", str(index), "--out-dir", str(tmp_path / "o"), "--target-grid-ref", "scl_20m"]
+    text = said(capsys, "preprocess", *options, "--l1c-bands", "B02")
+    assert "'l2a.SCL_20m' does not match the pattern" in text
+    assert "did you mean 'l2a.scl_20m'?" in text

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING, Any
+
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.bands import (
     BAND_NAMES,
@@ -11,6 +14,10 @@ from s2pipe.sentinel2.bands import (
     L2A_BANDS_BY_RESOLUTION,
     SCL_CLASSES,
 )
+from tests.paths import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_band_table() -> None:
@@ -31,3 +38,17 @@ def test_roles_are_unique_and_spelt_as_documented() -> None:
     assert len(set(roles.ALL_ROLES)) == len(roles.ALL_ROLES)
     assert {roles.l1c_band(band) for band in BAND_NAMES} <= set(roles.ALL_ROLES)
     assert {"l1c.detector_footprint.B8A", "l2a.scl_20m", "l2a.band.B04_10m"} <= set(roles.ALL_ROLES)
+
+
+def test_the_schema_of_an_index_names_all_roles_as_examples() -> None:
+    schema = json.loads((ROOT / "schemas" / "step1_index.schema.json").read_text())
+    (examples,) = _examples(schema)
+    assert examples == list(roles.ALL_ROLES)
+
+
+def _examples(value: Any) -> Iterator[list[str]]:
+    if isinstance(value, dict):
+        if "role" in value and "examples" in value["role"]:
+            yield value["role"]["examples"]
+        for item in value.values():
+            yield from _examples(item)

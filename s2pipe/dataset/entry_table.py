@@ -80,9 +80,13 @@ class EntryStore:
         ManifestError
             It does not fit the schema of the index, or breaks its rules.
         """
+        return self.checked(place, self.line(place))
+
+    def checked(self, place: Place, data: bytes) -> dict[str, Any]:
+        """Parse and check an entry, or a part of one that is an entry by itself; raises as :meth:`document` does."""
         where = f"{PARTS[self._part][1]}[{place.number}]"
         try:
-            document: dict[str, Any] = parse_json(self.line(place), nan="null")
+            document: dict[str, Any] = parse_json(data, nan="null")
         except ValueError as error:
             raise ManifestError(str(self._path), [Fault(where, f"is not JSON: {error}")]) from error
         faults = document_faults(document, self._part)

@@ -17,8 +17,8 @@ import numpy as np
 from s2pipe.config.documents import read_json
 from s2pipe.config.schema import STEP3_SPLIT, validate_document
 from s2pipe.errors import ConfigError, Fault, ManifestError, S2PipeError
-from s2pipe.ground.cells import Boxes, CellGrid, Rectangles, bulge_m
-from s2pipe.ground.projection import lonlat_to_utm
+from s2pipe.ground.cells import CellGrid, Rectangles
+from s2pipe.ground.overlap import NearGround, overlaps
 from s2pipe.runtime.draws import mix, text_seed, unit
 from s2pipe.runtime.files import json_bytes, write_json_atomic
 from s2pipe.runtime.hashing import bytes_fingerprint
@@ -139,8 +139,16 @@ class SplitPlan:
         """Return the split of a tile."""
         if self.by == "tile":
             return int(self.draw(np.array([text_seed(tile_id)], np.uint64), "tile")[0])
-        found = next((tile.split for tile in self.tiles if tile.tile_id == tile_id), None)
+        found = self._split_by_tile.get(tile_id)
         return UNASSIGNED if found is None else SPLITS.index(found)
+
+    @cached_property
+    def _split_by_tile(self) -> dict[str, str]:
+        return {tile.tile_id: tile.split for tile in reversed(self.tiles)}
+
+    @cached_property
+    def _grounds(self) -> NearGround:
+        return NearGround([(tile.epsg, tile.bounds) for tile in self.tiles])
 
     def day_code(self, key: SceneKey) -> int:
         """Return the split of a scene's day, with by: time."""
@@ -190,7 +198,7 @@ class SplitPlan:
         own = self.tile_code(tile_id)
         result = np.full(len(rectangles), own, np.int8)
         if own >= 0:
-            for tile in self.tiles:
+            for tile in map(self.tiles.__getitem__, self._grounds.near(rectangles)):
                 if SPLITS.index(tile.split) > own:
                     result[overlaps(rectangles, tile.epsg, tile.bounds)] = BORDER
         return result
@@ -205,55 +213,12 @@ class SplitPlan:
         """
         if self.by != "tile":
             return
-        unknown = sorted(set(tile_ids) - {tile.tile_id for tile in self.tiles})
+        unknown = sorted(set(tile_ids) - self._split_by_tile.keys())
         if unknown:
             message = (
                 f"was planned without {', '.join(unknown)}; plan again (s2pipe patches --plan) with all tiles"
             )
             raise ConfigError(source, [Fault("tiles", message)])
-
-
-def overlaps(rectangles: Rectangles, epsg: int, bounds: Sequence[float]) -> np.ndarray:
-    """Tell which rectangles overlap one of another zone, or may do so by a hair: bool (n)."""
-    left, bottom, right, top = bounds
-    if not len(rectangles):
-        return np.zeros(0, bool)
-    if rectangles.epsg == epsg:
-        return (
-            (rectangles.left < right)
-            & (rectangles.right > left)
-            & (rectangles.bottom < top)
-            & (rectangles.top > bottom)
-        )
-    hull = Rectangles(
-        rectangles.epsg,
-        rectangles.left.min(keepdims=True),
-        rectangles.bottom.min(keepdims=True),
-        rectangles.right.max(keepdims=True),
-        rectangles.top.max(keepdims=True),
-    )
-    other = Rectangles(epsg, *(np.array([float(value)]) for value in bounds))
-    if not _boxes_meet(hull.boxes(), other.boxes()):
-        return np.zeros(len(rectangles), bool)
-    lon, lat = rectangles.boundary()
-    x, y = lonlat_to_utm(lon, lat, epsg)
-    # Sides may bend in both zones.
-    margin = 2 * bulge_m(rectangles.right - rectangles.left, rectangles.top - rectangles.bottom, lat)
-    met: np.ndarray = (
-        (x.min(axis=0) - margin < right)
-        & (x.max(axis=0) + margin > left)
-        & (y.min(axis=0) - margin < top)
-        & (y.max(axis=0) + margin > bottom)
-    )
-    return met
-
-
-def _boxes_meet(one: Boxes, other: Boxes) -> bool:
-    """Whether two boxes touch, on whichever turn their longitudes were counted."""
-    if one.south[0] > other.north[0] or other.south[0] > one.north[0]:
-        return False
-    turns = (-360.0, 0.0, 360.0)
-    return any(one.west[0] <= other.east[0] + turn and other.west[0] + turn <= one.east[0] for turn in turns)
 
 
 def save_plan(path: Path, plan: SplitPlan, counts: Mapping[str, Any] | None = None) -> None:

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s2pipe.config.schema import load_schema
+from s2pipe.config.schema import STEP1_INDEX, load_schema
+from s2pipe.dataset.entry_document import document_pieces, entry_line
+from s2pipe.dataset.proof import sealed_pieces
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import (
     Asset,
@@ -283,3 +285,63 @@ def test_the_schema_and_the_records_have_the_same_keys() -> None:
             GEOMETRY_KEYS
         )  # these are part of raster
         assert properties == {f.name for f in fields(record)} - {"extra"}
+
+
+ROLES = frozenset({"l1c.band.B02", "l2a.scl_20m", "l2a.later"})
+
+
+@settings(max_examples=20, deadline=None)
+@given(scenes)
+def test_files_are_found_without_the_rest_of_their_scenes(
+    tmp_path_factory: pytest.TempPathFactory, scenes: Any
+) -> None:
+    root = tmp_path_factory.mktemp("dataset")
+    save_index(new_index(root, scenes), index_path(root))
+    table = load_index(index_path(root)).table
+    for scene in scenes:
+        wanted = [asset for asset in scene.assets if asset.role in ROLES]
+        assert list(table.files(scene.key, ROLES)) == sorted(wanted, key=lambda asset: asset.role)
+    assert list(table.files(SceneKey("T60XXX", "2025-12-10T10:03:19Z"), ROLES)) == []
+
+
+def sealed_line(root: Path, change: Any) -> Path:
+    """Write an index of one scene whose entry was changed as bytes, with the seal that belongs to it."""
+    asset = Asset("l1c.band.B02", "raw/x.jp2", size=5)
+    scene = Scene(KEY, files_l1c=AssetGroup(items=(asset,)))
+    line = change(entry_line(scene.to_document()))
+    path = index_path(root)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"".join(sealed_pieces(document_pieces({"schema": STEP1_INDEX}, "scenes", [line]))))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'{"role":"l1c.band.B02",', b'{"role": "l1c.band.B02",'),
+        (b'{"role":"l1c.band.B02",', b'{"later":5,"role":"l1c.band.B02",'),
+        (b'"root_dir":""', b'"root_dir":"{\\"role\\":\\"l1c.band.B02\\"}"'),
+        (b"l1c.band.B02", b"\\u006c1c.band.B02"),
+    ],
+)
+def test_files_that_are_spelled_otherwise_are_found_as_well(tmp_path: Path, old: bytes, new: bytes) -> None:
+    path = sealed_line(tmp_path, lambda line: line.replace(old, new))
+    (asset,) = load_index(path).table.files(KEY, ROLES)
+    assert (asset.role, asset.path) == ("l1c.band.B02", "raw/x.jp2")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (b'"size":5', b'"size":-5', r"scenes\[0\]\.files_l1c\.items\[0\]\.size"),
+        (b'"size":5', b'"size":5,"size":6', "more than once"),
+        (b'"size":5', b'"size":5x', "is not JSON"),
+        (b'{"role":', b'{"role":"l1c.band.B02","path":"y"},{"role":', "is listed already"),
+    ],
+)
+def test_faults_of_files_that_are_asked_for_are_told(
+    tmp_path: Path, old: bytes, new: bytes, fault: str
+) -> None:
+    path = sealed_line(tmp_path, lambda line: line.replace(old, new))
+    with pytest.raises(ManifestError, match=fault):
+        list(load_index(path).table.files(KEY, ROLES))

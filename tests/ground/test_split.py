@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.ground.cells import Rectangles
+from s2pipe.ground.overlap import overlaps
 from s2pipe.ground.projection import lonlat_to_utm
-from s2pipe.ground.split import SplitPlan, overlaps
+from s2pipe.ground.split import SplitPlan
 from tests.ground.ground_support import inner_points, rectangle
 
 

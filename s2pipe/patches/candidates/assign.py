@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from s2pipe.dataset.step1_index import Index, Scene
+    from s2pipe.dataset.step1_index import Index
     from s2pipe.patches.cfg import PatchConfig, SplitConfig
 
 _IMAGES = roles.BAND_RASTERS | {roles.L2A_SCL}
@@ -93,15 +93,15 @@ def scenes_of_manifest(index: Index) -> list[PlannedScene]:
     """
     scenes, gaps = [], []
     shared = SharedValues()
-    for scene in index.scenes:
-        grid = _grid_of(index, scene)
+    for key in index.table.keys:
+        grid = _grid_of(index, key)
         if grid is None:
             gaps.append(
-                f"{scene.key}: no L1C band or scene classification on disk, nor the header of a remote one in the index"
+                f"{key}: no L1C band or scene classification on disk, nor the header of a remote one in the index"
             )
         else:
             target = shared.target(_with_pixels(grid, _MANIFEST_PIXEL_M))
-            scenes.append(PlannedScene(scene.key, target))
+            scenes.append(PlannedScene(key, target))
     if gaps or not scenes:
         msg = f"{index.root}: a split needs the ground of every scene:"
         raise MissingInputError(
@@ -119,10 +119,9 @@ def _with_pixels(grid: Grid, size_m: float) -> Grid:
     return Grid(grid.crs_wkt, (left, size_m, 0.0, top, 0.0, -size_m), shape)
 
 
-def _grid_of(index: Index, scene: Scene) -> Grid | None:
+def _grid_of(index: Index, key: SceneKey) -> Grid | None:
     """Grid of the first band that is on disk, or at an address with its header in the index: all cover one ground."""
-    images = (asset for asset in scene.assets if asset.role in _IMAGES)
-    for asset in sorted(images, key=lambda item: (item.is_remote, item.role)):
+    for asset in index.table.files(key, _IMAGES):
         if asset.is_remote:  # no pixel is read, so nothing is asked for: the index knows, or it does not
             if asset.raster is not None:
                 return stored_header(asset.path, asset.raster).grid

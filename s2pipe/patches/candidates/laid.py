@@ -10,8 +10,8 @@ import numpy as np
 
 from s2pipe.errors import Fault, ManifestError
 from s2pipe.ground.cells import Rectangles
+from s2pipe.ground.overlap import NearGround, overlaps
 from s2pipe.ground.projection import utm_epsg
-from s2pipe.ground.split import overlaps
 from s2pipe.patches.candidates.windows import footprints, grid_windows
 from s2pipe.raster.grid import Grid, TargetGrid
 from s2pipe.runtime.draws import mix, text_seed
@@ -126,9 +126,13 @@ def refuse_overlaps(samples: Sequence[Placed]) -> None:
     """
     first = {sample.target.reference: sample for sample in reversed(samples)}
     seen = [(sample, utm_epsg(grid.crs_wkt), grid.bounds) for grid, sample in first.items()]
+    grounds = NearGround([(epsg, bounds) for _, epsg, bounds in seen])
     for place, (sample, epsg, bounds) in enumerate(seen):
         rectangle = Rectangles(epsg, *(np.array([value]) for value in bounds))
-        for other, other_epsg, other_bounds in seen[:place]:
+        for number in grounds.near(rectangle):
+            other, other_epsg, other_bounds = seen[number]
+            if number >= place:
+                break
             if overlaps(rectangle, other_epsg, other_bounds)[0]:
                 raise ManifestError(
                     sample.name,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from s2pipe.ground.overlap import overlaps
 from s2pipe.ground.projection import lonlat_to_utm, utm_epsg
-from s2pipe.ground.split import overlaps
 from s2pipe.patches.candidates.windows import PatchTable, footprints, lattice_shift
 
 if TYPE_CHECKING:

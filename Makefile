@@ -14,6 +14,7 @@ VENV_SYSTEM ?= .venv-system
 VENV_CLIENTS ?= .venv-clients
 VENV_TORCH ?= .venv-torch
 VENV_SCALE ?= .venv-scale
+VENV_DOCS ?= .venv-docs
 DEMO_OUTPUT ?= demo-output
 FUZZ_SECONDS ?= 60
 FAULTS ?= full
@@ -25,7 +26,7 @@ run_pytest = -m pytest -q $(PYTEST_ARGS) || { code=$$?; \
 	[ $$code -ne 5 ] || echo "pytest found no test to run, which counts as a failure" >&2; exit $$code; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system setup-clients setup-torch setup-scale demo test test-quick test-system-gdal test-clients test-torch test-scale test-report fuzz fuzz-atheris bench lint format types check dist constraints clean
+.PHONY: help setup setup-system setup-clients setup-torch setup-scale setup-docs demo test test-quick test-system-gdal test-clients test-torch test-scale test-report fuzz fuzz-atheris bench docs lint format types check dist constraints clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -53,6 +54,9 @@ setup-torch:
 setup-scale:
 	@python=$$(sh tools/find-python) && CONSTRAINTS=none "$$python" tools/setup_venv.py $(VENV_SCALE) --extras dask,s3,s3-server,workflows,test
 
+setup-docs:
+	@python=$$(sh tools/find-python) && "$$python" tools/setup_venv.py $(VENV_DOCS) --extras docs,test
+
 demo: setup ## Synthesise two products and run the whole pipeline on them
 	@$(VENV)/bin/s2pipe demo --out $(DEMO_OUTPUT)
 
@@ -66,10 +70,10 @@ test-system-gdal: setup-system ## Run the tests against the system's GDAL
 	@$(VENV_SYSTEM)/bin/python $(run_pytest)
 
 test-clients: setup-clients ## Let other tools read what is written and search the local test service
-	@$(VENV_CLIENTS)/bin/python -m pytest -q tests/clients $(PYTEST_ARGS)
+	@$(VENV_CLIENTS)/bin/python -m pytest -q tests/clients tests/docs/test_code_blocks.py $(PYTEST_ARGS)
 
 test-torch: setup-torch ## Read patches with PyTorch: batches, shuffling, resuming, samplers, a small U-Net, the docs' examples
-	@$(VENV_TORCH)/bin/python -m pytest -q tests/torch tests/readers $(PYTEST_ARGS)
+	@$(VENV_TORCH)/bin/python -m pytest -q tests/torch tests/readers tests/docs/test_code_blocks.py $(PYTEST_ARGS)
 
 test-scale: setup-scale ## Run one dataset on Dask's workers and as shards of a job array, and from object storage (moto), and compare every byte
 	@$(VENV_SCALE)/bin/python -m pytest -q tests/scale $(PYTEST_ARGS)
@@ -90,6 +94,10 @@ fuzz-atheris: setup ## The same with Atheris, for one target (FUZZ_TARGET=produc
 
 bench: setup ## Run the benchmarks
 	@$(VENV)/bin/python -m pytest benchmarks --benchmark-only $(PYTEST_ARGS)
+
+docs: setup-docs ## Build the documentation's site into site/, strictly, and run its notebooks
+	@NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --quiet
+	@$(VENV_DOCS)/bin/python -m pytest -q tests/docs $(PYTEST_ARGS)
 
 lint: setup ## Check style and formatting
 	@$(VENV)/bin/ruff check
@@ -114,6 +122,6 @@ constraints: ## Take the newest versions into requirements/constraints.txt
 	@python=$$(sh tools/find-python) && "$$python" tools/refresh_constraints.py
 
 clean: ## Remove environments, caches and everything built
-	rm -rf .venv .venv.lock .venv-system .venv-system.lock .venv-clients .venv-clients.lock .venv-torch .venv-torch.lock .venv-scale .venv-scale.lock build dist *.egg-info kernels/build kernels/*.egg-info $(DEMO_OUTPUT)
+	rm -rf .venv .venv.lock .venv-system .venv-system.lock .venv-clients .venv-clients.lock .venv-torch .venv-torch.lock .venv-scale .venv-scale.lock .venv-docs .venv-docs.lock build dist site *.egg-info kernels/build kernels/*.egg-info $(DEMO_OUTPUT)
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find s2pipe kernels tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

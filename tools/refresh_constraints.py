@@ -22,7 +22,7 @@ KEPT = (
     *("lightning", "lightning-utilities", "pytorch-lightning", "torchmetrics"),
 )
 # Not `gdal`, whose version the system's libgdal dictates, nor `clients`, which no set-up of ours installs.
-EXTRAS = ("gdal-wheel", "tables", "shards", "xarray", "figures", "remote", "dask", "test", "dev")
+EXTRAS = ("gdal-wheel", "tables", "shards", "xarray", "figures", "remote", "dask", "docs", "test", "dev")
 HEADER = """\
 # Versions that are known to work together on Python {first} to {last}. pip reads them with --constraint:
 # they install nothing by themselves, and name no place that packages come from. `make constraints` writes them.

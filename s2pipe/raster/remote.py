@@ -75,6 +75,8 @@ def refused(address: RemoteAddress, code: int) -> ServiceError:
     if 300 <= code < 400:
         msg = f"{address}: the server points elsewhere (HTTP {code}), which is not followed; give the final address"
         return UntrustedServerError(msg, code)
+    if code in (404, 410):
+        return ServiceError(f"{address}: is not there (HTTP {code}); check the address, or index again", code)
     msg = f"{address}: the server refuses it (HTTP {code}); check the address and the access rights"
     return ServiceError(msg, code)
 

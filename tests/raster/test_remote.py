@@ -51,6 +51,8 @@ def test_a_file_has_size_and_entity_tag_and_is_read_whole(store: ObjectStore) ->
         with open_stream(address, SIZE) as stream:
             assert stream.read() == file.read_bytes()
         assert state_of(address / "none") is None
+        with pytest.raises(ServiceError, match="is not there"):
+            read_range(address / "none", 0, 1)
 
 
 def test_a_listing_has_all_pages(store: ObjectStore) -> None:

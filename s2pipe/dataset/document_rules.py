@@ -33,6 +33,9 @@ def scene_faults(scene: Mapping[str, Any]) -> list[Fault]:
         ratio = (scene.get(level) or {}).get("coverage_ratio")
         if ratio is not None and not -_ROUNDING <= ratio <= 1 + _ROUNDING:
             faults.append(Fault(f"{level}.coverage_ratio", f"expected 0 to 1, got {ratio}"))
+    for number, half in enumerate(scene.get("other_halves") or ()):
+        found = scene_faults({**half, "key": scene["key"]})
+        faults += [Fault(f"other_halves[{number}].{fault.path}", fault.message) for fault in found]
     return faults
 
 

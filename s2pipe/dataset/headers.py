@@ -44,7 +44,12 @@ def with_headers(scene: Scene, root: Path) -> Scene:
             return None
         return replace(group, items=tuple(_recorded(item, root) for item in group.items))
 
-    return replace(scene, files_l1c=recorded(scene.files_l1c), files_l2a=recorded(scene.files_l2a))
+    return replace(
+        scene,
+        files_l1c=recorded(scene.files_l1c),
+        files_l2a=recorded(scene.files_l2a),
+        others=tuple(with_headers(other, root) for other in scene.others),
+    )
 
 
 def _recorded(asset: Asset, root: Path) -> Asset:

@@ -21,11 +21,38 @@ def merge_scene(old: Scene, new: Scene, root: Path) -> Scene:
 
     Per level: a product of another name replaces the old one with all its files; the same product gains new roles, and
     what ``new`` says about a role wins, unless it calls a file absent that is on disk below ``root`` as ``old`` says.
-    Values that ``new`` does not know are kept.
+    Values that ``new`` does not know are kept. Other halves of an acquisition are told by the names of their products.
     """
+    known = known_half(old, new)
+    if known is not None:
+        halves = (merge_scene(half, new, root) if half is known else half for half in old.others)
+        return replace(old, others=tuple(halves))
     l1c, files_l1c = _merge_level((old.l1c, old.files_l1c), (new.l1c, new.files_l1c), root)
     l2a, files_l2a = _merge_level((old.l2a, old.files_l2a), (new.l2a, new.files_l2a), root)
-    return Scene(old.key, l1c, l2a, files_l1c, files_l2a, old.others, {**old.extra, **new.extra})
+    merged = Scene(old.key, l1c, l2a, files_l1c, files_l2a, (), {**old.extra, **new.extra})
+    others = [other for other in old.others if not _shares_product(other, merged)]
+    for other in new.others:
+        place = next((n for n, kept in enumerate(others) if _shares_product(kept, other)), None)
+        if place is None:
+            others.append(other)
+        else:
+            others[place] = merge_scene(others[place], other, root)
+    return replace(merged, others=tuple(others))
+
+
+def known_half(old: Scene, new: Scene) -> Scene | None:
+    """Return the other half of a scene that a new account is of; None where it is of the scene itself."""
+    if new.others:
+        return None
+    return next((other for other in old.others if _shares_product(other, new)), None)
+
+
+def _shares_product(one: Scene, other: Scene) -> bool:
+    names = [
+        {product.product_name for product in (scene.l1c, scene.l2a) if product is not None}
+        for scene in (one, other)
+    ]
+    return bool(names[0] & names[1] - {None})
 
 
 def _merge_level(old: _Level, new: _Level, root: Path) -> _Level:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import AuthError, ProductError, S2PipeError, UntrustedServerError
+from s2pipe.indexing.halves import are_halves, cover, strip_start
 from s2pipe.indexing.remote import open_remote, place_of, products_at
 from s2pipe.runtime.addresses import RemoteAddress
 from s2pipe.runtime.paths import seen_from
@@ -26,7 +27,9 @@ from s2pipe.sentinel2.safe import (
 from s2pipe.sentinel2.safe.container import MARKERS, SafeContainer, is_product_directory, open_container
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from s2pipe.dataset.step1_index import Scene
 
 LEVELS: tuple[Level, ...] = ("L1C", "L2A")
 """Processing levels in the order in which they are indexed."""
@@ -56,6 +59,8 @@ class Found:
     """Its metadata; None when it has none."""
     warnings: tuple[str, ...]
     """What is odd about it."""
+    half: str | None = None
+    """Start of its datastrip where it is the other half of an acquisition that was cut in two."""
 
     @property
     def key(self) -> SceneKey:
@@ -233,21 +238,66 @@ def recognise(path: Place) -> Found:
 
 
 def choose(found: list[Found]) -> tuple[list[Found], list[PassedOver]]:
-    """Return the newest product of each scene and level, in the order of scenes, and the others."""
+    """Return the newest product of each scene and level, in the order of scenes, and the others.
+
+    Of an acquisition that was cut into several datastrips, all halves are chosen: the larger is the scene's product,
+    and the others are marked as its halves.
+    """
 
     def place(product: Found) -> tuple[SceneKey, str]:
         return product.key, product.name.level
 
     chosen: list[Found] = []
     passed_over: list[PassedOver] = []
-    for _, group in groupby(sorted(found, key=place), key=place):
-        # Of two copies of one product the directory is read faster than the archive.
-        *others, best = sorted(group, key=lambda p: (*p.name.age_key, not p.container.is_zip))
-        chosen.append(best)
-        passed_over += [
-            PassedOver(other.container.path, _why_not(other, best), is_usable=True) for other in others
-        ]
+    for _, of_scene in groupby(sorted(found, key=place), key=lambda product: product.key):
+        levels: list[list[Found]] = []
+        for _, group in groupby(of_scene, key=lambda product: product.name.level):
+            halves, others = _versions(list(group))
+            levels.append(halves)
+            passed_over += others
+        largest = max(levels[0], key=lambda product: (cover(product.info), product.name.age_key))
+        is_cut = max(map(len, levels)) > 1
+        for halves in levels:
+            chosen += _marked(halves, strip_start(largest.info)) if is_cut else halves
     return chosen, passed_over
+
+
+def _versions(products: list[Found]) -> tuple[list[Found], list[PassedOver]]:
+    """Return the newest product of each half of a scene's level, and the others."""
+    halves: list[Found] = []
+    passed_over = []
+    # Of two copies of one product the directory is read faster than the archive.
+    for product in sorted(products, key=lambda p: (*p.name.age_key, not p.container.is_zip), reverse=True):
+        better = next((half for half in halves if not are_halves(product.info, half.info)), None)
+        if better is None:
+            halves.append(product)
+        else:
+            reason = _why_not(product, better)
+            passed_over.append(PassedOver(product.container.path, reason, is_usable=True))
+    return halves, passed_over
+
+
+def _marked(halves: list[Found], strip: str | None) -> list[Found]:
+    """Mark all products but that of one datastrip as halves."""
+    starts = [strip_start(product.info) for product in halves]
+    return [
+        product if start in (strip, None) else replace(product, half=start)
+        for product, start in zip(halves, starts, strict=True)
+    ]
+
+
+def as_indexed(found: list[Found], known: Mapping[tuple[str, str], Scene]) -> list[Found]:
+    """Mark a half that is given alone as such if the index has it as one already."""
+    cut = {product.key for product in found if product.half is not None}
+
+    def marked(product: Found) -> Found:
+        scene = known.get(product.key.identity)
+        others = () if scene is None or product.key in cut else scene.others
+        names = {item.product_name for other in others for item in (other.l1c, other.l2a) if item is not None}
+        is_half = product.name.safe_name in names
+        return replace(product, half=strip_start(product.info)) if is_half else product
+
+    return list(map(marked, found))
 
 
 def _why_not(other: Found, best: Found) -> str:
@@ -256,13 +306,7 @@ def _why_not(other: Found, best: Found) -> str:
     if other.name.baseline == THIRD_PARTY_BASELINE:
         return f"is a third party's product (N9999); {best.name} is preferred"
     reason = f"is superseded by {best.name}"
-    strips = [_strip_start(product.info) for product in (other, best)]
+    strips = [strip_start(product.info) for product in (other, best)]
     if None not in strips and strips[0] != strips[1]:
         reason += "; it comes from another datastrip, so the two may cover different parts of the tile"
     return reason
-
-
-def _strip_start(info: ProductInfo | None) -> str | None:
-    """``S20251210T100316`` of a datastrip's identifier."""
-    parts = (info.datastrip_id or "").split("_") if info else []
-    return next((part for part in parts if len(part) == 16 and part.startswith("S")), None)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from s2pipe.dataset.headers import with_headers
 from s2pipe.dataset.step1_index import IndexJournal, Scene, adding, compact_if_due, has_index, index_path
+from s2pipe.dataset.step1_merge import known_half
 from s2pipe.indexing.discover import LEVELS, waiting_pool
 from s2pipe.indexing.links import link
 from s2pipe.runtime.files import sweep
@@ -117,6 +118,8 @@ def _drop_replaced(old: Mapping[tuple[str, str], Scene], scene: Scene, root: Pat
     """Remove the links of a scene's products that others replaced, and say so; real files stay."""
     notes = []
     before = old.get(scene.key.identity)
+    if before is not None and known_half(before, scene) is not None:
+        return []
     for level in LEVELS if before is not None else ():
         was, now = (getattr(s, level.lower()) for s in (before, scene))
         if was is None or now is None or was.product_name == now.product_name:

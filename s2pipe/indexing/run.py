@@ -29,6 +29,7 @@ from s2pipe.indexing.discover import (
     PassedOver,
     Place,
     abridged,
+    as_indexed,
     attempt,
     attempt_each,
     choose,
@@ -151,13 +152,16 @@ def index_products(
     passed_over += unplanned
     found, superseded = choose([plan.found for plan in planned])
     chosen = {plan.found.container.path: plan for plan in planned}
-    plans = [chosen[product.container.path] for product in found]
-    checks = [check for plan in plans for check in _checks(plan)]
-    verification = run_checks(checks, MANIFEST) if verify else None
     path = index_path(root)
     check_owned(root, "meta/step1")
+    old = find_scenes(path, sorted({product.key for product in found}))
+    plans = [
+        chosen[product.container.path] if product.half is None else _plan(product)
+        for product in as_indexed(found, old)
+    ]
+    checks = [check for plan in plans for check in _checks(plan)]
+    verification = run_checks(checks, MANIFEST) if verify else None
     new = _scenes(plans)
-    old = find_scenes(path, [scene.key for scene in new])
     links: dict[SceneKey, list[tuple[Path, Path]]] = {scene.key: [] for scene in new}
     for plan in plans:
         links[plan.found.key] += [(source, InsidePath(root, target).owned()) for source, target in plan.links]
@@ -215,6 +219,8 @@ def _plan(found: Found) -> _Planned:
     entries = _manifest_entries(container)
     listed = entries or {}
     root_dir = found.key.files_dir(level)
+    if found.half is not None:  # its files have the names of the other half's
+        root_dir = f"{root_dir.rpartition('/')[0]}/half={found.half}/files"
     archive = f"{root_dir}/{found.name.stem}.zip"
     assets: dict[str, Asset] = {}
     links: list[tuple[Path, str]] = []
@@ -310,16 +316,24 @@ def _checks(plan: _Planned) -> list[Check]:
 
 
 def _scenes(plans: list[_Planned]) -> list[Scene]:
-    scenes: dict[SceneKey, Scene] = {}
+    """Make scenes of products; the other halves of a scene go by their datastrips."""
+    scenes: dict[SceneKey, dict[str | None, Scene]] = {}
     for plan in plans:
-        scene = scenes.get(plan.found.key, Scene(plan.found.key))
+        halves = scenes.setdefault(plan.found.key, {})
+        scene = halves.get(plan.found.half, Scene(plan.found.key))
         product = _product(plan.found)
         if plan.found.name.level == "L1C":
             scene = replace(scene, l1c=product, files_l1c=plan.group)
         else:
             scene = replace(scene, l2a=product, files_l2a=plan.group)
-        scenes[plan.found.key] = scene
-    return list(scenes.values())
+        halves[plan.found.half] = scene
+    return [_whole(halves) for halves in scenes.values()]
+
+
+def _whole(halves: dict[str | None, Scene]) -> Scene:
+    """Make one scene of its halves; one that is given alone will be merged into the scene that has it."""
+    first, *others = (halves[half] for half in sorted(halves, key=lambda half: half or ""))
+    return replace(first, others=tuple(others))
 
 
 def _product(found: Found) -> Product:

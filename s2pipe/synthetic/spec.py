@@ -84,6 +84,9 @@ class ProductSpec:
     detectors and orbits then see it differently."""
     processing_delay_h: float = 3.0
     """Hours from sensing to processing: decides the last time stamp of the L1C name (L2A: 2 hours more)."""
+    datastrip_delay_s: float = 300.0
+    """Seconds from the start of the datatake to that of the datastrip. Products that differ in it and cover different
+    parts of a tile are halves of one acquisition."""
 
     def __post_init__(self) -> None:
         faults = [Fault(path, message) for path, message in self._faults()]
@@ -179,7 +182,7 @@ class ProductNames:
     @property
     def datastrip_start(self) -> datetime:
         """Start of the datastrip that the tile was cut from."""
-        return self.spec.sensing_start + timedelta(minutes=5)
+        return self.spec.sensing_start + timedelta(seconds=self.spec.datastrip_delay_s)
 
     @property
     def absolute_orbit(self) -> int:

@@ -13,6 +13,7 @@ import pytest
 from s2pipe.cli import main
 from s2pipe.config.schema import document_faults
 from s2pipe.dataset.samples import Sample, load_samples
+from s2pipe.dataset.step1_index import load_index
 from s2pipe.errors import ConfigError
 from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.cfg import (
@@ -226,3 +227,33 @@ def test_what_mosaics_cannot_do_is_refused(tiles: Tiles, tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="set target_grid, or choose one tile"):
         run_preprocess(config)
     assert not (tmp_path / "out" / "processed").exists()
+
+
+def test_halves_of_an_acquisition_become_one_sample(tmp_path: Path) -> None:
+    """The larger half is the scene, as it is without mosaics. Their files have the same names."""
+    east = replace(SPEC, nodata_wedge=0.6)
+    west = replace(SPEC, from_edge_m=19_800.0, nodata_wedge=0.0, seed=9, datastrip_delay_s=318.0)
+    products = []
+    for name, spec in (("west", replace(west, processing_delay_h=4.0)), ("east", east)):
+        products.append(make_products(tmp_path / name, spec))
+        index_products([tmp_path / name], tmp_path / f"only-{name}" / "data")
+    both = [path for made in products for path in (made.l1c, made.l2a) if path is not None]
+    found = index_products(both, tmp_path / "data")
+    assert not found.passed_over
+    assert not index_products(both, tmp_path / "data").changed
+    (scene,) = load_index(found.index_path).scenes
+    names = [
+        tuple(item.product_name for item in (half.l1c, half.l2a) if item is not None) for half in scene.parts
+    ]
+    assert names == [tuple(path.name for path in both[:2]), tuple(path.name for path in both[2:])]
+    assert not document_faults(json.loads(found.index_path.read_text()), "step1_index")
+    assert main(["verify", str(tmp_path / "data"), "--quiet"]) == 0
+    (mosaic,) = Tiles(tmp_path).write(tmp_path / "mosaic", group_by="datatake")
+    singles = [
+        Tiles(tmp_path / f"only-{name}").write(tmp_path / f"out-{name}")[0] for name in ("west", "east")
+    ]
+    _assert_each_pixel_is_of_its_source(mosaic, singles, RASTERS)
+    (alone,) = Tiles(tmp_path).write(tmp_path / "alone")
+    assert alone.x_path.read_bytes() == singles[0].x_path.read_bytes()
+    # One half that is indexed again leaves the other as it is.
+    assert not index_products(both[2:], tmp_path / "data").changed

@@ -25,11 +25,13 @@ from s2pipe.preprocess.cfg import (
     PreprocessConfig,
     ScreeningConfig,
 )
+from s2pipe.preprocess.grid_cfg import TargetGridConfig
 from s2pipe.preprocess.one_scene import process_scene
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.preprocess.stats.histogram import HISTOGRAM_NAME, load_histogram
 from s2pipe.synthetic import ProductSpec, make_products
-from tests.conftest import read_whole_band
+from tests.conftest import Dataset, read_whole_band
+from tests.preprocess.test_own_grid import MIDDLE, _around, two_zones  # noqa: F401 - a fixture
 
 BANDS = ("B02", "B11")
 SPEC = ProductSpec(
@@ -257,3 +259,42 @@ def test_halves_of_an_acquisition_become_one_sample(tmp_path: Path) -> None:
     assert alone.x_path.read_bytes() == singles[0].x_path.read_bytes()
     # One half that is indexed again leaves the other as it is.
     assert not index_products(both[2:], tmp_path / "data").changed
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:3035"])
+def test_tiles_of_two_zones_meet_on_a_grid_of_ones_own(
+    two_zones: Dataset,  # noqa: F811
+    tmp_path: Path,
+    crs: str,
+) -> None:
+    from pyproj import Transformer
+
+    grid = TargetGridConfig(crs, 20.0, _around(crs, 1900, 2100, 2300, 1400))
+    changes: dict[str, Any] = {
+        "target_grid": grid,
+        "bands": ("l2a.B02_20m", "l2a.B11_20m"),
+        "labels": LabelConfig(enabled=True),
+        "quality": ScreeningConfig(enabled=True),
+        "angles": AngleAssetConfig(enabled=True),
+        "brdf": BrdfConfig("c_factor", 30.0),
+    }
+    base = PreprocessConfig(two_zones.index_json, tmp_path / "singles", **changes)
+    assert not run_preprocess(base).failed
+    singles = load_samples(tmp_path / "singles/meta/step2/index.json")
+    assert not run_preprocess(replace(base, out_dir=tmp_path / "mosaic", group_by="datatake")).failed
+    (mosaic,) = load_samples(tmp_path / "mosaic/meta/step2/index.json")
+    _assert_each_pixel_is_of_its_source(mosaic, singles, RASTERS)
+    valid = np.stack([(_pixels(single, "x")[:2] != 0).sum(axis=0) for single in singles])
+    x0, dx, _, y0, _, dy = mosaic.grid.geotransform
+    rows, cols = np.indices(mosaic.grid.shape_yx)
+    distance = []
+    for single in singles:
+        zone = int(single.key.tile_id[1:3])
+        x, y = Transformer.from_crs(32600 + zone, crs, always_xy=True).transform(*MIDDLE[zone])
+        distance.append(np.hypot(x0 + dx * (cols + 0.5) - x, y0 + dy * (rows + 0.5) - y))
+    second = (valid[1] > valid[0]) | ((valid[1] == valid[0]) & (distance[1] < distance[0]))
+    expected = np.where(valid.max(axis=0) == 0, 0, np.where(second, 2, 1))
+    source = _pixels(mosaic, "source")[0]
+    sure = np.abs(distance[0] - distance[1]) > 1e-3
+    np.testing.assert_array_equal(source[sure], expected[sure])
+    assert {0, 1, 2} == set(np.unique(source))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from s2pipe.cli.help import help_text
 from s2pipe.cli.output import set_up_logging
 from s2pipe.errors import UsageError
-from s2pipe.runtime.nearest import did_you_mean
+from s2pipe.runtime.nearest import nearest
 from s2pipe.runtime.paths import user_path
 
 if TYPE_CHECKING:
@@ -76,10 +76,17 @@ def _in_words(message: str, flags: list[str]) -> str:
 
 def _meant(name: str, flags: list[str]) -> str:
     leaf = name.lstrip("-").replace("_", "-")
-    longer = [flag for flag in flags if flag.rpartition(".")[2] == leaf and "." in flag]
+    leaves = {flag: flag.lstrip("-").rpartition(".")[2] for flag in flags if flag.replace("_", "-") == flag}
+    same = [flag for flag, own in leaves.items() if own == leaf]
+    longer = same or [flag for flag, own in leaves.items() if own.startswith(f"{leaf}-")]
     if longer:
         return f"; did you mean {' or '.join(longer[:_MAX_MEANT])}?"
-    return did_you_mean(name, flags) or "; --help-all lists all options"
+    close = nearest(
+        leaf, (flag.lstrip("-") for flag in leaves)
+    )  # without the dashes, which all have in common
+    if close is None:
+        return "; --help-all lists all options"
+    return f"; did you mean {'-' if len(close) == 1 else '--'}{close}?"
 
 
 def _expanded(options: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from s2pipe.errors import ChecksumError, PathEscapeError, ProductError
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.hashing import hash_file
 from s2pipe.runtime.paths import describe_absence
+from s2pipe.runtime.progress import ByteProgress
 from s2pipe.sentinel2.safe.container import SafeContainer, open_container
 
 if TYPE_CHECKING:
@@ -115,8 +116,18 @@ def run_checks(checks: Sequence[Check], what: str) -> Verification:
         Files differ; all of them are listed.
     """
     # Hashing and unpacking release the GIL, so threads suffice.
-    with ThreadPoolExecutor(core_count()) as pool:
-        findings = list(pool.map(Check.find, checks))
+    progress = ByteProgress(0, len(checks))
+
+    def find(check: Check) -> Finding:
+        found = check.find()
+        progress.file_done()
+        return found
+
+    try:
+        with ThreadPoolExecutor(core_count()) as pool:
+            findings = list(pool.map(find, checks))
+    finally:
+        progress.close()
     raise_differences([item.fault for item in findings if item.fault is not None], what)
     return Verification.of(findings)
 

@@ -38,8 +38,8 @@ class ProgressState:
     """How many are finished."""
     total: int
     """How many there are."""
-    fraction: float | None
-    """Finished part of the whole, 0 to 1, which grows within scenes and files too; None when unknown."""
+    fraction: float
+    """Finished part of the whole, 0 to 1, which grows within scenes and files too."""
     seconds: float
     """Time since the start."""
     seconds_left: float | None
@@ -191,7 +191,7 @@ class _Meter:
     def _draw(self) -> None:
         state = self.state
         name, _, rest = str(state).partition(", ")
-        self._bar.n = round(_SCALE * (state.fraction or 0.0))
+        self._bar.n = round(_SCALE * state.fraction)
         self._bar.set_description_str(name, refresh=False)
         self._bar.unit = rest
         self._bar.refresh()
@@ -300,14 +300,19 @@ class ByteProgress(_Meter):
         seconds = max(time.monotonic() - self._started, 1e-3)
         rate, left = self._bytes / seconds, max(0, self._bytes_total - self._bytes)
         is_over = self._done >= self._total
-        fraction = self._bytes / self._bytes_total if self._bytes_total else None
+        if self._bytes_total:
+            fraction = min(1.0, max(0.0, self._bytes / self._bytes_total))
+            remaining = left / rate if rate > 0 else None
+        else:
+            fraction = self._done / self._total if self._total else 1.0
+            remaining = seconds / self._done * (self._total - self._done) if self._done else None
         return ProgressState(
             self._what,
             self._done,
             self._total,
-            1.0 if is_over else min(1.0, max(0.0, fraction)) if fraction is not None else None,
+            1.0 if is_over else fraction,
             seconds,
-            0.0 if is_over else left / rate if rate > 0 and self._bytes_total else None,
+            0.0 if is_over else remaining,
             self._bytes,
             rate,
         )

@@ -26,8 +26,9 @@ NEEDED = ("--index-json", "i.json", "--out-dir", "o", "--target-grid-ref", "B02"
     ("arguments", "message"),
     [
         (("preproces",), "unknown command 'preproces'; did you mean 'preprocess'?"),
-        (("preprocess", "--normalise.mode", "x"), "--normalise.mode: unknown option; did you mean '--normalize.mode'?"),
+        (("preprocess", "--normalise.mode", "x"), "--normalise.mode: unknown option; did you mean --normalize.mode?"),
         (("preprocess", "--stats_path=x"), "--stats_path: unknown option; did you mean --normalize.stats-path?"),
+        (("preprocess", "--out", "x"), "--out: unknown option; did you mean --out-dir?"),
         (("preprocess", "--xyzzy"), "--xyzzy: unknown option; --help-all lists"),
         (("preprocess", "a.yaml", "b.yaml"), "expected no more arguments, got b.yaml"),
         (("preprocess", "--num-workers"), "--num-workers: expected one argument"),
@@ -38,7 +39,7 @@ NEEDED = ("--index-json", "i.json", "--out-dir", "o", "--target-grid-ref", "B02"
         (("preprocess", *NEEDED, "--normalize.mode", "aply"), "command line: --normalize.mode: 'aply' is not one of"),
         (("preprocess", *NEEDED, "--labels.mapping", "{4: a}"), "command line: --labels.mapping.4: expected integer"),
         (("preprocess", *NEEDED[2:]), "preprocess.index_json: is missing, and has no default; give it in"),
-        (("index", "x", "--output", "y"), "--output: unknown option; did you mean '--out'?"),
+        (("index", "x", "--output", "y"), "--output: unknown option; did you mean --out?"),
         (("report", "x", "--workers", "many"), "--workers: invalid int value: 'many'"),
     ],
 )  # fmt: skip

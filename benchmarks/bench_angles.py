@@ -20,6 +20,7 @@ from s2pipe.preprocess.angles.raster import write_angles
 from s2pipe.preprocess.angles.scene_angles import SceneAngles
 from s2pipe.preprocess.cfg import AngleAssetConfig
 from s2pipe.preprocess.inputs import AngleInput
+from s2pipe.preprocess.raster_tags import RasterForm
 from s2pipe.raster.grid import Grid, TargetGrid, Window
 from s2pipe.raster.jp2 import write_jp2
 from s2pipe.raster.transform import crs_wkt
@@ -137,7 +138,7 @@ def test_raster(
 
     def write() -> None:
         start = time.process_time()
-        write_angles(tmp_path, inputs, TargetGrid.whole(grid), CONFIG, BANDS, 2)
+        write_angles(tmp_path, inputs, TargetGrid.whole(grid), CONFIG, BANDS, RasterForm(threads=2))
         seconds.append(time.process_time() - start)
 
     benchmark.pedantic(write, rounds=ROUNDS, warmup_rounds=1 if SMALL else 0)

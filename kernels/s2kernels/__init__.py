@@ -8,6 +8,7 @@ from ._compile import kernel_names, warm_up
 from .angles import AngleEncoding, DirectionField, Placement, interpolate_directions
 from .histogram import Histogram, HistogramAccumulator, HistogramSpec, histogram, reflectance_histogram
 from .labels import label_lut, map_labels
+from .moments import row_moments
 from .nbar import BrdfModel, ViewGeometry, brdf_kernels, nbar
 from .normalize import Normalization, reflectance_standardize, standardize
 from .reflectance import Radiometry, reflectance, reflectance_valid
@@ -39,6 +40,7 @@ __all__ = [
     "reflectance_histogram",
     "reflectance_standardize",
     "reflectance_valid",
+    "row_moments",
     "standardize",
     "valid_per_band",
     "valid_single",

@@ -16,6 +16,7 @@ import s2kernels as k
 
 from ._reference_angles import interpolate_directions
 from .reference_nbar import nbar
+from .reference_sums import map_labels, row_moments
 
 if TYPE_CHECKING:
     from ._types import Float32, Numbers, Pixels, Results
@@ -91,11 +92,6 @@ def histogram(values: Numbers, valid: Numbers, spec: k.HistogramSpec) -> Results
         for band, where in zip(values, counted, strict=True)
     ]
     return tuple(np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
-
-
-def map_labels(labels: Numbers, lut: Numbers, out: Any, counts: Numbers) -> Results:
-    """Labels through a lookup table, and their counts added up."""
-    return lut[labels], counts + np.bincount(lut[labels].ravel(), minlength=counts.size)
 
 
 def _binned(values: Numbers, lower: float, width: float, n_bins: int) -> tuple[Numbers, int, int]:
@@ -377,6 +373,16 @@ COMPARISONS = (
         lambda inputs: {},
         _nbytes,
         lambda outputs, returned: tuple(returned),
+        copy_share=0.5,
+    ),
+    Comparison(
+        "row_moments",
+        k.row_moments,
+        row_moments,
+        lambda dn, rng: {"values": _rho(dn), "valid": _mask(dn, single=True)[0]},
+        lambda inputs: {},
+        _nbytes,
+        lambda outputs, returned: (returned,),
         copy_share=0.5,
     ),
     _labelling("map_labels[uint8]", np.uint8),

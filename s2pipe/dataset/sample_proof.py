@@ -52,12 +52,16 @@ def check_entry(index: Path, entry: Mapping[str, Any], meta_path: Path, meta: Ma
 
 
 def files_to_read(meta: Mapping[str, Any]) -> tuple[FileRecord, ...]:
-    """Return the records of a sample's files that later steps read: all but the declared stack, which is for people."""
+    """Return the records of a sample's files that later steps read.
+
+    The declared stack and the sidecars with names of classes are for people, whose tools may add to them.
+    """
     declared = meta["paths"].get("stack", "").removesuffix(".vrt")
     return tuple(
         record
         for record in records_of(meta.get("files")) or []
-        if not (declared and record.path.startswith((f"{declared}.vrt", f"{declared}/")))
+        if not record.path.endswith(".aux.xml")
+        and not (declared and record.path.startswith((f"{declared}.vrt", f"{declared}/")))
     )
 
 

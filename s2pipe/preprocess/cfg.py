@@ -220,7 +220,7 @@ class CacheConfig:
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """How x.tif is stored."""
+    """How rasters are stored: x.tif, and for cog all others too."""
 
     compression: Literal["zstd", "deflate", "lzw", "none"] = "zstd"
     """Compression of its tiles."""
@@ -231,7 +231,8 @@ class OutputConfig:
     tile_px: Annotated[int, Rule({"enum": [128, 256, 512, 1024]})] = 256
     """Side of its square tiles."""
     cog: bool = False
-    """Write a Cloud Optimized GeoTIFF with overviews (nearest neighbour, so that masks stay masks)."""
+    """Write every raster as a Cloud Optimized GeoTIFF with overviews (nearest neighbour, so that classes stay
+    classes)."""
 
 
 @dataclass(frozen=True)

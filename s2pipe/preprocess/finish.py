@@ -31,7 +31,7 @@ UNFINISHED = ".unfinished-"
 _META = "meta.json"
 _LISTING = threading.Lock()
 _LOCK = ".lock"
-_SUFFIXES = frozenset({".tif", ".tiff", ".vrt"})
+_SUFFIXES = frozenset({".tif", ".tiff", ".vrt", ".xml"})
 """What the names of a sample's files end with."""
 
 
@@ -182,6 +182,7 @@ def _earlier_files(out_dir: Path, directory: Path) -> set[InsidePath]:
         "source.tif",
         "angles.tif",
         "stack.vrt",
+        *("y.tif.aux.xml", "q.tif.aux.xml"),
     ]  # even where a killed run left no list of them
     names += [f"stack/{path.name}" for path in (out_dir / directory / "stack").glob("*.vrt")]
     found = {InsidePath(out_dir, f"{inside}/{name}") for name in names}

@@ -12,7 +12,10 @@ from s2pipe.dataset.label_meaning import LabelMeaning
 from s2pipe.dataset.samples import NO_QUALITY
 from s2pipe.preprocess.pixels.blocks import TargetReader, scene_windows, stream_windows
 from s2pipe.preprocess.pixels.chosen import Chosen
+from s2pipe.preprocess.raster_tags import PLAIN_FORM, RasterForm
+from s2pipe.raster.class_table import ClassTable, write_sidecar
 from s2pipe.raster.reader import RasterReader
+from s2pipe.raster.tags import BandStatistics, BandTags
 from s2pipe.raster.vrt import WarpSpec, warped_vrt
 from s2pipe.raster.writer import TiffSpec, TiffWriter
 from s2pipe.sentinel2 import roles
@@ -44,6 +47,8 @@ _CLASSES = LabelMeaning(
     {"cloud": SCL_CLOUD, "shadow": SCL_SHADOW, "snow": SCL_SNOW, "water": SCL_WATER},
 )
 
+_TAGS = (BandTags(metadata={"": {"source": _CLASSES.source}}), BandTags("%"))
+
 
 def write_quality(
     path: Path,
@@ -51,6 +56,7 @@ def write_quality(
     target: TargetGrid,
     chosen: Chosen = Chosen(),  # noqa: B008 - frozen
     others: Sequence[QualityInput] = (),
+    form: RasterForm = PLAIN_FORM,
 ) -> dict[str, Any]:
     """Write ``q.tif``: the nearest scene class and cloud probability of every pixel.
 
@@ -66,6 +72,8 @@ def write_quality(
         Which source each pixel of a mosaic is from.
     others : sequence of QualityInput
         Inputs of its further sources.
+    form : RasterForm, optional
+        What all rasters of the scene have in common.
 
     Returns
     -------
@@ -74,10 +82,11 @@ def write_quality(
     """
     sources = [item.rasters for item in (quality, *others)]
     rasters = max(sources, key=len)
-    counts = np.zeros(256, np.int64)
+    counts = np.zeros((len(QUALITY_BANDS), 256), np.int64)
     windows = scene_windows(target.grid)
     with ExitStack() as stack:
-        spec = TiffSpec(target.grid, QUALITY_BANDS, "uint8", nodata=NO_QUALITY)
+        spec = TiffSpec(target.grid, QUALITY_BANDS, "uint8", nodata=NO_QUALITY, palette=SCL_COLORS)
+        spec = form.apply(spec, "Scene classification and cloud probability", _TAGS)
         writer = stack.enter_context(TiffWriter(path, spec))
 
         def open_band(band: int, source: int) -> BandReader | None:
@@ -90,11 +99,14 @@ def write_quality(
         ]
         stream = stream_windows(on_target, windows, workers=1, look_ahead=2, dtype="uint8")
         stack.callback(stream.close)
-        for window, found in stream:
+        for window, read in stream:
             out = np.full((len(QUALITY_BANDS), *window.shape_yx), NO_QUALITY, np.uint8)
-            out[: len(found)] = found
-            counts += np.bincount(out[0].ravel(), minlength=256)
+            out[: len(read)] = read
+            counts += [np.bincount(values.ravel(), minlength=256) for values in out]
             writer.write(window, out)
+        found = [{int(value): int(band[value]) for value in np.flatnonzero(band)} for band in counts]
+        writer.state([BandStatistics.of_counts(band, NO_QUALITY) for band in found])
+    write_sidecar(path, {1: ClassTable(SCL_CLASSES, SCL_COLORS, found[0], NO_QUALITY)})
     return {
         "enabled": True,
         "classes": _CLASSES.to_document(),
@@ -103,7 +115,7 @@ def write_quality(
             name: "none" if raster.grid == target.reference else "nearest"
             for name, raster in zip(QUALITY_BANDS, rasters, strict=False)
         },
-        "counts": {str(value): int(counts[value]) for value in np.flatnonzero(counts)},
+        "counts": {str(value): count for value, count in found[0].items()},
     }
 
 

@@ -17,16 +17,20 @@ from s2pipe.preprocess.labels.raster import label_resampling
 from s2pipe.preprocess.needs import grid_roles
 from s2pipe.preprocess.pixels.chosen import CHOICE_RULE
 from s2pipe.preprocess.pixels.sources import is_warped
+from s2pipe.preprocess.raster_tags import attribution, unit_of
 from s2pipe.preprocess.stats.histogram import HistogramSettings
 from s2pipe.raster.capabilities import gdal_version, jpeg2000_driver
+from s2pipe.raster.class_table import SIDECAR_SUFFIX
 from s2pipe.raster.grid import Window
 from s2pipe.runtime.clock import utc_now
 from s2pipe.runtime.hashing import document_fingerprint, is_known_algorithm
+from s2pipe.runtime.paths import InsidePath
 from s2pipe.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from s2pipe.dataset.proof import FileRecord
     from s2pipe.dataset.step1_index import Product
     from s2pipe.preprocess.cfg import PreprocessConfig
     from s2pipe.preprocess.labels.backends import LabelInput
@@ -74,6 +78,8 @@ def sample_fingerprint(plan: ScenePlan, config: PreprocessConfig, stats: Normali
     parts = [OUTPUT_VERSION, effective, stats and stats.meaning(), _identities(plan, config)]
     parts.append(pixel_versions(plan))
     parts += [*_area_identity(plan), *_mosaic_identity(plan, config)]
+    if config.output.cog:  # of versions before, x.tif alone was one
+        parts.append("all rasters are COG")
     for labels in plan.labels:  # a legend beside the file is no input of its own
         meaning = labels.meaning.to_document()
         parts.append({key: value for key, value in meaning.items() if key != "source"})
@@ -221,7 +227,6 @@ def sample_meta(
 ) -> dict[str, Any]:
     """Make the content of a sample's ``meta.json``."""
     bands = tuple(map(str, config.channels))
-    year = plan.key.date.year
     radiometry = plan.radiometry
     return {
         "schema": SAMPLE_META,
@@ -235,7 +240,7 @@ def sample_meta(
         "mosaic": _mosaic_document(plan, config, result),
         "inputs": _input_documents(plan),
         "radiometry": {
-            "unit": _unit(config),
+            "unit": unit_of(config),
             "formula": f"{'c * ' if result.nbar[0] else ''}(DN + offset) / quantification",
             "offset_by_band": dict(zip(bands, radiometry.offset, strict=True)),
             "quantification_by_band": dict(zip(bands, radiometry.quantification, strict=True)),
@@ -259,7 +264,7 @@ def sample_meta(
         "config": to_plain(config),
         "fingerprint": sample_fingerprint(plan, config, stats),
         "versions": versions(),
-        "attribution": f"Contains modified Copernicus Sentinel data {year}",
+        "attribution": attribution(plan.key),
     }
 
 
@@ -285,14 +290,6 @@ def _mosaic_document(
             }
         )
     return {"group_by": config.group_by, "rule": CHOICE_RULE, "sources": sources}
-
-
-def _unit(config: PreprocessConfig) -> str:
-    """What the values of the bands are, before any normalization."""
-    if not config.to_toa_reflectance:
-        return "dn"
-    levels = {channel.level for channel in config.channels}
-    return "reflectance" if len(levels) > 1 else "boa_reflectance" if "L2A" in levels else "toa_reflectance"
 
 
 def _labels_document(
@@ -375,4 +372,11 @@ def is_complete(out_dir: Path, directory: Path, fingerprint: str) -> bool:
     if not isinstance(meta, dict) or meta.get("fingerprint") != fingerprint or seal_fault(data) is not None:
         return False
     files = records_of(meta.get("files"))
-    return files is not None and all(file.is_at(out_dir) for file in files)
+    return files is not None and all(_is_there(file, out_dir) for file in files)
+
+
+def _is_there(file: FileRecord, out_dir: Path) -> bool:
+    """Tell whether a file has its size; GDAL and QGIS add statistics to sidecars while people look at a raster."""
+    if file.path.endswith(SIDECAR_SUFFIX):
+        return InsidePath(out_dir, file.path).is_file()
+    return file.is_at(out_dir)

@@ -17,6 +17,7 @@ from s2pipe.preprocess.labels.raster import write_labels
 from s2pipe.preprocess.pixels.chosen import NO_SOURCE, SOURCE_BAND, SOURCE_NAME, Chosen
 from s2pipe.preprocess.pixels.stack_vrt import write_stack_vrt
 from s2pipe.preprocess.quality import QUALITY_BANDS, QUALITY_NAME, write_quality
+from s2pipe.preprocess.raster_tags import RasterForm
 from s2pipe.preprocess.record import SampleResult, sample_meta
 from s2pipe.preprocess.scene import ValidCoverage, mask_names, write_stack
 from s2pipe.preprocess.staging import staged
@@ -107,30 +108,31 @@ def _rasters(
 
 def _side_rasters(work: Path, scene: ScenePlan, config: PreprocessConfig) -> _Side:
     """Write labels, quality and angles."""
-    side, others = _Side(), scene.each[1:]
+    side = _Side()
+    form = RasterForm.of(scene.scene, config, core_count(config.num_workers))
     chosen = Chosen(work / SOURCE_NAME if scene.sources else None)
     if scene.labels:
         side.label_stats, dtype, nodata = write_labels(
             work / "y.tif",
-            scene.labels,
+            [source.labels for source in scene.each],
             scene.stack.target,
             scene.mask,
             chosen,
-            [other.labels for other in others],
+            form,
         )
         side.assets["y"] = _asset(scene, "y.tif", dtype, tuple(item.name for item in scene.labels), nodata)
     if scene.quality is not None:
-        further = [other.quality for other in others if other.quality is not None]
-        side.quality = write_quality(work / QUALITY_NAME, scene.quality, scene.stack.target, chosen, further)
+        further = [other.quality for other in scene.each[1:] if other.quality is not None]
+        target = scene.stack.target
+        side.quality = write_quality(work / QUALITY_NAME, scene.quality, target, chosen, further, form)
         side.assets["quality"] = _asset(scene, QUALITY_NAME, "uint8", QUALITY_BANDS, NO_QUALITY)
     if scene.angles is not None:
-        threads = core_count(config.num_workers)
         inputs: AngleInput | MosaicAngles = scene.angles
         if scene.sources:
             inputs = MosaicAngles(
                 tuple(item.angles for item in scene.each if item.angles is not None), chosen
             )
-        made = write_angles(work, inputs, scene.stack.target, config.angles, config.view_bands, threads)
+        made = write_angles(work, inputs, scene.stack.target, config.angles, config.view_bands, form)
         side.angles = made.documents
         for kind, raster in made.rasters.items():
             record = _asset(scene, raster.name, raster.dtype, raster.band_names, raster.nodata)

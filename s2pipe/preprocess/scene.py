@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ import numpy as np
 from s2pipe.preprocess.mosaic import MosaicWindow, Part, nadir_view, opened, radiometry_of
 from s2pipe.preprocess.pixels.blocks import Background, scene_windows
 from s2pipe.preprocess.pixels.chosen import NO_SOURCE, SOURCE_BAND, SOURCE_NAME, inside
+from s2pipe.preprocess.raster_tags import RasterForm, stack_bands, stack_title
 from s2pipe.preprocess.staging import staged
 from s2pipe.preprocess.stats.histogram import BandHistograms, ContributingScene, HistogramSettings
 from s2pipe.preprocess.stats.pixel_draw import DrawPool, PixelDraw, draw_from_blocks, drawn_of
-from s2pipe.raster.writer import TiffSpec, TiffStorage, TiffWriter, copy_as_cog
+from s2pipe.raster.tags import BandStatistics
+from s2pipe.raster.writer import TiffSpec, TiffStorage, TiffWriter
 from s2pipe.runtime.cores import core_count
 
 if TYPE_CHECKING:
@@ -67,12 +70,11 @@ def write_stack(
     names = (*map(str, config.channels), *mask_names(config))
     bands, output = len(config.channels), config.output
     storage = TiffStorage(output.compression, output.level, output.predictor, output.tile_px)
-    # A COG is a copy of a finished raster; what is copied is not worth compressing.
-    plain = path.with_name("plain-" + path.name) if output.cog else path
-    temporary = TiffStorage("none", tile_px=output.tile_px) if output.cog else storage
-    spec = TiffSpec(plan.target, names, "float32", storage=temporary)
+    form = RasterForm.of(plan.scene, config, core_count(config.num_workers))
+    spec = TiffSpec(plan.target, names, "float32", storage=storage, mask=True)
+    spec = form.apply(spec, stack_title(plan.key, config), stack_bands(config, len(names) - bands))
     largest = scene_windows(plan.target, output.tile_px)[0]
-    cores = core_count(config.num_workers)
+    sums = _Moments()
     valid = np.zeros(len(names) - bands, np.int64)
     pixels = np.zeros(256, np.int64)
     values = _Values(plan, stats, len(names))
@@ -80,8 +82,8 @@ def write_stack(
     buffers = [np.empty(len(names) * largest.height * largest.width, np.float32) for _ in range(2)]
     with ExitStack() as stack:
         stream = stack.enter_context(opened(plan, config, plan.mask))
-        writer = stack.enter_context(TiffWriter(plain, spec, cores))
-        numbers = _numbers_writer(path, plan, stack)
+        writer = stack.enter_context(TiffWriter(path, spec, form.threads))
+        numbers = _numbers_writer(path, plan, form, stack)
         background = Background()
         stack.callback(background.close)
         for index, found in enumerate(stream.windows):
@@ -91,13 +93,14 @@ def write_stack(
             )
             values.fill(found, out)
             valid += [np.count_nonzero(mask) for mask in out[bands:]]
+            everywhere = out[bands] if len(valid) == 1 else out[bands:].min(axis=0)
+            sums.add(out, everywhere)
+            writer.mask(window, everywhere > 0)
             if numbers is not None and found.numbers is not None:
                 numbers.write(window, found.numbers[np.newaxis])
                 pixels += np.bincount(found.numbers.ravel(), minlength=256)
             background.submit(functools.partial(writer.write, window, out))
-    if output.cog:
-        copy_as_cog(plain, path, storage, cores)
-        plain.unlink()
+        writer.state(sums.statistics())
     size = plan.target.height * plan.target.width
     shares = (float(count / size) for count in valid)
     return ValidCoverage(
@@ -106,6 +109,32 @@ def write_stack(
         tuple(None if view is None else view.to_document() for view in stream.nadir),
         tuple(pixels[1 : len(plan.sources) + 1].tolist()),
     )
+
+
+class _Moments:
+    """Statistics of bands while they are written."""
+
+    def __init__(self) -> None:
+        self._parts: list[np.ndarray] = []
+        self._pixels = 0
+
+    def add(self, values: np.ndarray, valid: np.ndarray) -> None:
+        """Add a window (band, y, x) of whole rows, of which the pixels count that are valid in all bands."""
+        from s2kernels import row_moments
+
+        self._pixels += valid.size
+        self._parts.append(row_moments(values, valid))
+
+    def statistics(self) -> list[BandStatistics]:
+        """Statistics of every band."""
+        found = []
+        for rows in np.concatenate(self._parts, axis=1):
+            count, total, squares = (math.fsum(rows[:, column]) for column in (0, 3, 4))
+            mean = total / count if count else math.nan
+            variance = max(0.0, squares / count - mean * mean) if count else math.nan
+            least, greatest = float(rows[:, 1].min()), float(rows[:, 2].max())
+            found.append(BandStatistics(int(count), self._pixels, least, greatest, mean, math.sqrt(variance)))
+        return found
 
 
 class _Values:
@@ -139,12 +168,13 @@ class _Values:
             reflectance_standardize(part.dn, radiometry, self._normalization, values, masks)
 
 
-def _numbers_writer(path: Path, plan: ScenePlan, exits: ExitStack) -> TiffWriter | None:
+def _numbers_writer(path: Path, plan: ScenePlan, form: RasterForm, exits: ExitStack) -> TiffWriter | None:
     """Open ``source.tif`` of a mosaic for writing; None for a scene of its own."""
     if not plan.sources:
         return None
     spec = TiffSpec(plan.target, (SOURCE_BAND,), "uint8", nodata=NO_SOURCE)
-    return exits.enter_context(TiffWriter(path.with_name(SOURCE_NAME), spec))
+    tagged = form.apply(spec, "Which scene of a mosaic each pixel is from")
+    return exits.enter_context(TiffWriter(path.with_name(SOURCE_NAME), tagged))
 
 
 def scene_histogram(plan: ScenePlan, config: PreprocessConfig, inputs_fingerprint: str) -> BandHistograms:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from s2pipe.errors import RasterError, S2PipeError
 from s2pipe.raster._gdal import (
@@ -14,10 +16,12 @@ from s2pipe.raster._gdal import (
     open_dataset,
     quiet_errors,
     raised_errors,
+    thread_option,
     type_code,
 )
 from s2pipe.raster.formats import GEOTIFF
 from s2pipe.raster.grid import Grid, Window
+from s2pipe.raster.tags import NO_TAGS, BandStatistics, RasterTags, name_domains, write_statistics, write_tags
 from s2pipe.raster.tiff_layout import layout_fault
 from s2pipe.runtime.disk import disk_full, lack_of_room
 
@@ -25,10 +29,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    import numpy as np
-
 TILE_PX = 256
 """Default side of the square tiles of GeoTIFF files."""
+_OVERVIEWS_FROM = 512
+"""A Cloud Optimized GeoTIFF of more pixels a side has overviews."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class TiffStorage:
     """1 none, 2 horizontal differences, 3 differences of floating-point bytes (float32 only)."""
     tile_px: int = TILE_PX
     """Side of the square tiles."""
+    cog: bool = False
+    """Make a Cloud Optimized GeoTIFF with overviews of it."""
 
     def options(self, threads: int) -> list[str]:
         """GDAL creation options of a tiled GeoTIFF."""
@@ -56,14 +62,16 @@ class TiffStorage:
             *self._compression("ZSTD_LEVEL", "ZLEVEL"),
         ]
 
-    def cog_options(self, threads: int) -> list[str]:
-        """GDAL creation options of a Cloud Optimized GeoTIFF."""
+    def cog_options(self, threads: int, side_px: int) -> list[str]:
+        """GDAL creation options of a Cloud Optimized GeoTIFF whose longer side has so many pixels."""
         names = {1: "NO", 2: "STANDARD", 3: "FLOATING_POINT"}
         options = [
             option for option in self._compression("LEVEL", "LEVEL") if not option.startswith("PREDICTOR")
         ]
         if self.compression != "none":
             options.append(f"PREDICTOR={names[self.predictor]}")
+        if _OVERVIEWS_FROM < side_px <= self.tile_px:  # GDAL makes none of what fits into a tile
+            options.append("OVERVIEW_COUNT=1")
         return [
             f"BLOCKSIZE={self.tile_px}",
             "OVERVIEWS=IGNORE_EXISTING",
@@ -101,7 +109,12 @@ class TiffSpec:
     scale_offset: tuple[tuple[float, float], ...] | None = None
     """Scale and offset of each band, value = stored * scale + offset; None when values are stored as they are."""
     palette: Mapping[int, str] | None = None
-    """Colours of values, ``#rrggbb``, in which viewers draw the one band of a uint8 raster; None states none."""
+    """Colours of values, ``#rrggbb``, in which viewers draw the first of one or two bands of uint8; None states none.
+    A Cloud Optimized GeoTIFF has them for a single band only, as its second would become an alpha channel."""
+    mask: bool = False
+    """Give the file a mask of all bands, which ``TiffWriter.mask`` fills."""
+    tags: RasterTags = NO_TAGS
+    """What the file says of itself."""
 
 
 class TiffWriter:
@@ -123,24 +136,37 @@ class TiffWriter:
     """
 
     def __init__(self, path: Path, spec: TiffSpec, threads: int = 1) -> None:
-        gdal = gdal_module()
         self._path = path
         self._spec = spec
-        options = spec.storage.options(threads)
+        self._threads = threads
+        storage = spec.storage
+        # A COG is a copy of a finished raster; what is copied is not worth compressing.
+        self._made = path.with_name(f"plain-{path.name}") if storage.cog else path
+        self._dataset: Any = self._create(
+            TiffStorage("none", tile_px=storage.tile_px) if storage.cog else storage
+        )
         height, width = spec.grid.shape_yx
+        self._inside = np.zeros((height, -(-width // 8)), np.uint8) if spec.mask else None
+        self._statistics: Sequence[BandStatistics] = ()
+        with raised_errors():
+            self._describe()
+
+    def _create(self, storage: TiffStorage) -> Any:
+        gdal, spec = gdal_module(), self._spec
+        height, width = spec.grid.shape_yx
+        bands, options = len(spec.band_names), storage.options(self._threads)
         with quiet_errors():
             try:
-                self._dataset: Any = gdal.GetDriverByName("GTiff").Create(
-                    str(path), width, height, len(spec.band_names), type_code(spec.dtype), options=options
+                return gdal.GetDriverByName("GTiff").Create(
+                    str(self._made), width, height, bands, type_code(spec.dtype), options=options
                 )
             except RuntimeError as error:
-                msg = f"{path}: cannot be made ({error}); check the directory and free space"
+                msg = f"{self._path}: cannot be made ({error}); check the directory and free space"
                 raise RasterError(msg) from error
-        with raised_errors():
-            self._describe(gdal, spec)
 
-    def _describe(self, gdal: Any, spec: TiffSpec) -> None:
-        """Say where the file lies and what its bands are."""
+    def _describe(self) -> None:
+        """Say where the raster lies and what its bands are, before there is a pixel in the file."""
+        spec = self._spec
         if spec.grid.crs_wkt:
             self._dataset.SetProjection(spec.grid.crs_wkt)
         self._dataset.SetGeoTransform(spec.grid.geotransform)
@@ -152,8 +178,9 @@ class TiffWriter:
             if spec.scale_offset is not None:
                 band.SetScale(spec.scale_offset[number - 1][0])
                 band.SetOffset(spec.scale_offset[number - 1][1])
-        if spec.palette:
-            table = gdal.ColorTable()
+        write_tags(self._dataset, spec.tags.to_be_copied() if spec.storage.cog else spec.tags)
+        if spec.palette and len(spec.band_names) <= (1 if spec.storage.cog else 2):
+            table = gdal_module().ColorTable()
             for value, color in spec.palette.items():
                 table.SetColorEntry(value, (*bytes.fromhex(color[1:]), 255))
             self._dataset.GetRasterBand(1).SetColorTable(table)
@@ -199,6 +226,24 @@ class TiffWriter:
         if status not in (None, 0):
             raise self._failed(gdal_module().GetLastErrorMsg())
 
+    def mask(self, window: Window, inside: np.ndarray) -> None:
+        """Say which pixels of a window the mask of all bands keeps; the others are masked.
+
+        Parameters
+        ----------
+        window : Window
+            Where they lie; it starts on a tile boundary.
+        inside : ndarray of bool, (window.height, window.width)
+            True where the mask keeps the pixel.
+        """
+        if self._inside is not None:
+            bits = np.packbits(inside, axis=1)
+            self._inside[window.row : window.row_end, window.col // 8 :][:, : bits.shape[1]] = bits
+
+    def state(self, statistics: Sequence[BandStatistics]) -> None:
+        """Give the file statistics of its bands, in order."""
+        self._statistics = statistics
+
     def close(self) -> None:
         """Finish the file.
 
@@ -207,9 +252,38 @@ class TiffWriter:
         RasterError
             The last bytes cannot be written, mostly because the disk is full.
         """
+        if self._dataset is None:
+            return
+        with quiet_errors():
+            try:
+                self._write_what_came_late()
+            except RuntimeError as error:
+                dataset, self._dataset = self._dataset, None
+                _abandon(dataset)
+                raise self._failed(str(error)) from error
         dataset, self._dataset = self._dataset, None
-        if dataset is not None:
-            _finish(dataset, self._path, "writing failed")
+        _finish(dataset, self._made, "writing failed")
+        if self._made != self._path:
+            copy_as_cog(self._made, self._path, self._spec.storage, self._threads)
+            name_domains(self._path, self._spec.tags)
+            self._made.unlink()
+
+    def _write_what_came_late(self) -> None:
+        """Write statistics and mask behind the pixels."""
+        dataset = self._dataset
+        for number, found in enumerate(self._statistics, 1):
+            write_statistics(dataset.GetRasterBand(number), found)
+        if self._inside is None:
+            return
+        # Behind the last compressed tile: where a tile of the mask lands must not depend on the number of threads.
+        dataset.FlushCache()
+        with thread_option("GDAL_TIFF_INTERNAL_MASK", "YES"):
+            dataset.CreateMaskBand(gdal_module().GMF_PER_DATASET)
+        band, width = dataset.GetRasterBand(1).GetMaskBand(), self._spec.grid.width
+        rows = self._spec.storage.tile_px
+        for row in range(0, len(self._inside), rows):
+            part = np.unpackbits(self._inside[row : row + rows], axis=1, count=width) * np.uint8(255)
+            band.WriteRaster(0, row, width, len(part), part, buf_type=type_code(part.dtype))
 
     def __enter__(self) -> TiffWriter:
         return self
@@ -222,6 +296,8 @@ class TiffWriter:
         else:
             dataset, self._dataset = self._dataset, None
             _abandon(dataset)  # the caller drops the unfinished file
+            if self._made != self._path:
+                self._made.unlink(missing_ok=True)
 
     def _failed(self, reason: str) -> S2PipeError:
         return _write_error(self._path, f"writing failed ({reason})")
@@ -279,7 +355,8 @@ def copy_as_cog(source: Path, target: Path, storage: TiffStorage, threads: int =
     with quiet_errors():
         try:
             driver = gdal_module().GetDriverByName("COG")
-            copy = driver.CreateCopy(str(target), data, options=storage.cog_options(threads))
+            options = storage.cog_options(threads, max(data.RasterXSize, data.RasterYSize))
+            copy = driver.CreateCopy(str(target), data, options=options)
         except RuntimeError as error:
             raise _write_error(target, f"cannot be written as COG ({error})") from error
     _finish(copy, target, "cannot be written as COG")

@@ -1,7 +1,7 @@
 """The one band table of the Multispectral Instrument, and the L2A scene classes.
 
-Sources: ESA Sentinel-2 Products Specification Document (band ids, resolutions) and the JPEG 2000
-code-streams of real products (tile sizes).
+Sources: ESA Sentinel-2 Products Specification Document (band ids, resolutions), ESA's table of the spatial and spectral
+resolutions of the instrument (wavelengths, bandwidths), and the JPEG 2000 code-streams of real products (tile sizes).
 """
 
 from __future__ import annotations
@@ -27,15 +27,24 @@ class Band:
     """Pixel size of the L1C raster in metres: 10, 20 or 60."""
     wavelength_nm: float
     """Central wavelength of Sentinel-2A in nanometres."""
+    bandwidth_nm: float
+    """Full width at half maximum of Sentinel-2A in nanometres."""
+    color: str
+    """GDAL's name of what it shows, for viewers that look for red, green and blue."""
 
 
 BANDS: tuple[Band, ...] = tuple(
-    Band(name, band_id, resolution, wavelength)
-    for band_id, (name, resolution, wavelength) in enumerate(
+    Band(name, band_id, resolution, wavelength, bandwidth, color)
+    for band_id, (name, resolution, wavelength, bandwidth, color) in enumerate(
         zip(
             get_args(BandName),
             (60, 10, 10, 10, 20, 20, 20, 10, 20, 60, 60, 20, 20),
             (442.7, 492.4, 559.8, 664.6, 704.1, 740.5, 782.8, 832.8, 864.7, 945.1, 1373.5, 1613.7, 2202.4),
+            (21.0, 66.0, 36.0, 31.0, 15.0, 15.0, 20.0, 106.0, 21.0, 20.0, 31.0, 91.0, 175.0),
+            (
+                *("Coastal", "Blue", "Green", "Red", "RedEdge", "RedEdge", "RedEdge", "NIR", "NIR"),
+                *("OtherIR", "OtherIR", "SWIR", "SWIR"),
+            ),
             strict=True,
         )
     )

@@ -207,7 +207,7 @@ def _media_type(scene: SharedScene, kind: str) -> str:
     if scene.sample.rasters[kind].path.endswith(".vrt"):
         return "application/x-gdal-vrt"
     output = scene.meta["config"].get("output") or {}
-    profile = "; profile=cloud-optimized" if kind == "x" and output.get("cog") else ""
+    profile = "; profile=cloud-optimized" if output.get("cog") else ""
     return f"image/tiff; application=geotiff{profile}"
 
 

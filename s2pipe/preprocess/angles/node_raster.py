@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.preprocess.angles.files import AngleRaster
+from s2pipe.preprocess.angles.files import ANGLE_TITLE, AngleRaster, angle_tags
 from s2pipe.preprocess.angles.placement import node_grid
 from s2pipe.raster.formats import GEOTIFF
 from s2pipe.raster.grid import Grid, Window
@@ -18,9 +18,10 @@ from s2pipe.raster.writer import TiffSpec, TiffWriter
 
 if TYPE_CHECKING:
     from s2pipe.preprocess.angles.scene_angles import SceneAngles
+    from s2pipe.preprocess.raster_tags import RasterForm
 
 
-def write_node_raster(path: Path, scene: SceneAngles) -> AngleRaster:
+def write_node_raster(path: Path, scene: SceneAngles, form: RasterForm) -> AngleRaster:
     """Write the metadata's own values at the nodes, each of the detector that sees the node.
 
     Parameters
@@ -29,6 +30,8 @@ def write_node_raster(path: Path, scene: SceneAngles) -> AngleRaster:
         GeoTIFF to make.
     scene : SceneAngles
         Directions and detectors.
+    form : RasterForm
+        What all rasters of the scene have in common.
     """
     from s2kernels import AngleEncoding, Placement, interpolate_directions
 
@@ -50,7 +53,8 @@ def write_node_raster(path: Path, scene: SceneAngles) -> AngleRaster:
             part[:, np.isnan(group.field.vectors[..., 0]).all(axis=0)] = np.nan
         parts.append(part)
         names += group.channel_names(scene.config.encode)
-    with TiffWriter(path, TiffSpec(grid, tuple(names), "float32", encoding.missing)) as writer:
+    spec = TiffSpec(grid, tuple(names), "float32", encoding.missing)
+    with TiffWriter(path, form.apply(spec, ANGLE_TITLE, angle_tags(names))) as writer:
         writer.write(Window(0, 0, *grid.shape_yx), np.concatenate(parts))
     return AngleRaster(path.name, "float32", tuple(names), encoding.missing, grid)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from s2pipe.preprocess.cfg import AngleAssetConfig
+    from s2pipe.preprocess.raster_tags import RasterForm
     from s2pipe.raster.grid import TargetGrid
 
 log = logging.getLogger("s2pipe.preprocess")
@@ -58,7 +59,7 @@ def write_angles(
     target: TargetGrid,
     config: AngleAssetConfig,
     bands: Sequence[str],
-    threads: int,
+    form: RasterForm,
 ) -> AngleResult:
     """Write the angle raster of a scene.
 
@@ -74,8 +75,8 @@ def write_angles(
         What to write.
     bands : sequence of str
         Bands whose view angles are used.
-    threads : int
-        Reading and compression threads; results do not depend on it.
+    form : RasterForm
+        What all rasters of the scene have in common, and the threads for reading and compression.
 
     Raises
     ------
@@ -86,9 +87,9 @@ def write_angles(
     scenes = [_scene_angles(source, config, bands) for source in mosaic.inputs]
     path = work / config.output_name
     if config.grid == "target":
-        rasters = {"angles": write_target_raster(path, scenes, target, threads, mosaic.chosen)}
+        rasters = {"angles": write_target_raster(path, scenes, target, form, mosaic.chosen)}
     else:
-        native = write_node_raster(path, scenes[0])
+        native = write_node_raster(path, scenes[0], form)
         rasters = {"angles": native}
         if config.grid == "vrt":
             rasters = {"angles": write_node_vrt(work, native, target.grid), "angles_native": native}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.preprocess.angles.files import AngleRaster
+from s2pipe.preprocess.angles.files import ANGLE_TITLE, AngleRaster, angle_tags
 from s2pipe.preprocess.angles.footprints import MaskReader
 from s2pipe.preprocess.angles.placement import placement
 from s2pipe.preprocess.pixels.blocks import Background, TargetReader, stream_windows
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from s2pipe.preprocess.angles.scene_angles import ChannelGroup, SceneAngles
     from s2pipe.preprocess.cfg import AngleAssetConfig
     from s2pipe.preprocess.pixels.blocks import BandReader
+    from s2pipe.preprocess.raster_tags import RasterForm
     from s2pipe.raster.grid import Grid, TargetGrid, Window
 
 _WINDOW_BYTES = 96 << 20
@@ -38,7 +39,7 @@ def write_target_raster(
     path: Path,
     scenes: Sequence[SceneAngles],
     target: TargetGrid,
-    threads: int,
+    form: RasterForm,
     chosen: Chosen = Chosen(),  # noqa: B008 - frozen
 ) -> AngleRaster:
     """Write the angles of every pixel of the target grid.
@@ -51,8 +52,8 @@ def write_target_raster(
         Directions and detectors: of one scene, or of each source of a mosaic.
     target : TargetGrid
         Target grid.
-    threads : int
-        Reading and compression threads.
+    form : RasterForm
+        What all rasters of the scene have in common, and the threads for reading and compression.
     chosen : Chosen
         Which source each pixel of a mosaic is from.
     """
@@ -69,8 +70,9 @@ def write_target_raster(
     buffers = [np.empty(channels * largest, encoding.dtype) for _ in range(2)]
     with ExitStack() as exits:
         exits.enter_context(block_cache(_MASK_CACHE_BYTES))
-        stream = exits.enter_context(closing(_detector_ids(scenes, target, windows, threads, chosen)))
-        writer = exits.enter_context(TiffWriter(path, spec, threads))
+        stream = exits.enter_context(closing(_detector_ids(scenes, target, windows, form.threads, chosen)))
+        tagged = form.apply(spec, ANGLE_TITLE, angle_tags(spec.band_names))
+        writer = exits.enter_context(TiffWriter(path, tagged, form.threads))
         background = Background()
         exits.callback(background.close)
         for index, (window, ids) in enumerate(stream):

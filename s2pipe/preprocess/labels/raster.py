@@ -12,7 +12,10 @@ import numpy as np
 from s2pipe.errors import S2PipeError
 from s2pipe.preprocess.pixels.blocks import TargetReader, scene_windows, stream_windows
 from s2pipe.preprocess.pixels.chosen import Chosen
+from s2pipe.preprocess.raster_tags import PLAIN_FORM, RasterForm
+from s2pipe.raster.class_table import ClassTable, write_sidecar
 from s2pipe.raster.reader import RasterReader
+from s2pipe.raster.tags import BandStatistics, BandTags
 from s2pipe.raster.transform import same_crs, transform_points
 from s2pipe.raster.vrt import WarpSpec, warped_vrt
 from s2pipe.raster.writer import TiffSpec, TiffWriter
@@ -91,6 +94,22 @@ class _ClassBand:
         """Statistics of what was written."""
         return label_stats(self._counts, self._labels.meaning)
 
+    @property
+    def _found(self) -> dict[int, int]:
+        return {int(label): int(self._counts[label]) for label in np.flatnonzero(self._counts)}
+
+    def statistics(self) -> BandStatistics:
+        """Statistics of the labels as numbers, for viewers that stretch by them."""
+        return BandStatistics.of_counts(self._found, self._labels.meaning.ignore_index)
+
+    def table(self, dtype: np.dtype[Any]) -> ClassTable | None:
+        """Names and colours of the labels in a raster of a type."""
+        meaning = self._labels.meaning
+        return ClassTable(
+            *(meaning.names, meaning.colors, self._found, meaning.ignore_index),
+            with_palette=dtype.kind == "u",
+        )
+
 
 class _ValueBand:
     """A band of a quantity while it is written: values, and their moments so far."""
@@ -142,14 +161,23 @@ class _ValueBand:
             "max": self._greatest if known else None,
         }
 
+    def statistics(self) -> BandStatistics:
+        """The same for the file."""
+        spread = math.sqrt(self._squares / self._count) if self._count else math.nan
+        return BandStatistics(self._count, self._pixels, self._least, self._greatest, self._mean, spread)
+
+    def table(self, _dtype: np.dtype[Any]) -> ClassTable | None:
+        """Return None: quantities have no classes."""
+        return None
+
 
 def write_labels(
     path: Path,
-    labels: Sequence[LabelInput],
+    by_source: Sequence[Sequence[LabelInput]],
     target: TargetGrid,
     mask: AreaMask | None = None,
     chosen: Chosen = Chosen(),  # noqa: B008 - frozen
-    others: Sequence[Sequence[LabelInput]] = (),
+    form: RasterForm = PLAIN_FORM,
 ) -> tuple[list[dict[str, Any]], str, float | None]:
     """Write the label raster of a scene.
 
@@ -157,16 +185,16 @@ def write_labels(
     ----------
     path : Path
         GeoTIFF to make, one band an input.
-    labels : sequence of LabelInput
-        Backends and rasters.
+    by_source : sequence of sequence of LabelInput
+        Backends and rasters of each band: of one scene, or of each source of a mosaic.
     target : TargetGrid
         Target grid.
     mask : AreaMask, optional
         Pixels outside have no label.
     chosen : Chosen
         Which source each pixel of a mosaic is from.
-    others : sequence of sequence of LabelInput
-        Backends and rasters of its further sources.
+    form : RasterForm, optional
+        What all rasters of the scene have in common.
 
     Returns
     -------
@@ -175,6 +203,7 @@ def write_labels(
         quantities: mean, standard deviation, least and greatest value), the pixel type, which is the smallest that
         holds all bands, and the nodata value, where the bands share one.
     """
+    labels = by_source[0]
     bands = [_ValueBand(item) if _is_quantity(item) else _ClassBand(item) for item in labels]
     dtype = np.result_type(*(band.dtype for band in bands))
     ignored = {math.nan if _is_quantity(item) else float(item.backend.config.ignore_index) for item in labels}
@@ -186,9 +215,9 @@ def write_labels(
         colors = labels[0].meaning.colors if len(labels) == 1 and dtype == np.uint8 else {}
         palette = {value: color for value, color in colors.items() if value <= 255}
         spec = TiffSpec(target.grid, names, dtype.name, nodata=nodata, palette=palette)
+        spec = form.apply(spec, _title(labels), [_tags(item) for item in labels])
         writer = stack.enter_context(TiffWriter(path, spec))
-        of_all = zip(labels, *others, strict=True)
-        streams = [_stream(items, target, windows, chosen, stack) for items in of_all]
+        streams = [_stream(items, target, windows, chosen, stack) for items in zip(*by_source, strict=True)]
         for parts in zip(*streams, strict=True):
             window = parts[0][0]
             out = np.empty((len(bands), *window.shape_yx), dtype)
@@ -196,7 +225,20 @@ def write_labels(
             for band, (_, sources), values in zip(bands, parts, out, strict=True):
                 band.fill(sources, values, outside)
             writer.write(window, out)
+        writer.state([band.statistics() for band in bands])
+    tables = {
+        number: table for number, band in enumerate(bands, 1) if (table := band.table(dtype)) is not None
+    }
+    write_sidecar(path, tables)
     return [band.stats() for band in bands], dtype.name, nodata
+
+
+def _title(labels: Sequence[LabelInput]) -> str:
+    return "Labels: " + "; ".join(dict.fromkeys(item.meaning.source for item in labels))
+
+
+def _tags(labels: LabelInput) -> BandTags:
+    return BandTags(metadata={"": {"source": labels.meaning.source, "kind": labels.backend.config.kind}})
 
 
 def _is_quantity(labels: LabelInput) -> bool:

@@ -18,6 +18,7 @@ from s2pipe.preprocess.angles.raster import AngleResult, write_angles
 from s2pipe.preprocess.angles.seams import fit_seams
 from s2pipe.preprocess.cfg import AngleAssetConfig, PreprocessConfig
 from s2pipe.preprocess.inputs import AngleInput
+from s2pipe.preprocess.raster_tags import RasterForm
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.raster.grid import Grid, TargetGrid
 from s2pipe.synthetic import ProductSpec, make_products
@@ -57,7 +58,7 @@ def write(
     }
     work.mkdir(exist_ok=True)
     inputs, target = AngleInput(scene_file(metadata), footprints), TargetGrid.whole(grid)
-    return write_angles(work, inputs, target, config, bands, threads)
+    return write_angles(work, inputs, target, config, bands, RasterForm(threads=threads))
 
 
 def seams_of(angles: TileAngles, band: str) -> tuple[DetectorOutline, ...]:

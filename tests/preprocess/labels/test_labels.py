@@ -59,7 +59,7 @@ def labels_of(
     tmp_path: Path, rasters: list[Path], target: Grid, config: LabelConfig
 ) -> tuple[np.ndarray, dict[str, Any], str]:
     inputs = LabelInput(load_backend(config), tuple(inspect_raster(str(path)) for path in rasters))
-    (stats,), dtype, nodata = write_labels(tmp_path / "y.tif", [inputs], TargetGrid.whole(target))
+    (stats,), dtype, nodata = write_labels(tmp_path / "y.tif", [[inputs]], TargetGrid.whole(target))
     assert nodata == config.ignore_index
     kind = "uint8" if dtype == "uint8" else "uint16"
     return read_whole_band(tmp_path / "y.tif", 1, kind), stats, dtype

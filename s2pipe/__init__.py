@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from s2pipe.version import __version__
 
 if TYPE_CHECKING:
-    from s2pipe.dataset.opening import open_scene
+    from s2pipe.dataset.opening import open_dataset, open_scene
     from s2pipe.preprocess.one_scene import SceneRecord, count_scene, process_scene
     from s2pipe.runtime.progress import ProgressState, watch_progress
 
@@ -19,6 +19,7 @@ __all__ = [
     "SceneRecord",
     "__version__",
     "count_scene",
+    "open_dataset",
     "open_scene",
     "process_scene",
     "watch_progress",
@@ -27,10 +28,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what is not light when it is asked for."""
-    if name == "open_scene":
-        from s2pipe.dataset.opening import open_scene
+    if name in ("open_dataset", "open_scene"):
+        from s2pipe.dataset import opening
 
-        return open_scene
+        return getattr(opening, name)
     if name in ("SceneRecord", "count_scene", "process_scene"):
         from s2pipe.preprocess import one_scene
 

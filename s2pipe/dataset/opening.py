@@ -1,43 +1,49 @@
-"""Opening a sample of Step 2 as an xarray Dataset."""
+"""Opening samples of Step 2 as xarray Datasets: one scene, or the time series of a grid."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from s2pipe.config.documents import read_json
-from s2pipe.dataset.samples import Sample, load_sample
-from s2pipe.errors import DependencyError, Fault, ManifestError
-from s2pipe.raster.grid import Window
-from s2pipe.raster.reader import StackReader
+from s2pipe.dataset.samples import Sample, load_sample, load_samples
+from s2pipe.errors import DependencyError, Fault, ManifestError, MissingInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
+    from types import ModuleType
 
     import xarray
 
-    from s2pipe.dataset.label_meaning import LabelMeaning
-    from s2pipe.dataset.samples import Labels, Sample
+Chunks = Mapping[str, int] | str | None
+CHUNK_PX = 2048
+"""Side of the chunks that Dask reads at once, by default."""
 
 
-def open_scene(meta_path: str | Path) -> xarray.Dataset:
+def open_scene(meta_path: str | Path, chunks: Chunks = "auto") -> xarray.Dataset:
     """Open a sample of Step 2 as a Dataset whose coordinates name bands, masks and angles.
+
+    Pixels are read when they are used, and only where.
 
     Parameters
     ----------
     meta_path : Path
         The sample's ``meta.json``, where Step 2 wrote it: ``<root>/processed/tile=.../sensing=.../meta.json``.
+    chunks : mapping, "auto" or None
+        Sizes of Dask's chunks by axis. "auto" makes chunks of one band and 2048 x 2048 pixels where Dask is installed,
+        and nothing elsewhere. None keeps Dask out.
 
     Returns
     -------
     xarray.Dataset
         ``image`` (band, y, x), ``valid`` (mask, y, x), ``label`` (y, x; ``label_<name>`` for each of several),
-        ``angles`` (angle, y, x) and ``quality`` (layer, y, x; the content of ``q.tif``), if it has them.
-        Coordinates ``x`` and ``y`` are pixel centres in metres; attributes hold key, CRS and unit. Those of
-        ``label`` and ``quality`` say what their classes mean: ``class_values``, ``class_names`` and
-        ``class_colors`` go together. The rasters are read whole.
+        ``angles`` (angle, y, x; on axes of its own where it has another grid) and ``quality`` (layer, y, x; the
+        content of ``q.tif``), if it has them. Coordinates ``x`` and ``y`` are pixel centres in metres, ``time`` is
+        the start of sensing in UTC, ``wavelength`` that of each band, and ``spatial_ref`` holds the CRS for rioxarray
+        and odc-geo; attributes hold key, CRS and unit. Those of ``label`` and ``quality`` say what their classes mean:
+        as CF's ``flag_values`` and ``flag_meanings``, and as ``class_values``, ``class_names`` and ``class_colors``,
+        which go together.
 
     Raises
     ------
@@ -46,77 +52,98 @@ def open_scene(meta_path: str | Path) -> xarray.Dataset:
     ManifestError
         The file is no ``meta.json`` of Step 2, or its rasters are not below the same root.
     """
+    _need_xarray("open_scene")
+    from s2pipe.dataset.cube import open_cube
+
+    sample = sample_of(Path(meta_path).absolute())
+    scene = open_cube([sample]).isel(time=0)
+    return _chunked(scene.assign_attrs(sample.key.to_document()), chunks)
+
+
+def open_dataset(index: str | Path, tile: str | None = None, chunks: Chunks = "auto") -> xarray.Dataset:
+    """Open the samples of a grid as one Dataset along time.
+
+    Pixels are read when they are used, and only where.
+
+    Parameters
+    ----------
+    index : Path
+        Step 2's index, ``<root>/meta/step2/index.json``.
+    tile : str, optional
+        Take the samples of this tile (``T33UWQ``); needed where the samples lie on more than one grid.
+    chunks : mapping, "auto" or None
+        Sizes of Dask's chunks by axis, as for :func:`open_scene`; "auto" makes chunks of one time.
+
+    Returns
+    -------
+    xarray.Dataset
+        The variables of :func:`open_scene` with the axis ``time`` in front, in order of time. Where a sample lacks
+        labels, angles or quality that others have, they are their value for pixels without one. The coordinate
+        ``scene`` has the names of the samples.
+
+    Raises
+    ------
+    DependencyError
+        xarray is not installed.
+    ManifestError
+        The index or a ``meta.json`` is missing or invalid, samples lie on several grids, or were made by different
+        configurations.
+    MissingInputError
+        There is no such sample, or a raster is not on disk.
+    """
+    _need_xarray("open_dataset")
+    from s2pipe.dataset.cube import open_cube
+
+    return _chunked(open_cube(_of_one_grid(Path(index), load_samples(Path(index)), tile)), chunks)
+
+
+def by_grid(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Group samples by their grid, each group in order of time."""
+    groups: dict[Any, list[Sample]] = {}
+    for sample in sorted(samples, key=lambda sample: (sample.key.sensing_start_utc, sample.key.tile_id)):
+        groups.setdefault(sample.grid, []).append(sample)
+    return sorted(groups.values(), key=lambda group: (group[0].key.tile_id, group[0].grid.geotransform))
+
+
+def _of_one_grid(index: Path, samples: Sequence[Sample], tile: str | None) -> list[Sample]:
+    known = sorted({sample.key.tile_id for sample in samples})
+    chosen = [sample for sample in samples if tile in (None, sample.key.tile_id)]
+    if not chosen:
+        msg = f"{index}: there is no sample of tile {tile}; expected one of {', '.join(known)}"
+        raise MissingInputError(msg, [], "Name one of them.")
+    groups = by_grid(chosen)
+    if len(groups) > 1:
+        listed = "; ".join(f"{group[0].name} and {len(group) - 1} more" for group in groups[:5])
+        fault = Fault(
+            "",
+            f"its samples lie on {len(groups)} grids ({listed}); expected one, choose a tile of {', '.join(known)} "
+            "with tile=, or open scenes with open_scene",
+        )
+        raise ManifestError(str(index), [fault])
+    return groups[0]
+
+
+def _need_xarray(name: str) -> ModuleType:
     try:
         import xarray
     except ImportError as error:
-        msg = f"xarray cannot be imported: {error}\nopen_scene needs it: `pip install 's2pipe[xarray]'`."
+        msg = f"xarray cannot be imported: {error}\n{name} needs it: `pip install 's2pipe[xarray]'`."
         raise DependencyError(msg) from error
-    sample = sample_of(Path(meta_path).absolute())
-    left, dx, _, top, _, dy = sample.grid.geotransform
-    height, width = sample.grid.shape_yx
-    masks = sample.mask_channels
-    values = _read(sample.x_path, len(sample.x_bands), "float32")
-    data: dict[str, Any] = {
-        "image": (("band", "y", "x"), values[: masks[0]]),
-        "valid": (("mask", "y", "x"), values[masks[0] :] > 0),
-    }
-    coords: dict[str, Any] = {
-        "band": list(sample.x_bands[: masks[0]]),
-        "mask": list(sample.x_bands[masks[0] :]),
-        "y": top + dy * (np.arange(height) + 0.5),
-        "x": left + dx * (np.arange(width) + 0.5),
-    }
-    for name, dims, pixels, about in _optional_rasters(sample):
-        data[name] = (dims, pixels, about)
-    if sample.angles_path is not None:
-        coords["angle"] = list(sample.angle_bands)
-    if sample.quality is not None:
-        coords["layer"] = list(sample.rasters["quality"].band_names)
-    attributes = {
-        **sample.key.to_document(),
-        "crs_wkt": sample.grid.crs_wkt,
-        "geotransform": list(sample.grid.geotransform),
-        "unit": sample.unit,
-        "normalization": sample.normalization.mode,
-        "attribution": sample.attribution,
-    }
-    return xarray.Dataset(data, coords, attributes)
+    return xarray
 
 
-def _optional_rasters(sample: Sample) -> Iterator[tuple[str, tuple[str, ...], np.ndarray, dict[str, Any]]]:
-    """Name, dimensions, pixels and attributes of what a sample may have beside its bands."""
-    if sample.y_path is not None and sample.labels is not None:
-        labels = _read(sample.y_path, len(sample.label_bands), sample.labels.dtype)
-        for band, pixels in zip(sample.label_bands, labels, strict=True):
-            name = "label" if band.name is None else f"label_{band.name}"
-            whole = pixels if band.kind == "regression" else pixels.astype(_class_type(band), copy=False)
-            yield name, ("y", "x"), whole, {"kind": band.kind, **_class_attributes(band.meaning)}
-    if sample.angles_path is not None:
-        values = _read(sample.angles_path, len(sample.angle_bands), "float32")
-        yield "angles", ("angle", "y", "x"), values, {}
-    if sample.quality is not None:
-        values = _read(sample.quality.path, 2, "uint8")
-        yield "quality", ("layer", "y", "x"), values, _class_attributes(sample.quality.meaning)
-
-
-def _class_type(labels: Labels) -> str:
-    """Smallest type that holds the labels of a band, which may lie beside quantities in one float raster."""
-    return "uint8" if max([labels.ignore_index or 0, *labels.found]) <= 255 else "uint16"
-
-
-def _class_attributes(meaning: LabelMeaning) -> dict[str, Any]:
-    """What classes mean, in values that netCDF can hold: a value without a name or colour has an empty one."""
-    values = sorted({*meaning.names, *meaning.colors})
-    attributes: dict[str, Any] = {"source": meaning.source}
-    if meaning.ignore_index is not None:
-        attributes["ignore_index"] = meaning.ignore_index
-    if values:
-        attributes["class_values"] = values
-        attributes["class_names"] = [meaning.names.get(value, "") for value in values]
-        attributes["class_colors"] = [meaning.colors.get(value, "") for value in values]
-    for name, found in meaning.conditions.items():
-        attributes[f"{name}_labels"] = list(found)
-    return attributes
+def _chunked(data: xarray.Dataset, chunks: Chunks) -> xarray.Dataset:
+    if chunks is None:
+        return data
+    if chunks != "auto":
+        return data.chunk(chunks)
+    try:
+        import dask.array  # noqa: F401 - whether it is there
+    except ImportError:
+        return data
+    sizes = {"y": CHUNK_PX, "x": CHUNK_PX, "angle_y": -1, "angle_x": -1}
+    ones = dict.fromkeys(("time", "band", "mask", "angle", "layer"), 1)
+    return data.chunk({name: size for name, size in {**sizes, **ones}.items() if name in data.dims})
 
 
 def sample_of(path: Path) -> Sample:
@@ -136,11 +163,3 @@ def _paths(path: Path) -> dict[str, str]:
         return {kind: str(name) for kind, name in paths.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ManifestError(str(path), [Fault("", f"is not a meta.json of Step 2: {error}")]) from error
-
-
-def _read(path: Path, bands: int, dtype: str) -> np.ndarray:
-    reader = StackReader(str(path))
-    out = np.empty((bands, *reader.shape_yx), dtype)
-    reader.read(Window(0, 0, *reader.shape_yx), out)
-    reader.close()
-    return out

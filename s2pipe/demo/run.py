@@ -20,6 +20,7 @@ from s2pipe.report.places import REPORT_NAME
 from s2pipe.report.run import write_report
 from s2pipe.runtime.addresses import refuse_remote_output
 from s2pipe.runtime.files import write_bytes_atomic
+from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.synthetic import ProductSpec, make_products
 from s2pipe.synthetic.land_cover import COVER_CLASSES, COVER_COLORS, write_land_cover
 
@@ -38,7 +39,7 @@ DemoLabels = Literal["scl", "land_cover"]
 
 
 @dataclass
-class DemoResult:
+class DemoResult(InNotebooks):
     """What a demonstration made."""
 
     out_dir: Path

@@ -37,6 +37,7 @@ from s2pipe.download.service.transport import Transport
 from s2pipe.download.tables import check_tables
 from s2pipe.errors import DiskFullError, S2PipeError
 from s2pipe.runtime.disk import is_full
+from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.runtime.paths import check_owned
 from s2pipe.runtime.progress import ByteProgress, duration_text, size_text
 from s2pipe.runtime.run_ids import new_run_id
@@ -55,7 +56,7 @@ RATE_PER_CONNECTION = 20e6
 
 
 @dataclass
-class DownloadResult:
+class DownloadResult(InNotebooks):
     """What a run did."""
 
     run_id: str

@@ -42,6 +42,7 @@ from s2pipe.indexing.record import Linked, record_scenes
 from s2pipe.indexing.remote import RemoteContainer
 from s2pipe.runtime.addresses import RemoteAddress, refuse_remote_output
 from s2pipe.runtime.disk import full_disk_ends
+from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.runtime.paths import InsidePath, check_owned, path_fault
 from s2pipe.sentinel2 import roles
 from s2pipe.sentinel2.safe import MANIFEST, ManifestEntry, ProductName, read_safe_manifest, role_of
@@ -58,7 +59,7 @@ _ROLE_ORDER = {role: number for number, role in enumerate(roles.ALL_ROLES)}
 
 
 @dataclass(frozen=True)
-class IndexResult:
+class IndexResult(InNotebooks):
     """What :func:`index_products` did."""
 
     index_path: Path

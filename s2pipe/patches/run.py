@@ -64,6 +64,7 @@ from s2pipe.raster.block_cache import block_cache
 from s2pipe.raster.capabilities import require_gdal
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.hashing import document_fingerprint
+from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ _BORDER_WARNING = 0.25
 
 
 @dataclass
-class PatchResult:
+class PatchResult(InNotebooks):
     """What a run did."""
 
     out_dir: Path

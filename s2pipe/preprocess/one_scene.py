@@ -44,6 +44,7 @@ from s2pipe.preprocess.stats.stats_file import stats_to_apply
 from s2pipe.preprocess.verify_inputs import How
 from s2pipe.raster.capabilities import jpeg2000_driver
 from s2pipe.runtime.disk import full_disk_ends
+from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ it."""
 
 
 @dataclass(frozen=True)
-class SceneRecord:
+class SceneRecord(InNotebooks):
     """What became of one scene."""
 
     key: SceneKey

@@ -41,6 +41,7 @@ from s2pipe.preprocess.verify_inputs import How, describe_checks
 from s2pipe.raster.capabilities import jpeg2000_driver
 from s2pipe.runtime.disk import full_disk_ends
 from s2pipe.runtime.files import check_writable
+from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.runtime.paths import check_owned
 from s2pipe.runtime.progress import Progress
 from s2pipe.runtime.run_ids import new_run_id
@@ -55,7 +56,7 @@ log = logging.getLogger("s2pipe.preprocess")
 
 
 @dataclass
-class PreprocessResult:
+class PreprocessResult(InNotebooks):
     """What a run did."""
 
     run_id: str

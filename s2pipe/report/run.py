@@ -18,12 +18,13 @@ from s2pipe.report.sources import add_sources
 from s2pipe.report.tables import Links
 from s2pipe.runtime.addresses import refuse_remote_output
 from s2pipe.runtime.files import write_bytes_atomic
+from s2pipe.runtime.notebook import InNotebooks
 
 _GAPS = ("missing", "damaged")
 
 
 @dataclass(frozen=True)
-class ReportResult:
+class ReportResult(InNotebooks):
     """A page that was written."""
 
     path: Path

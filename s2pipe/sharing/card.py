@@ -13,6 +13,7 @@ from s2pipe.dataset.proof import FileRecord, write_sealed
 from s2pipe.errors import OutputError, UsageError
 from s2pipe.runtime.files import check_writable, json_bytes, write_bytes_atomic
 from s2pipe.runtime.locks import locked
+from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.runtime.paths import InsidePath
 from s2pipe.sharing.contents import Contents, read_contents
 from s2pipe.sharing.croissant import croissant_document
@@ -44,7 +45,7 @@ class CardOptions:
 
 
 @dataclass(frozen=True)
-class CardResult:
+class CardResult(InNotebooks):
     """A card that was written."""
 
     files: tuple[Path, ...]

@@ -13,6 +13,7 @@ from s2pipe.dataset.proof import FileRecord
 from s2pipe.errors import UsageError
 from s2pipe.runtime.files import check_writable, json_bytes, sweep_directory, write_bytes_atomic
 from s2pipe.runtime.locks import locked
+from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.runtime.paths import InsidePath
 from s2pipe.sharing.collection import collection_document
 from s2pipe.sharing.directions import Directions
@@ -48,7 +49,7 @@ class StacOptions:
 
 
 @dataclass(frozen=True)
-class StacResult:
+class StacResult(InNotebooks):
     """A catalogue that was written."""
 
     collection: Path

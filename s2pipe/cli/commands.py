@@ -127,8 +127,8 @@ COMMANDS: dict[str, Command] = {
         Command(
             "export",
             "s2pipe.cli.export",
-            "write an index of a dataset as GeoParquet",
-            ("s2pipe export out --to scenes.parquet",),
+            "write an index as GeoParquet, or the samples as cubes in Zarr",
+            ("s2pipe export out --to scenes.parquet", "s2pipe export zarr out --to cubes"),
         ),
         Command(
             "validate",

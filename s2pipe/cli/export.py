@@ -1,4 +1,4 @@
-"""``s2pipe export DIR --to FILE.parquet``: an index as GeoParquet."""
+"""``s2pipe export DIR --to FILE.parquet``: an index as GeoParquet; ``s2pipe export zarr``: samples as cubes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ Options = dataclasses.make_dataclass(
         (
             "dir",
             str,
-            option("Output directory of download, index or preprocess.", "dir", metavar="DIR", type=str),
+            option(
+                "Output directory of download, index or preprocess; for cubes see `s2pipe export zarr --help`.",
+                "dir",
+                metavar="DIR",
+                type=str,
+            ),
         ),
         ("to", str, option("GeoParquet file to write.", "--to", metavar="FILE")),
         (
@@ -44,7 +49,11 @@ _STEPS: dict[int, Which | None] = {0: None, 1: "step1", 2: "step2"}
 
 
 def main(command: Command, arguments: list[str]) -> int:
-    """Run ``s2pipe export``."""
+    """Run ``s2pipe export`` and ``s2pipe export zarr``."""
+    if arguments[:1] == ["zarr"]:
+        from s2pipe.cli import export_zarr
+
+        return export_zarr.main(command, arguments[1:])
     options = parse(command, Options, arguments)
     if not options.to:
         msg = "--to FILE is needed: the GeoParquet file to write"

@@ -106,7 +106,8 @@ def write_quality(
             writer.write(window, out)
         found = [{int(value): int(band[value]) for value in np.flatnonzero(band)} for band in counts]
         writer.state([BandStatistics.of_counts(band, NO_QUALITY) for band in found])
-    write_sidecar(path, {1: ClassTable(SCL_CLASSES, SCL_COLORS, found[0], NO_QUALITY)})
+    table = ClassTable(SCL_CLASSES, SCL_COLORS, found[0], NO_QUALITY, with_palette=not writer.has_palette)
+    write_sidecar(path, {1: table})
     return {
         "enabled": True,
         "classes": _CLASSES.to_document(),

@@ -45,7 +45,7 @@ class ClassTable:
     nodata: int | None = None
     """Value of pixels without a class: it is named so, and drawn transparent."""
     with_palette: bool = True
-    """Say the colours as a palette too, which bands of integers may have."""
+    """Say the colours as a palette too, which bands of integers may have; it takes the place of that of the file."""
 
     @property
     def values(self) -> list[int]:

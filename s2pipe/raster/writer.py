@@ -151,6 +151,11 @@ class TiffWriter:
         with raised_errors():
             self._describe()
 
+    @property
+    def has_palette(self) -> bool:
+        """Whether the file itself has the colours of ``TiffSpec.palette``."""
+        return bool(self._spec.palette) and len(self._spec.band_names) <= (1 if self._spec.storage.cog else 2)
+
     def _create(self, storage: TiffStorage) -> Any:
         gdal, spec = gdal_module(), self._spec
         height, width = spec.grid.shape_yx
@@ -179,7 +184,7 @@ class TiffWriter:
                 band.SetScale(spec.scale_offset[number - 1][0])
                 band.SetOffset(spec.scale_offset[number - 1][1])
         write_tags(self._dataset, spec.tags.to_be_copied() if spec.storage.cog else spec.tags)
-        if spec.palette and len(spec.band_names) <= (1 if spec.storage.cog else 2):
+        if self.has_palette and spec.palette is not None:
             table = gdal_module().ColorTable()
             for value, color in spec.palette.items():
                 table.SetColorEntry(value, (*bytes.fromhex(color[1:]), 255))

@@ -5,14 +5,20 @@ The extra ``clients`` has all of them: ``make test-clients``.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 import s2pipe
+from s2pipe.cli import main
+from s2pipe.errors import OutputError
 from s2pipe.preprocess.cfg import AngleAssetConfig, LabelConfig, OutputConfig, ScreeningConfig
 from s2pipe.preprocess.run import run_preprocess
+from s2pipe.sharing.zarr_export import ZarrOptions, export_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,3 +100,99 @@ def test_dask_reads_in_chunks(out: Path, scene: xarray.Dataset) -> None:
     assert dict(series.sizes)["time"] == 2
     whole = s2pipe.open_dataset(index, chunks=None)
     np.testing.assert_array_equal(series["image"].max("time"), whole["image"].max("time"))
+
+
+READ_ALONE = """
+import hashlib, json, sys, warnings
+import numpy, xarray
+warnings.simplefilter("error", RuntimeWarning)
+data = xarray.open_zarr(sys.argv[1], decode_coords="all", chunks=None)
+assert not [name for name in sys.modules if name.partition(".")[0] in ("s2pipe", "osgeo")]
+print(json.dumps({
+    "sizes": dict(data.sizes),
+    "coords": sorted(map(str, data.coords)),
+    "time": [str(time) for time in data["time"].values],
+    "hashes": {
+        str(name): hashlib.sha256(numpy.ascontiguousarray(data[name].values)).hexdigest() for name in data.data_vars
+    },
+}))
+"""
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def test_xarray_alone_reads_a_cube_of_equal_values(out: Path, tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr", minversion="3", reason=f"zarr {MISSING}")
+    options = ("--chunk-px", "128", "--shard-px", "256", "--json")
+    assert main(["export", "zarr", str(out), "--to", str(tmp_path), *options]) == 0
+    cube = tmp_path / "T33UWQ.zarr"
+    run = [sys.executable, "-c", READ_ALONE, str(cube)]
+    read = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
+    series = s2pipe.open_dataset(out / "meta/step2/index.json", chunks=None).load()
+    assert read["sizes"] == {str(name): size for name, size in series.sizes.items()}
+    assert read["coords"] == sorted(map(str, series.coords))
+    assert [time[:23] for time in read["time"]] == [str(time)[:23] for time in series["time"].values]
+    again = xarray.open_zarr(cube, decode_coords="all", chunks=None)
+    assert (
+        set(read["hashes"])
+        == {str(name) for name in series.data_vars}
+        == {"image", "valid", "label", "angles", "quality"}
+    )
+    for name, values in series.data_vars.items():
+        np.testing.assert_array_equal(again[name], values)
+        assert again[name].dtype == values.dtype
+        assert again[name].encoding["grid_mapping"] == "spatial_ref"
+    np.testing.assert_array_equal(again["image"].sel(band="B03"), series["image"].sel(band="B03"))
+    array = zarr.open_group(cube, mode="r")["image"]
+    assert (array.metadata.zarr_format, array.chunks, array.shards) == (3, (1, 1, 128, 128), (1, 1, 256, 256))
+    for tool in ("rioxarray", "odc.geo.xr"):
+        pytest.importorskip(tool, reason=f"{tool} {MISSING}")
+    assert again.rio.crs.to_epsg() == again["image"].odc.geobox.crs.epsg == 32633
+    assert list(again.rio.transform().to_gdal()) == again.attrs["geotransform"]
+
+
+def test_cubes_are_whole_or_not_there(out: Path, tmp_path: Path) -> None:
+    pytest.importorskip("zarr", minversion="3", reason=f"zarr {MISSING}")
+    first = export_zarr(out, tmp_path / "a")
+    assert [path.name for path in first.written] == ["T33UWQ.zarr"]
+    before = files_of(tmp_path / "a")
+    assert not [name for name in before if "unfinished" in name]
+    (tmp_path / "a/.unfinished-new-T33UWQ.zarr").mkdir()  # of a killed run
+    assert export_zarr(out, tmp_path / "a").up_to_date == first.written
+    assert files_of(tmp_path / "a") == before
+    assert not (tmp_path / "a/.unfinished-new-T33UWQ.zarr").exists()
+    export_zarr(out, tmp_path / "b")
+    assert files_of(tmp_path / "b") == before  # the same samples give the same bytes
+    other = ZarrOptions(chunk_px=256)
+    with pytest.raises(
+        OutputError, match="holds other samples than the dataset does now, or has other chunks"
+    ):
+        export_zarr(out, tmp_path / "a", other)
+    assert files_of(tmp_path / "a") == before
+    assert export_zarr(out, tmp_path / "a", ZarrOptions(chunk_px=256, overwrite=True)).written
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"T33UWQ.zarr", ".lock"}
+    foreign = tmp_path / "c" / "T33UWQ.zarr"
+    foreign.mkdir(parents=True)
+    (foreign / "precious").write_text("data")
+    with pytest.raises(OutputError, match="is in the way"):
+        export_zarr(out, tmp_path / "c", ZarrOptions(overwrite=True))
+    assert (foreign / "precious").read_text() == "data"
+
+
+def test_a_raster_that_cannot_be_read_leaves_no_cube(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("zarr", minversion="3", reason=f"zarr {MISSING}")
+    path = max(out.rglob("x.tif"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    try:
+        assert main(["export", "zarr", str(out), "--to", str(tmp_path / "to")]) != 0
+    finally:
+        path.write_bytes(whole)
+    assert "x.tif" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "to").iterdir()] == [".lock"]

@@ -102,12 +102,11 @@ class _ClassBand:
         """Statistics of the labels as numbers, for viewers that stretch by them."""
         return BandStatistics.of_counts(self._found, self._labels.meaning.ignore_index)
 
-    def table(self, dtype: np.dtype[Any]) -> ClassTable | None:
-        """Names and colours of the labels in a raster of a type."""
+    def table(self, *, with_palette: bool) -> ClassTable | None:
+        """Names, colours and counts of the labels."""
         meaning = self._labels.meaning
         return ClassTable(
-            *(meaning.names, meaning.colors, self._found, meaning.ignore_index),
-            with_palette=dtype.kind == "u",
+            *(meaning.names, meaning.colors, self._found, meaning.ignore_index), with_palette=with_palette
         )
 
 
@@ -166,7 +165,7 @@ class _ValueBand:
         spread = math.sqrt(self._squares / self._count) if self._count else math.nan
         return BandStatistics(self._count, self._pixels, self._least, self._greatest, self._mean, spread)
 
-    def table(self, _dtype: np.dtype[Any]) -> ClassTable | None:
+    def table(self, *, with_palette: bool) -> ClassTable | None:  # noqa: ARG002 - of classes
         """Return None: quantities have no classes."""
         return None
 
@@ -226,10 +225,10 @@ def write_labels(
                 band.fill(sources, values, outside)
             writer.write(window, out)
         writer.state([band.statistics() for band in bands])
-    tables = {
-        number: table for number, band in enumerate(bands, 1) if (table := band.table(dtype)) is not None
-    }
-    write_sidecar(path, tables)
+    # Where the file has a palette, one beside it would take its place.
+    with_palette = dtype.kind == "u" and not writer.has_palette
+    tables = [band.table(with_palette=with_palette) for band in bands]
+    write_sidecar(path, {number: table for number, table in enumerate(tables, 1) if table is not None})
     return [band.stats() for band in bands], dtype.name, nodata
 
 

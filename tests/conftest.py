@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 SMALL_SIDE_M = 7_320  # 732, 366 and 122 pixels: ragged against every tile size
 
 
+ZONES_SIDE_M = 3660
+ZONES_MIDDLE = {33: (294_000, 5_766_000), 32: (706_000, 5_766_000)}
+"""About 12 degrees east, 52 degrees north, on the border of the zones."""
+ZONES_TILES = {32: "T32UQC", 33: "T33UTT"}
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A Step-1 dataset of two scenes of one tile."""
@@ -54,6 +60,29 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     root = base / "out"
     index_products([products], root)
     return Dataset(root, products)
+
+
+@pytest.fixture(scope="session")
+def two_zones(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """One datatake in two tiles of neighbouring zones, which share most of their ground; nodata in the east."""
+    base = tmp_path_factory.mktemp("zones")
+    for zone, (x, y) in ZONES_MIDDLE.items():
+        spec = ProductSpec(
+            tile_id=ZONES_TILES[zone],
+            epsg=32600 + zone,
+            ulx=x - ZONES_SIDE_M // 2,
+            uly=y + ZONES_SIDE_M // 2,
+            side_m=ZONES_SIDE_M,
+            sensing_start=datetime(2025, 7, 10, 10, 3, 19, tzinfo=UTC),
+            nodata_wedge=0.2,
+            quality_masks=False,
+            bands=("B02", "B11", "B01"),
+            l2a_resolutions=(20,),
+            strip_width_m=900.0,
+        )
+        make_products(base / "products", spec)
+    index_products([base / "products"], base / "out")
+    return Dataset(base / "out", base / "products")
 
 
 @pytest.fixture

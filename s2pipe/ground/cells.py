@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from s2pipe.errors import S2PipeError
-from s2pipe.ground.projection import EARTH_RADIUS_M, LEAST_RADIUS_M, utm_to_lonlat
+from s2pipe.ground.projection import EARTH_RADIUS_M, LEAST_RADIUS_M, ground_scale, is_utm, utm_to_lonlat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 _SCALE_SLACK = 1.01
 """UTM's metres differ from the ground's by 0.1 % inside a zone; beyond what tiles reach, by less than this."""
 _POLE_DEG = 89.0
+_FOREIGN_BULGE = 2.0
+"""Metres of other projections than UTM may be shorter than the ground's."""
 _ID = re.compile(r"(\d+)m_(\d+)_(\d+)")
 
 
 @dataclass(frozen=True)
 class Rectangles:
-    """Rectangles on one UTM grid, arrays of one length."""
+    """Rectangles on one grid, arrays of one length."""
 
     epsg: int
-    """EPSG code of the zone, 326xx or 327xx."""
+    """EPSG code of the UTM zone, 326xx or 327xx, or of another projection in metres."""
     left: np.ndarray
     """Least easting in metres, float64."""
     bottom: np.ndarray
@@ -47,9 +49,12 @@ class Rectangles:
         return len(self.left)
 
     def grown(self, metres: float) -> Rectangles:
-        """The rectangles with a margin on every side."""
+        """The rectangles with a margin of so many metres on the ground, or more, on every side."""
+        margin = (
+            metres if is_utm(self.epsg) else metres * ground_scale(*self.centres(), self.epsg) * _SCALE_SLACK
+        )
         return Rectangles(
-            self.epsg, self.left - metres, self.bottom - metres, self.right + metres, self.top + metres
+            self.epsg, self.left - margin, self.bottom - margin, self.right + margin, self.top + margin
         )
 
     def centres(self) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +71,8 @@ class Rectangles:
     def boxes(self) -> Boxes:
         """Longitude-latitude boxes that hold the rectangles with certainty."""
         lon, lat = self.boundary()
-        return Boxes.around(lon, lat, bulge_m(self.right - self.left, self.top - self.bottom, lat))
+        bulge = bulge_m(self.right - self.left, self.top - self.bottom, lat)
+        return Boxes.around(lon, lat, bulge if is_utm(self.epsg) else _FOREIGN_BULGE * bulge)
 
 
 def bulge_m(width: np.ndarray, height: np.ndarray, lat: np.ndarray) -> np.ndarray:

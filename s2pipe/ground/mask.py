@@ -9,7 +9,7 @@ import numpy as np
 
 from s2pipe.errors import ConfigError, Fault
 from s2pipe.ground.cells import Rectangles
-from s2pipe.ground.projection import utm_epsg
+from s2pipe.ground.projection import ground_epsg
 from s2pipe.ground.split import BORDER, SPLITS, SplitName, SplitPlan, load_plan
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class GroundMask:
     key : SceneKey
         Tile and sensing start of the scene.
     grid : Grid
-        The scene's pixels, in a UTM zone.
+        The scene's pixels, in a UTM zone or another projection in metres.
     split : str
         The split whose ground is kept.
     """
@@ -41,7 +41,7 @@ class GroundMask:
         self._plan = plan
         self._key = key
         self._grid = grid
-        self._epsg = utm_epsg(grid.crs_wkt)
+        self._epsg = ground_epsg(grid.crs_wkt)
         self._wanted = SPLITS.index(split)
 
     def apply(self, window: Window, dn: np.ndarray) -> None:

@@ -30,7 +30,7 @@ def utm_epsg(crs_wkt: str) -> int:
         The CRS is another one.
     """
     code = _epsg_code(crs_wkt)
-    if code is None or code // 100 not in (326, 327) or code % 100 not in _ZONES:
+    if code is None or not is_utm(code):
         msg = (
             "expected a WGS 84 / UTM zone (EPSG 32601-32660 or 32701-32760), as Sentinel-2 has, got "
             f"{'no EPSG code' if code is None else f'EPSG:{code}'} in {crs_wkt[:80]!r}; "
@@ -38,6 +38,48 @@ def utm_epsg(crs_wkt: str) -> int:
         )
         raise RasterError(msg)
     return code
+
+
+def ground_epsg(crs_wkt: str) -> int:
+    """Return the EPSG code of the reference system of a grid: a UTM zone, or another projection in metres.
+
+    Raises
+    ------
+    RasterError
+        It has no EPSG code, or its coordinates are not metres on a map.
+    """
+    code = _epsg_code(crs_wkt)
+    if code is None or not (is_utm(code) or _is_metric(code)):
+        msg = (
+            "expected a projected reference system in metres that has an EPSG code, got "
+            f"{'no EPSG code' if code is None else f'EPSG:{code}'} in {crs_wkt[:80]!r}; ground cells, splits and "
+            "patches need it: choose another target_grid.crs"
+        )
+        raise RasterError(msg)
+    return code
+
+
+def is_utm(epsg: int) -> bool:
+    """Tell whether a code is that of a WGS 84 / UTM zone."""
+    return epsg // 100 in (326, 327) and epsg % 100 in _ZONES
+
+
+@functools.cache
+def _is_metric(epsg: int) -> bool:
+    from pyproj import CRS
+
+    system = CRS.from_epsg(epsg)
+    return system.is_projected and all(axis.unit_conversion_factor == 1.0 for axis in system.axis_info)
+
+
+def ground_scale(lon: np.ndarray, lat: np.ndarray, epsg: int) -> np.ndarray:
+    """Return how many metres on the map a metre on the ground is at most; 1 in UTM, whose tiles differ by 0.1 %."""
+    if is_utm(epsg):
+        return np.ones(np.shape(lon))
+    from pyproj import Proj
+
+    factors = Proj(epsg).get_factors(lon, lat)
+    return np.asarray(factors.tissot_semimajor, np.float64)
 
 
 @functools.cache
@@ -64,8 +106,21 @@ def tile_epsg(tile_id: str) -> int | None:
 
 
 def central_meridian_deg(epsg: int) -> float:
-    """Central meridian of a WGS 84 / UTM zone in degrees."""
-    return (epsg % 100) * 6.0 - 183.0
+    """Central meridian of a WGS 84 / UTM zone, or of the area that another reference system is for, in degrees."""
+    if is_utm(epsg):
+        return (epsg % 100) * 6.0 - 183.0
+    return _middle_deg(epsg)
+
+
+@functools.cache
+def _middle_deg(epsg: int) -> float:
+    from pyproj import CRS
+
+    area = CRS.from_epsg(epsg).area_of_use
+    if area is None:
+        return 0.0
+    east = area.east + 360.0 if area.east < area.west else area.east
+    return float((area.west + east) / 2)
 
 
 @functools.cache
@@ -84,7 +139,7 @@ def utm_to_lonlat(x: np.ndarray, y: np.ndarray, epsg: int) -> tuple[np.ndarray, 
     x, y : numpy.ndarray
         Easting and northing in metres, any shape.
     epsg : int
-        326xx (north) or 327xx (south).
+        326xx (north) or 327xx (south), or another reference system that :func:`ground_epsg` takes.
 
     Returns
     -------
@@ -107,7 +162,7 @@ def lonlat_to_utm(lon: np.ndarray, lat: np.ndarray, epsg: int) -> tuple[np.ndarr
     lon, lat : numpy.ndarray
         Degrees, any shape; longitudes beyond +-180 are fine.
     epsg : int
-        326xx (north) or 327xx (south).
+        326xx (north) or 327xx (south), or another reference system that :func:`ground_epsg` takes.
 
     Returns
     -------

@@ -3,51 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from s2pipe.dataset.samples import Sample, load_samples
-from s2pipe.indexing.run import index_products
-from s2pipe.preprocess.cfg import PreprocessConfig
+from s2pipe.dataset.scene_choice import SceneChoice
+from s2pipe.errors import ConfigError, S2PipeError
+from s2pipe.preprocess.cfg import (
+    AngleAssetConfig,
+    BrdfConfig,
+    LabelConfig,
+    NormalizeConfig,
+    PreprocessConfig,
+    ScreeningConfig,
+)
 from s2pipe.preprocess.grid_cfg import TargetGridConfig
 from s2pipe.preprocess.run import run_preprocess
-from s2pipe.synthetic import ProductSpec, make_products
-from tests.conftest import Dataset, read_whole_band
+from tests.conftest import ZONES_MIDDLE, ZONES_SIDE_M, ZONES_TILES, Dataset, read_whole_band
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SIDE_M = 3660
-MIDDLE = {33: (294_000, 5_766_000), 32: (706_000, 5_766_000)}
-"""About 12 degrees east, 52 degrees north, on the border of the zones."""
-TILES = {32: "T32UQC", 33: "T33UTT"}
 BANDS = ("B02", "B11", "B01")
-
-
-@pytest.fixture(scope="session")
-def two_zones(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """One datatake in two tiles of neighbouring zones, which share most of their ground; nodata in the east."""
-    base = tmp_path_factory.mktemp("zones")
-    for zone, (x, y) in MIDDLE.items():
-        spec = ProductSpec(
-            tile_id=TILES[zone],
-            epsg=32600 + zone,
-            ulx=x - SIDE_M // 2,
-            uly=y + SIDE_M // 2,
-            side_m=SIDE_M,
-            sensing_start=datetime(2025, 7, 10, 10, 3, 19, tzinfo=UTC),
-            nodata_wedge=0.2,
-            quality_masks=False,
-            bands=BANDS,
-            l2a_resolutions=(20,),
-            strip_width_m=1500.0,
-        )
-        make_products(base / "products", spec)
-    index_products([base / "products"], base / "out")
-    return Dataset(base / "out", base / "products")
 
 
 def _config(dataset: Dataset, out: Path, grid: TargetGridConfig, **changes: Any) -> PreprocessConfig:
@@ -73,7 +52,7 @@ def _place(crs: str, zone: int = 33) -> tuple[float, float]:
     """Middle of the tiles in a reference system, x before y."""
     from pyproj import Transformer
 
-    return Transformer.from_crs(32600 + zone, crs, always_xy=True).transform(*MIDDLE[zone])
+    return Transformer.from_crs(32600 + zone, crs, always_xy=True).transform(*ZONES_MIDDLE[zone])
 
 
 def _around(
@@ -128,7 +107,7 @@ def test_every_pixel_equals_that_of_gdals_warp_of_the_whole_image(
     grid = TargetGridConfig(crs, resolution, _around(crs, 2611, 1003, 1407, 2303))
     methods: dict[str, Any] = {"upsample_method": method, "downsample_method": method}
     samples = _write(two_zones, tmp_path, grid, **methods)
-    assert set(samples) == set(TILES.values())
+    assert set(samples) == set(ZONES_TILES.values())
     first, second = samples.values()
     assert first.grid == second.grid
     left, _, _, top = first.grid.bounds
@@ -143,3 +122,183 @@ def test_every_pixel_equals_that_of_gdals_warp_of_the_whole_image(
             assert np.array_equal(found[number], expected)
         assert np.array_equal(found[-1], valid)
         assert 0.2 < valid.mean() < 0.9
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:3035"])
+def test_labels_screening_angles_and_nadir_views_are_right_on_it(
+    two_zones: Dataset, tmp_path: Path, crs: str
+) -> None:
+    """GDAL's own warp gives the same classes, and the grid of the tile the same angles at the same places."""
+    from osgeo import gdal
+
+    grid = TargetGridConfig(crs, 20.0, _around(crs, 1207, 803, 1407, 1303))
+    extras: dict[str, Any] = {
+        "labels": LabelConfig(enabled=True),
+        "quality": ScreeningConfig(enabled=True),
+        "angles": AngleAssetConfig(enabled=True, view_bands=("B02",), encode="deg"),
+    }
+    ranges = []
+    for tile, sample in _write(two_zones, tmp_path / "own", grid, **extras).items():
+        (path,) = two_zones.products.glob(f"*L2A*_{tile}_*/GRANULE/*/IMG_DATA/R20m/*_SCL_20m.jp2")
+        classes = gdal.Warp(
+            "",
+            str(path),
+            format="MEM",
+            dstSRS=sample.grid.crs_wkt,
+            outputBounds=sample.grid.bounds,
+            width=sample.grid.width,
+            height=sample.grid.height,
+            dstNodata=255,
+            errorThreshold=0,
+        ).ReadAsArray()
+        assert np.array_equal(_pixels(sample, "y", "uint8")[0], classes)
+        assert np.array_equal(_pixels(sample, "quality", "uint8")[0], classes)
+        assert len(np.unique(classes)) > 3
+        ranges.append(_check_angles(two_zones, tmp_path, sample))
+    assert max(ranges) > 5  # seams are there
+
+
+def _check_angles(dataset: Dataset, tmp_path: Path, sample: Sample) -> float:
+    """Angles equal those of the tile's own 10 m grid at the same place; returns the range of view azimuths."""
+    from pyproj import Transformer
+
+    tile = sample.key.tile_id
+    own = PreprocessConfig(
+        dataset.index_json,
+        tmp_path / f"tile{tile}",
+        "B02",
+        BANDS,
+        only=SceneChoice(tiles=(tile,)),
+        angles=AngleAssetConfig(enabled=True, view_bands=("B02",), encode="deg"),
+    )
+    assert not run_preprocess(own).failed
+    (reference,) = load_samples(own.out_dir / "meta" / "step2" / "index.json")
+    x0, dx, _, y0, _, dy = sample.grid.geotransform
+    x, y = np.meshgrid(
+        x0 + dx * (np.arange(sample.grid.width) + 0.5), y0 + dy * (np.arange(sample.grid.height) + 0.5)
+    )
+    there = Transformer.from_crs(sample.grid.crs_wkt, reference.grid.crs_wkt, always_xy=True)
+    x, y = there.transform(x, y)
+    rx, rdx, _, ry, _, rdy = reference.grid.geotransform
+    col, row = np.floor((x - rx) / rdx).astype(int), np.floor((y - ry) / rdy).astype(int)
+    inside = (row >= 0) & (col >= 0) & (row < reference.grid.height) & (col < reference.grid.width)
+    found, expected = _pixels(sample, "angles"), _pixels(reference, "angles")[:, row % 366, col % 366]
+    apart = np.abs((found - expected + 180) % 360 - 180)[:, inside]
+    assert np.array_equal(np.isnan(found[:, inside]), np.isnan(expected[:, inside]))
+    assert (
+        np.nanmax(apart) < 0.02
+    )  # half a pixel of 10 m away; directions of another detector are degrees away
+    return float(np.nanmax(found[-1]) - np.nanmin(found[-1]))
+
+
+def test_nadir_views_equal_those_of_the_tile_where_pixels_are_the_same(
+    two_zones: Dataset, tmp_path: Path
+) -> None:
+    """In the zone of a tile, snapped pixels are its own: on the grid they stay as they are, NBAR among them."""
+    brdf: dict[str, Any] = {"to_toa_reflectance": True, "brdf": BrdfConfig("c_factor"), "l1c_bands": ("B02",)}
+    x, y = ZONES_MIDDLE[33]
+    grid = TargetGridConfig("EPSG:32633", 10.0, (x - 1199.0, y - 805.0, x + 1002.0, y + 1307.0))
+    found = _write(two_zones, tmp_path / "own", grid, **brdf)[ZONES_TILES[33]]
+    whole = PreprocessConfig(
+        two_zones.index_json, tmp_path / "tile", "B02", only=SceneChoice(tiles=(ZONES_TILES[33],)), **brdf
+    )
+    assert not run_preprocess(whole).failed
+    (reference,) = load_samples(whole.out_dir / "meta" / "step2" / "index.json")
+    col = round((found.grid.geotransform[0] - reference.grid.geotransform[0]) / 10)
+    row = round((reference.grid.geotransform[3] - found.grid.geotransform[3]) / 10)
+    height, width = found.grid.shape_yx
+    assert (height, width) == (212, 221)
+    expected = _pixels(reference)[:, row : row + height, col : col + width]
+    assert np.allclose(
+        _pixels(found), expected, rtol=1e-6, atol=0
+    )  # places between nodes are rounded elsewhere
+
+
+def test_pixels_do_not_depend_on_blocks_or_threads(
+    two_zones: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = TargetGridConfig("EPSG:3035", 10.0, _around("EPSG:3035", 1511, 1003, 1407, 1303))
+    methods: dict[str, Any] = {"upsample_method": "cubic", "valid_min_fraction": 0.3}
+    expected = _write(two_zones, tmp_path / "a", grid, num_workers=1, **methods)
+    for number, block_yx in enumerate(((64, 128), (37, 61))):
+        monkeypatch.setattr("s2pipe.raster.vrt.WARP_BLOCK_YX", block_yx)
+        found = _write(two_zones, tmp_path / f"b{number}", grid, num_workers=2, **methods)
+        for tile, sample in found.items():
+            assert np.array_equal(_pixels(sample), _pixels(expected[tile]))
+
+
+def test_scenes_beside_the_grid_are_left_out_and_said_so(two_zones: Dataset, tmp_path: Path) -> None:
+    x, y = ZONES_MIDDLE[33]
+    right = x + ZONES_SIDE_M / 2
+    sliver = TargetGridConfig("EPSG:32633", 10.0, (right, y - 1800.0, right + 500.0, y + 1800.0))
+    result = run_preprocess(
+        _config(two_zones, tmp_path, sliver)
+    )  # the tile of the other zone is turned, and reaches in
+    assert [key.tile_id for key in result.outside] == [ZONES_TILES[33]]
+    assert result.log_path is not None
+    assert "has no pixel whose centre lies on its tile" in result.log_path.read_text()
+    far = TargetGridConfig("EPSG:32633", 10.0, (x + 90_000, y, x + 91_000, y + 1_000))
+    with pytest.raises(
+        S2PipeError, match=r"preprocess\.target_grid: .* misses them all; check crs and bounds"
+    ):
+        run_preprocess(_config(two_zones, tmp_path, far))
+
+
+def test_an_area_gives_the_grid_or_cuts_it(two_zones: Dataset, tmp_path: Path) -> None:
+    """With the area of interest alone, with an area of the grid's own, and with bounds that an area cuts."""
+    x, y = ZONES_MIDDLE[33]
+    area = f"SRID=32633;POLYGON(({x} {y},{x + 705} {y},{x} {y + 311},{x} {y}))"
+    bounds = (x - 1000.0, y - 1000.0, x + 1000.0, y + 1000.0)
+    grown = _write(two_zones, tmp_path / "a", TargetGridConfig("EPSG:32633", 20.0), aoi=area, aoi_margin_m=30)
+    own = _write(two_zones, tmp_path / "b", TargetGridConfig("EPSG:32633", 20.0, aoi=area))
+    cut = _write(
+        two_zones, tmp_path / "c", TargetGridConfig("EPSG:32633", 20.0, bounds), aoi=area, aoi_mask=True
+    )
+    exact = _write(two_zones, tmp_path / "d", TargetGridConfig("EPSG:32633", 20.0, aoi=area, snap=False))
+    tile = ZONES_TILES[32]
+    assert grown[tile].grid.bounds == (x - 40, y - 40, x + 740, y + 360)
+    assert own[tile].grid.bounds == cut[tile].grid.bounds == (x, y, x + 720, y + 320)
+    assert exact[tile].grid.bounds == (x, y - 9, x + 720, y + 311)
+    kept = _pixels(cut[tile])
+    assert np.array_equal(kept, np.where(kept[-1:] == 1, _pixels(own[tile]), 0))
+    assert 0.3 < kept[-1].mean() < 0.6
+
+
+def test_statistics_fit_grids_of_the_same_system_and_resolution(two_zones: Dataset, tmp_path: Path) -> None:
+    x, y = ZONES_MIDDLE[33]
+    grid = TargetGridConfig("EPSG:32633", 20.0, (x, y, x + 1000.0, y + 700.0))
+    stats = NormalizeConfig(mode="compute_only", stats_path=tmp_path / "stats.json")
+    assert not run_preprocess(_config(two_zones, tmp_path, grid, normalize=stats)).failed
+    apply = replace(stats, mode="apply_with_stats")
+    other = replace(grid, bounds=(x, y, x + 500.0, y + 500.0))
+    run = _config(two_zones, tmp_path / "out", other, normalize=apply)
+    assert not run_preprocess(run).failed
+    assert len(run_preprocess(run).up_to_date) == 2
+    with pytest.raises(S2PipeError, match=r"target_grid_ref"):
+        run_preprocess(replace(run, target_grid=replace(other, resolution=10.0)))
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (
+            TargetGridConfig("EPSG:1", 10.0, (0, 0, 1, 1)),
+            r"target_grid\.crs: 'EPSG:1' is not a reference system",
+        ),
+        (
+            TargetGridConfig("EPSG:4979", 10.0, (0, 0, 1, 1)),
+            r"target_grid\.crs: .* expected a reference system of two",
+        ),
+        (
+            TargetGridConfig("EPSG:32633", 0.01, (0, 0, 9e4, 9e4)),
+            r"target_grid\.resolution: .* more than 200000",
+        ),
+        (TargetGridConfig("EPSG:32633", 10.0, aoi="nowhere.geojson"), r"target_grid\.aoi: "),
+    ],
+)
+def test_grids_that_cannot_be_are_refused(
+    two_zones: Dataset, tmp_path: Path, grid: TargetGridConfig, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run_preprocess(_config(two_zones, tmp_path, grid))
+    assert not list(tmp_path.glob("processed/**/*.tif"))

@@ -15,7 +15,7 @@ from s2pipe.dataset.samples import Labels
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import ConfigError, Fault, MissingInputError
 from s2pipe.ground.cells import CellGrid, Rectangles
-from s2pipe.ground.projection import utm_epsg
+from s2pipe.ground.projection import ground_epsg
 from s2pipe.ground.split import (
     BORDER,
     OTHER_TIME,
@@ -68,14 +68,14 @@ class SceneGround:
     key: SceneKey
     """Tile and sensing start."""
     epsg: int
-    """UTM zone."""
+    """EPSG code of the UTM zone, or of the target grid's projection."""
     bounds: tuple[float, float, float, float]
     """Left, bottom, right, top of its rasters in metres."""
 
     @classmethod
     def of(cls, key: SceneKey, grid: Grid) -> SceneGround:
         """Take the ground from a scene's grid."""
-        return cls(key, utm_epsg(grid.crs_wkt), grid.bounds)
+        return cls(key, ground_epsg(grid.crs_wkt), grid.bounds)
 
 
 def grounds_of_samples(samples: Sequence[Placed]) -> list[SceneGround]:

@@ -11,7 +11,7 @@ import numpy as np
 from s2pipe.errors import Fault, ManifestError
 from s2pipe.ground.cells import Rectangles
 from s2pipe.ground.overlap import NearGround, overlaps
-from s2pipe.ground.projection import utm_epsg
+from s2pipe.ground.projection import ground_epsg
 from s2pipe.patches.candidates.windows import footprints, grid_windows
 from s2pipe.raster.grid import Grid, TargetGrid
 from s2pipe.runtime.draws import mix, text_seed
@@ -125,7 +125,7 @@ def refuse_overlaps(samples: Sequence[Placed]) -> None:
         Naming two such scenes.
     """
     first = {sample.target.reference: sample for sample in reversed(samples)}
-    seen = [(sample, utm_epsg(grid.crs_wkt), grid.bounds) for grid, sample in first.items()]
+    seen = [(sample, ground_epsg(grid.crs_wkt), grid.bounds) for grid, sample in first.items()]
     grounds = NearGround([(epsg, bounds) for _, epsg, bounds in seen])
     for place, (sample, epsg, bounds) in enumerate(seen):
         rectangle = Rectangles(epsg, *(np.array([value]) for value in bounds))

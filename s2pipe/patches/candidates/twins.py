@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from s2pipe.ground.overlap import overlaps
-from s2pipe.ground.projection import lonlat_to_utm, utm_epsg
+from s2pipe.ground.projection import ground_epsg, lonlat_to_utm
 from s2pipe.patches.candidates.windows import PatchTable, footprints, lattice_shift
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _covered(
     sample, earlier = pair
     frame, shift = earlier.target.reference, lattice_shift(earlier.target, config)
     ground = footprints(sample.target.reference, table.row[part], table.col[part], config.patch_size)
-    epsg = utm_epsg(frame.crs_wkt)
+    epsg = ground_epsg(frame.crs_wkt)
     inside = overlaps(ground, epsg, frame.bounds)
     if not inside.any():
         return inside

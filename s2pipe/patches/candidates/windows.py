@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from s2pipe.ground.cells import Rectangles
-from s2pipe.ground.projection import utm_epsg
+from s2pipe.ground.projection import ground_epsg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,7 +160,7 @@ def footprints(grid: Grid, row: np.ndarray, col: np.ndarray, size: int) -> Recta
     x0, dx, _, y0, _, dy = grid.geotransform
     row_end, col_end = np.minimum(row + size, grid.height), np.minimum(col + size, grid.width)
     return Rectangles(
-        utm_epsg(grid.crs_wkt), x0 + dx * col, y0 + dy * row_end, x0 + dx * col_end, y0 + dy * row
+        ground_epsg(grid.crs_wkt), x0 + dx * col, y0 + dy * row_end, x0 + dx * col_end, y0 + dy * row
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from s2pipe.dataset.label_meaning import CONDITIONS
 from s2pipe.dataset.samples import Sample
 from s2pipe.ground.cells import CellGrid
-from s2pipe.ground.projection import utm_epsg
+from s2pipe.ground.projection import ground_epsg
 from s2pipe.ground.split import SPLITS
 from s2pipe.patches.candidates.windows import PatchTable, patch_ids
 from s2pipe.patches.cfg import PatchConfig
@@ -96,7 +96,7 @@ class Dataset:
             "row": row,
             "col": col,
             "size": size,
-            "crs": f"EPSG:{utm_epsg(sample.target.reference.crs_wkt)}",
+            "crs": f"EPSG:{ground_epsg(sample.target.reference.crs_wkt)}",
             "transform": list(sample.target.reference.window_geotransform(Window(row, col, size, size))),
             "cell_id": self.cells.ids(self.table.cell[members[:1]])[0],
             "split": SPLITS[int(self.table.split[members[0]])],

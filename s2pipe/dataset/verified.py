@@ -3,17 +3,19 @@
 The memory is a file of JSON lines beside the index. Runs add lines to it in one write each, so several may do so at
 once; a line that a killed run left unfinished is passed over. A file counts as verified only in the state in which it
 was: another size, time of change of its content or of its inode, or another recorded checksum, and it is hashed again.
+Of each line a digest is kept in memory: a line stands for one state of one file, and is never changed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
 import stat
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
-from s2pipe.dataset.input_file import Stamp
 from s2pipe.errors import PathEscapeError
 from s2pipe.runtime.paths import InsidePath
 
@@ -21,11 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from s2pipe.dataset.input_file import InputFile
+    from s2pipe.dataset.input_file import InputFile, Stamp
 
 VERIFIED = "meta/step1/verified.jsonl"
 """Where the memory is, relative to the dataset's root, or to the output directory if the dataset is read-only."""
-_MAX_BYTES = 256 << 20
+_MAX_BYTES = 4 << 30
+"""Twenty million files."""
+_DIGEST_BYTES = 16
+
+log = logging.getLogger("s2pipe")
 
 
 class VerifiedFiles:
@@ -42,25 +48,24 @@ class VerifiedFiles:
     def __init__(self, root: Path, fallback: Path) -> None:
         self._root = root
         self._places = (InsidePath(root, VERIFIED), InsidePath(fallback, VERIFIED))
-        self._known: dict[tuple[str, str | None], tuple[Stamp, str]] = {}
+        self._known: set[bytes] = set()
         for place in self._places:
             self._load(place.path)
 
     def holds(self, file: InputFile, stamp: Stamp) -> bool:
         """Tell whether a file was found to have its recorded checksum in this state."""
-        return self._known.get(self._key(file)) == (stamp, _checksum(file))
+        return _digest(self._line(file, stamp)) in self._known
 
     def add(self, files: Iterable[tuple[InputFile, Stamp]]) -> None:
         """Remember files; where nothing can be written, for this run alone."""
-        lines = []
-        for file, stamp in files:
-            if stamp.is_settled():
-                key, checksum = self._key(file), _checksum(file)
-                self._known[key] = stamp, checksum
-                lines.append(json.dumps([*key, *astuple(stamp), checksum]) + "\n")
+        lines = [self._line(file, stamp) for file, stamp in files if stamp.is_settled()]
+        self._known.update(map(_digest, lines))
         if lines:
-            data = "".join(lines).encode()
+            data = b"".join(lines)
             any(append_line(place, data, _MAX_BYTES) for place in self._places)
+
+    def _line(self, file: InputFile, stamp: Stamp) -> bytes:
+        return (json.dumps([*self._key(file), *astuple(stamp), _checksum(file)]) + "\n").encode()
 
     def _key(self, file: InputFile) -> tuple[str, str | None]:
         path = file.path
@@ -69,17 +74,27 @@ class VerifiedFiles:
 
     def _load(self, path: Path) -> None:
         try:
-            if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+            if not path.is_file():
                 return
-            lines = path.read_bytes().splitlines()
+            if path.stat().st_size > _MAX_BYTES:
+                log.warning(
+                    "%s has more than %d bytes and is begun anew: all input files are hashed again",
+                    path,
+                    _MAX_BYTES,
+                )
+                return
+            with path.open("rb") as stream:
+                while line := stream.readline(_MAX_LINE_BYTES):
+                    self._known.add(_digest(line))
         except OSError:
             return
-        for line in lines:
-            try:
-                name, member, *stamp, checksum = json.loads(line)
-                self._known[name, member] = Stamp(*stamp), checksum
-            except (ValueError, TypeError, RecursionError):  # cut short, or damaged
-                continue
+
+
+_MAX_LINE_BYTES = 1 << 16
+
+
+def _digest(line: bytes) -> bytes:
+    return hashlib.blake2b(line, digest_size=_DIGEST_BYTES).digest()
 
 
 def _checksum(file: InputFile) -> str:

@@ -11,7 +11,7 @@ from s2pipe.config.documents import parse_json, read_json
 from s2pipe.config.schema import STEP1_INDEX
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.proof import records_of
-from s2pipe.dataset.step1_index import Asset, Index, load_index, rewrite_index
+from s2pipe.dataset.step1_index import Asset, Index, has_index, load_index, rewrite_index
 from s2pipe.download.files.recheck import set_aside, without
 from s2pipe.errors import ManifestError, PathEscapeError, ProductError
 from s2pipe.runtime.hashing import hash_stream, is_known_algorithm
@@ -28,13 +28,13 @@ _CURE = "restore it and run `s2pipe index` or `s2pipe download` again"
 
 
 def step1_indexes(root: Path) -> list[Path]:
-    """Return the Step-1 indexes of a dataset; ``index.json`` also where it is damaged."""
+    """Return the Step-1 indexes of a dataset; ``index.json`` also where it is damaged, or in journals alone."""
     directory = root / "meta" / "step1"
     usual = directory / "index.json"
     others = [
         path for path in sorted(directory.glob("*.json")) if path != usual and _schema_of(path) == STEP1_INDEX
     ]
-    return ([usual] if usual.is_file() else []) + others
+    return ([usual] if has_index(usual) else []) + others
 
 
 def _schema_of(path: Path) -> object:
@@ -70,7 +70,8 @@ class Step1Part:
 
     def items(self) -> list[Item]:
         """Return the index, the manifests of its runs, and all files that it calls present."""
-        items = [sealed(self._path, read_or_none(self._path) or b"", None)] if self._fault is None else []
+        data = read_or_none(self._path) if self._fault is None else None
+        items = [] if data is None else [sealed(self._path, data, None)]
         if self._index is None:
             return items
         for manifest in sorted(self._path.parent.glob("runs/*/manifest.json")):

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.documents import parse_json
 from s2pipe.config.schema import document_faults
+from s2pipe.dataset.journal import has_entries
 from s2pipe.dataset.proof import FileRecord, is_sealed, records_of, seal_fault
-from s2pipe.dataset.step2_index import update_index
+from s2pipe.dataset.step2_index import has_index, load_entries, update_index
+from s2pipe.errors import ManifestError
 from s2pipe.preprocess.finish import UNFINISHED, sample_lock
 from s2pipe.preprocess.stats.histogram import HISTOGRAM_NAME, is_intact_histogram
 from s2pipe.runtime.paths import InsidePath, is_safe_relative
 from s2pipe.verify.items import Count, Item, Problem, read_or_none, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _META = "meta.json"
 _REDO = "`s2pipe preprocess` makes the sample anew after --repair"
@@ -55,13 +57,14 @@ class Step2Part:
         return str(self._root / ("." if self._is_whole else self._directories[0]))
 
     def _read_index(self) -> dict[Path, list[FileRecord]]:
-        """Records of the index by the directory of the sample; none where it cannot be read."""
+        """Records of the index and its journals by the directory of the sample; none where they cannot be read."""
         try:
-            document = parse_json(read_or_none(self._index_path) or b"{}")
-            entries = {
-                entry["meta_path"]: records_of(entry.get("files")) or [] for entry in document["samples"]
-            }
-        except (ValueError, LookupError, TypeError, AttributeError):
+            if has_entries(self._index_path):
+                samples: Iterable[Any] = load_entries(self._root)
+            else:
+                samples = parse_json(read_or_none(self._index_path) or b"{}")["samples"]
+            entries = {entry["meta_path"]: records_of(entry.get("files")) or [] for entry in samples}
+        except (ManifestError, ValueError, LookupError, TypeError, AttributeError):
             return {}
         return {Path(path).parent: files for path, files in entries.items() if is_safe_relative(path)}
 
@@ -122,7 +125,7 @@ class Step2Part:
         """Return a missing index, and files that no ``meta.json`` lists."""
         problems = []
         is_made = any(meta.data is not None for meta in self._metas.values())
-        if self._is_whole and is_made and not self._index_path.is_file():
+        if self._is_whole and is_made and not has_index(self._root):
             reason = "is missing; run `s2pipe preprocess` again"
             problems.append(Problem("missing", self._index_path, reason, INDEX))
         for directory, meta in self._metas.items():

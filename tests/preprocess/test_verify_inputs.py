@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from osgeo import gdal
 
-from s2pipe.dataset.input_file import InputFile
-from s2pipe.dataset.verified import VERIFIED, Stamp, VerifiedFiles
+from s2pipe.dataset.input_file import InputFile, Stamp
+from s2pipe.dataset.verified import VERIFIED, VerifiedFiles
 from s2pipe.indexing.run import index_products
 from s2pipe.preprocess import one_scene as one_scene_module
 from s2pipe.preprocess import run as run_module

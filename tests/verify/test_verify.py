@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from s2pipe.cli import main
+from s2pipe.dataset.step1_index import IndexJournal, load_index
+from s2pipe.dataset.step2_index import SampleJournal
 from s2pipe.errors import MissingInputError
 from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.cfg import LabelConfig, NormalizeConfig, PreprocessConfig
@@ -308,6 +311,24 @@ def test_links_are_followed_and_broken_ones_called_so(dataset: Dataset, tmp_path
     assert "broken link to" in problem.reason
     assert link.is_symlink()
     assert len(verify([tmp_path / "out"]).problems) == 1  # a link is the user's own: repairing hides nothing
+
+
+def test_indexes_that_exist_as_journals_alone_are_verified(whole: Whole) -> None:
+    step1, step2 = whole.root / "meta/step1/index.json", whole.root / "meta/step2/index.json"
+    index = load_index(step1)
+    step1.unlink()
+    step2.unlink()
+    with closing(IndexJournal(whole.root, step1, "run")) as journal:
+        journal.add(index.scenes)
+    with closing(SampleJournal(whole.root, "run")) as samples:
+        for directory in (SAMPLE, OTHER):
+            samples.add(Path(directory))
+    assert verify([whole.root]).problems == []
+    (whole.root / B05).unlink()
+    shutil.rmtree(whole.root / SAMPLE)
+    missing = found(verify([whole.root]), whole.root)["missing"]
+    assert B05 in missing
+    assert f"{SAMPLE}/meta.json" in missing
 
 
 def test_what_is_checked_by_size_alone_is_said(dataset: Dataset, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Counts are integers, so that merging in any order gives the same bytes.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import struct
@@ -184,6 +185,10 @@ class BandHistograms:
             raise S2PipeError(msg)
 
 
+_SETTINGS = frozenset(field.name for field in fields(HistogramSettings)) - {"split", "brdf"}
+"""What every histogram states."""
+
+
 class HistogramSum:
     """Sum of the histograms of different scenes: however many they are, it takes the memory of one."""
 
@@ -342,11 +347,11 @@ def load_histogram(path: Path) -> BandHistograms:
 
 
 def _from_arrays(arrays: Mapping[str, np.ndarray]) -> BandHistograms:
-    about = parse_json(str(arrays["about"]))
+    about = parse_json(str(arrays["about"]).encode())
     if about["format"] != HISTOGRAM_FORMAT:
         msg = f"format {about['format']!r} is not {HISTOGRAM_FORMAT!r}"
         raise ValueError(msg)
-    missing = {field.name for field in fields(HistogramSettings)} - set(about["settings"]) - {"split", "brdf"}
+    missing = _SETTINGS - about["settings"].keys()
     if missing:
         msg = f"settings lack {', '.join(sorted(missing))}"
         raise ValueError(msg)
@@ -359,13 +364,19 @@ def _from_arrays(arrays: Mapping[str, np.ndarray]) -> BandHistograms:
             msg = "counts are negative"
             raise ValueError(msg)
     return BandHistograms(
-        HistogramSettings.from_document(about["settings"]),
+        _settings_of(json.dumps(about["settings"])),
         counts,
         underflow,
         overflow,
         tuple(map(ContributingScene.from_document, about["scenes"])),
         about["inputs_fingerprint"],
     )
+
+
+@functools.lru_cache(maxsize=16)
+def _settings_of(text: str) -> HistogramSettings:
+    """Read settings; a hundred thousand scenes of one run state the same."""
+    return HistogramSettings.from_document(json.loads(text))
 
 
 def bin_edges(settings: HistogramSettings) -> np.ndarray:

@@ -215,6 +215,16 @@ class PatchConfig:
         """Distance between patches in pixels."""
         return self.stride or self.patch_size
 
+    @property
+    def named_files(self) -> tuple[tuple[str, Path], ...]:
+        """Keys that name files to read, and these files."""
+        files = (
+            ("index_json", self.index_json),
+            ("targets.path", self.targets.path),
+            ("split.file", self.split.file),
+        )
+        return tuple((f"patches.{key}", path) for key, path in files if path is not None)
+
 
 def rule_faults(config: PatchConfig) -> list[Fault]:
     """Return the faults of a configuration that its JSON Schema cannot express.

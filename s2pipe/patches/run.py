@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from s2pipe.config.absent import refuse_absent
 from s2pipe.config.checks import check_config
 from s2pipe.config.documents import read_json
 from s2pipe.config.fields import to_plain
@@ -211,6 +212,7 @@ def run_patches(config: PatchConfig) -> PatchResult:
     config = checked_config(config)
     optional_module("pyarrow.parquet")
     require_gdal()
+    refuse_absent(config.named_files, "Run `s2pipe preprocess` first for an index, or correct these keys.")
     samples = load_samples(config.index_json, config.max_scenes, config.only)
     rows = read_targets(config.targets)
     facts = shared_facts(samples, config, describe_targets(rows, config.targets))

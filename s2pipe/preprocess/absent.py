@@ -1,13 +1,12 @@
-"""Files that a configuration names and that are not there: all of them at once, before any is read."""
+"""The files that a configuration of Step 2 names."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2pipe.errors import MissingInputError
+from s2pipe.config.absent import refuse_absent
 from s2pipe.runtime.addresses import scheme_of
-from s2pipe.runtime.paths import seen_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,27 +19,13 @@ _AREA_FILES = (".geojson", ".json", ".gpkg", ".wkt")
 def check_present(config: PreprocessConfig) -> None:
     """Check that the files of a configuration are there, where more than one may be missing.
 
-    A single missing file is left to whoever reads it, which can say how it is made.
-
     Raises
     ------
     MissingInputError
         Two or more files are missing; all are listed.
     """
-    gaps = [f"{key}: {path}" for key, path in _named_files(config) if not _is_there(path)]
-    if len(gaps) > 1:
-        paths = [path for _, path in _named_files(config) if not path.is_absolute()]
-        where = f", looked for{seen_from(paths[0])}" if paths else ""
-        headline = f"{len(gaps)} files that the configuration names are missing{where}:"
-        hint = "Make them first (`s2pipe index` or `download`, then pass 1), or correct these keys."
-        raise MissingInputError(headline, gaps, hint)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # whoever opens it says what is wrong
-        return True
+    hint = "Make them first (`s2pipe index` or `download`, then pass 1), or correct these keys."
+    refuse_absent(_named_files(config), hint)
 
 
 def _named_files(config: PreprocessConfig) -> Iterator[tuple[str, Path]]:

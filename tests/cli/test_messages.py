@@ -148,3 +148,13 @@ def test_a_misspelt_role_of_a_manifest_is_named(
     text = said(capsys, "preprocess", *options, "--l1c-bands", "B02")
     assert "'l2a.SCL_20m' does not match the pattern" in text
     assert "did you mean 'l2a.scl_20m'?" in text
+
+
+def test_missing_files_of_patches_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.chdir(tmp_path)
+    text = said(capsys, "patches", "--index-json", "i.json", "--out-dir", "o", "--targets.path", "t.csv")
+    assert "  patches.index_json: i.json\n  patches.targets.path: t.csv\n" in text
+    assert not list(tmp_path.iterdir())

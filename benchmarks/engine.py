@@ -67,6 +67,8 @@ AS_FROM_NADIR = ", NBAR"
 SQUARE = {"aoi": "square"}
 """An area of 10 km in the middle of the tile, over the corners of four JPEG 2000 tiles."""
 SQUARE_M = 10_000
+OWN_GRID = {"target_grid": {"crs": "EPSG:32632", "resolution": 10.0}}
+"""A grid of the neighbouring zone over the same square: the place of every pixel is computed, for each band."""
 NOT_VERIFIED = ", inputs not verified"
 """End of the name of a row that does what the row before does without hashing the inputs."""
 
@@ -87,6 +89,9 @@ def cases(sample: int) -> list[Case]:
         Case("pass 1 from 1 % of the pixels", 0.15, 0.6, (drawn,)),
         Case("10 km square, apply, 10 m grid", 0.15, 0.6, (square,), grid="B02"),
         Case("10 km square, start-up left out", 0.06, 0.6, (square,), grid="B02", less_start=True),
+        Case(
+            "10 km square on a grid of another zone, 10 m", 0.5, 0.6, ({**square, **OWN_GRID},), grid="zone"
+        ),
         Case("13 bands, apply, 10 m grid", 1.50, 1.6, (APPLY,), grid="B02", bands=BAND_NAMES),
     ]
 
@@ -188,7 +193,7 @@ class Bench:
         config = {
             "index_json": str(self.dataset / "meta/step1/index.json"),
             "out_dir": str(self.out),
-            "target_grid_ref": case.grid,
+            "target_grid_ref": None if step.get("target_grid") else case.grid,
             "l1c_bands": list(case.bands),
             "labels": {"enabled": True},
             "num_workers": self.workers,

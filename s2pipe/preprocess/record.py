@@ -19,7 +19,7 @@ from s2pipe.preprocess.pixels.chosen import CHOICE_RULE
 from s2pipe.preprocess.pixels.sources import is_warped
 from s2pipe.preprocess.raster_tags import attribution, unit_of
 from s2pipe.preprocess.stats.histogram import HistogramSettings
-from s2pipe.raster.capabilities import gdal_version, jpeg2000_driver
+from s2pipe.raster.capabilities import gdal_version, jpeg2000_driver, proj_version
 from s2pipe.raster.class_table import SIDECAR_SUFFIX
 from s2pipe.raster.grid import Window
 from s2pipe.runtime.clock import utc_now
@@ -180,6 +180,8 @@ def pixel_versions(plan: ScenePlan) -> dict[str, str]:
     warped = warped or any(raster.grid != reference for raster in beside)
     exact = all(raster.is_exact for raster in rasters)
     found = {} if exact and not warped else {"gdal": gdal_version()}
+    if any(band.raster.grid.crs_wkt != reference.crs_wkt for band in bands):
+        found["proj"] = proj_version()
     return found if exact else {**found, "jpeg2000_driver": jpeg2000_driver()}
 
 

@@ -38,6 +38,15 @@ def gdal_version() -> str:
     return str(gdal_module().__version__)
 
 
+def proj_version() -> str:
+    """Return the version of PROJ, which brings places from one reference system to another."""
+    gdal_module()
+    from osgeo import osr
+
+    parts = osr.GetPROJVersionMajor(), osr.GetPROJVersionMinor(), osr.GetPROJVersionMicro()
+    return ".".join(map(str, parts))
+
+
 @functools.cache
 def jpeg2000_driver() -> str:
     """Return the name of the JPEG 2000 driver that GDAL tries first.

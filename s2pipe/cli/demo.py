@@ -29,6 +29,15 @@ Options = dataclasses.make_dataclass(
                 default="scl",
             ),
         ),
+        (
+            "reach",
+            bool,
+            option(
+                "Instead, bring an area on two tiles of different UTM zones onto one grid, as seen from nadir.",
+                "--reach",
+                default=False,
+            ),
+        ),
         *OUTPUT_OPTIONS,
     ],
 )
@@ -38,12 +47,16 @@ def main(command: Command, arguments: list[str]) -> int:
     """Run ``s2pipe demo``."""
     options = parse(command, Options, arguments)
 
+    from s2pipe.demo.reach import run_reach
     from s2pipe.demo.run import run_demo
 
     logging.getLogger("s2pipe.demo").info(
         "making two products in %s; this takes most of the time ...", options.out
     )
-    result = run_demo(Path(options.out), ProductSpec(seed=options.seed), options.labels)
+    if options.reach:
+        result = run_reach(Path(options.out), options.seed)
+    else:
+        result = run_demo(Path(options.out), ProductSpec(seed=options.seed), options.labels)
     if options.json:
         print_json(result.summary())
     elif not options.quiet:

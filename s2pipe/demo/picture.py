@@ -17,7 +17,7 @@ from s2pipe.raster.reader import RasterReader, band_count, inspect_raster
 from s2pipe.runtime.files import atomic_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _VALIDITY_COLOURS = {0: "#000000", 1: "#ffffff"}
 _NO_COLOUR = "#7f7f7f"
+_SOURCE_COLOURS = {0: "#000000", 1: "#2f7fb8", 2: "#e0a030"}
+_LAST_BAND = 4
+_FACTOR_RANGE = (0.98, 1.08)
 _MOST_NAME = 28
 """Characters of a name in a legend."""
 _PANEL_PX = 366
@@ -91,6 +94,70 @@ def draw_panels(path: Path, plain: Path, normalised: Path, rgb_bands: tuple[int,
         figure.savefig(temporary, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
 
 
+def draw_reach(
+    path: Path,
+    samples: tuple[Path, Path],
+    rgb_bands: tuple[int, int, int],
+    patches: Sequence[tuple[int, int, int]],
+) -> None:
+    """Draw a mosaic: which source its pixels are from, as observed, as seen from nadir, and what that changed.
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write.
+    samples : (Path, Path)
+        Directories of the mosaic as observed, and as seen from nadir.
+    rgb_bands : (int, int, int)
+        Band numbers, from 1, to show as red, green and blue.
+    patches : sequence of (int, int, int)
+        Row, column and side of the patches to draw.
+    """
+    number = _thumbnail(samples[0] / "source.tif", 1).astype(np.uint8)
+    sources = read_json(samples[0] / "meta.json")["mosaic"]["sources"]
+    names = {0: "outside", **{item["number"]: item["key"]["tile_id"] for item in sources}}
+    inside = (number > 0)[..., np.newaxis]
+    images = [
+        np.stack([_thumbnail(sample / "x.tif", band) for band in rgb_bands], axis=-1) for sample in samples
+    ]
+    figure, panels = _panels(4)
+    _show(panels[0], "source.tif: tile of each pixel", _drawn(number, _SOURCE_COLOURS))
+    _legend(panels[0], {code: _SOURCE_COLOURS[code] for code in names}, names)
+    for axes, image, title in zip(panels[1:], images, ("As observed", "As seen from nadir"), strict=False):
+        _show(axes, title, _stretch(image, _REFLECTANCE_RANGE, _REFLECTANCE_GAMMA) * inside)
+    _outline(panels[2], patches, samples[1] / "x.tif")
+    near_infrared = [_thumbnail(sample / "x.tif", _LAST_BAND) for sample in samples]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = np.where(number > 0, near_infrared[1] / near_infrared[0], 1.0)
+    low, high = _FACTOR_RANGE
+    _show(
+        panels[3], f"c-factor of B8A ({low:g} dark to {high:g} bright)", _grey(factor, _FACTOR_RANGE) * inside
+    )
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
+
+
+def _outline(axes: Axes, patches: Sequence[tuple[int, int, int]], path: Path) -> None:
+    """Draw the sides of patches on a panel that shows a raster."""
+    from matplotlib.patches import Rectangle
+
+    step = _step(inspect_raster(str(path), GEOTIFF).grid.shape_yx)
+    for row, col, side in patches:
+        corner = (col / step - 0.5, row / step - 0.5)
+        axes.add_patch(
+            Rectangle(corner, side / step, side / step, fill=False, edgecolor="white", linewidth=0.8)
+        )
+
+
+def _step(shape_yx: tuple[int, int]) -> int:
+    """Every how many pixels a panel shows one."""
+    return max(1, -(-max(shape_yx) // _PANEL_PX))
+
+
+def _grey(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    return np.repeat(_stretch(values, limits)[..., np.newaxis], 3, axis=-1)
+
+
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
     """Axes side by side, one image pixel per pixel of the picture, with room for titles and legends."""
     from matplotlib.figure import Figure
@@ -111,7 +178,7 @@ def _thumbnail(path: Path, band: int) -> np.ndarray:
     reader = RasterReader(str(path), band=band, formats=GEOTIFF)
     reader.read(Window(0, 0, *grid.shape_yx), out)
     reader.close()
-    step = max(1, -(-max(grid.shape_yx) // _PANEL_PX))
+    step = _step(grid.shape_yx)
     return out[::step, ::step]
 
 

@@ -70,6 +70,7 @@ class DemoResult(InNotebooks):
             "x.tif": "bands and validity mask",
             "y.tif": "labels",
             "q.tif": "scene classes, cloud probability",
+            "source.tif": "tile of each pixel",
             _COVER: "land cover",
             "stack.vrt": "declared resampling",
             "meta.json": "record of the sample",
@@ -77,6 +78,7 @@ class DemoResult(InNotebooks):
             "shards.json": "list of the shards",
             "patches.parquet": "database of all candidates",
             _PICTURE: "picture of the result",
+            "reach.png": "picture of the result",
             REPORT_NAME: "report for a browser",
         }
         rows = []
@@ -127,7 +129,7 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None, labels: DemoLabels 
         timed("make land cover", lambda: write_land_cover(cover, spec or ProductSpec()))
         label_config = _cover_labels(cover)
     for part, config in _passes((data, normalised), patches, label_config).items():
-        timed(part, lambda config=config: _complete(run_preprocess(config)))  # type: ignore[misc]
+        timed(part, lambda config=config: complete(run_preprocess(config)))  # type: ignore[misc]
     scene = next((data / "processed").glob("tile=*/sensing=*")).relative_to(data)
     timed("picture", lambda: add_picture(result, data / scene, normalised / scene))
     if can_write_shards():
@@ -208,7 +210,14 @@ def can_write_shards() -> bool:
     return importlib.util.find_spec("pyarrow") is not None
 
 
-def _complete(result: PreprocessResult) -> None:
+def complete(result: PreprocessResult) -> None:
+    """Refuse a run of which a scene failed.
+
+    Raises
+    ------
+    S2PipeError
+        With the reasons.
+    """
     if result.exit_code:
         raise S2PipeError("\n".join([*(item.error for item in result.failed), result.error or ""]).strip())
 

@@ -63,6 +63,11 @@ def nbar_notes(config: PreprocessConfig) -> list[str]:
             f"brdf: {', '.join(above)} are top-of-atmosphere reflectance, and the parameters are of the surface: the "
             "air's own directional effects stay in; use l2a. bands for surface reflectance"
         )
+    if config.group_by is not None and isinstance(config.brdf.sun_zenith, str):
+        notes.append(
+            f"brdf: with sun_zenith {config.brdf.sun_zenith} each tile of a mosaic is brought to a sun of its own, "
+            "which leaves a step between them; state degrees for mosaics"
+        )
     return notes
 
 

@@ -69,6 +69,9 @@ class ProductSpec:
     """Write the quality masks MSK_QUALIT and MSK_CLASSI (from baseline 04.00)."""
     epsg: int | None = None
     """EPSG code of the CRS; None takes the tile's UTM zone."""
+    ground_epsg: int | None = None
+    """EPSG code of the UTM zone in whose coordinates the landscape lies, so that tiles of neighbouring zones show the
+    same ground; None takes that of the tile."""
     ulx: int | None = None
     """x of the upper-left corner in metres; None takes the tile's."""
     uly: int | None = None

@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 
+from s2pipe.ground.projection import lonlat_to_utm, utm_to_lonlat
 from s2pipe.sentinel2.bands import BY_NAME
 from s2pipe.synthetic.imagery.directional import anisotropy
 from s2pipe.synthetic.imagery.landscape import SCENE_CLASS, WATER, Ground, ground
@@ -59,7 +60,20 @@ def scene_of(spec: ProductSpec) -> Scene:
     day = mix(spec.seed, 77, int(spec.sensing_start.timestamp()))
     extent = (swath.ulx, swath.uly, spec.side_m)
     sky = sky_over(extent, spec.clouds, (float(zenith), float(azimuth)), int(day))
-    return Scene(spec, swath, sky, int(mix(spec.seed, spec.origin[0])))
+    return Scene(spec, swath, sky, int(mix(spec.seed, spec.ground_epsg or spec.origin[0])))
+
+
+def _sampled(x: np.ndarray, y: np.ndarray, step_m: float, seed: int) -> Ground:
+    """Lay out the ground at any places (y, x): those of the nearest of a grid of the ground's own zone."""
+    first_x, first_y = np.floor(x.min() / step_m), np.floor(y.min() / step_m)
+    columns = (x / step_m - first_x).astype(np.intp)
+    rows = (y / step_m - first_y).astype(np.intp)
+    whole = ground(
+        (first_x + np.arange(columns.max() + 1) + 0.5) * step_m,
+        (first_y + np.arange(rows.max() + 1) + 0.5) * step_m,
+        seed,
+    )
+    return Ground(whole.material[rows, columns], whole.brightness[rows, columns])
 
 
 class Strip:
@@ -79,7 +93,14 @@ class Strip:
     @cached_property
     def ground(self) -> Ground:
         """What lies on the ground."""
-        return ground(self.x, self.y, self.scene.land_seed)
+        own, other = self.scene.swath.epsg, self.scene.spec.ground_epsg
+        if other in (None, own):
+            return ground(self.x, self.y, self.scene.land_seed)
+        assert other is not None
+        here_x, here_y = np.broadcast_arrays(*self._mesh)
+        lon, lat = utm_to_lonlat(here_x, here_y, own)
+        x, y = lonlat_to_utm(lon, lat, other)
+        return _sampled(x, y, float(self.resolution_m), self.scene.land_seed)
 
     @cached_property
     def air(self) -> Air:

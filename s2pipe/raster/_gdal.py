@@ -78,8 +78,10 @@ class _SharedExceptions:
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                for module in self._switched_on:
-                    module.DontUseExceptions()
+                # The last first: each put its error handler on top of the other's.
+                for module in reversed(self._switched_on):
+                    with contextlib.suppress(RuntimeError):  # the user put another on top meanwhile
+                        module.DontUseExceptions()
 
 
 _SHARED_EXCEPTIONS = _SharedExceptions()

@@ -21,12 +21,20 @@ if TYPE_CHECKING:
 @pytest.fixture(params=[False, True], ids=["off", "on"])
 def found(request: pytest.FixtureRequest) -> Iterator[bool]:
     """Exceptions of the whole process, switched off or on."""
-    before = gdal.GetUseExceptions(), osr.GetUseExceptions()
-    for module in (gdal, osr):
-        (module.UseExceptions if request.param else module.DontUseExceptions)()
+    before = _state()
+    _switch([request.param, request.param])
     yield request.param
-    for module, value in zip((gdal, osr), before, strict=True):
-        (module.UseExceptions if value else module.DontUseExceptions)()
+    _switch(before)
+
+
+def _switch(states: list[bool]) -> None:
+    # GDAL 3.6 has one error handler a module, the last one on top.
+    for module in (osr, gdal):
+        if module.GetUseExceptions():
+            module.DontUseExceptions()
+    for module, state in zip((gdal, osr), states, strict=True):
+        if state:
+            module.UseExceptions()
 
 
 def _state() -> list[bool]:

@@ -87,11 +87,19 @@ class SceneChoice:
         """Tell whether a day, ``2025-12-10``, is wanted."""
         return self.dates is None or any(first <= day <= last for first, last in map(_span, self.dates))
 
+    @property
+    def share_numbers(self) -> tuple[int, int] | None:
+        """Number of this job, from 1, and of all jobs; None where the work is not shared out."""
+        if self.shard is None:
+            return None
+        number, count = map(int, self.shard.split("/"))
+        return number, count
+
     def share(self, items: Sequence[_T], name: Callable[[_T], str]) -> list[_T]:
         """Return the items of this job's share, by the hash of their names."""
-        if self.shard is None:
+        if self.share_numbers is None:
             return list(items)
-        number, count = map(int, self.shard.split("/"))
+        number, count = self.share_numbers
         return [item for item in items if _hash(name(item)) % count == number - 1]
 
     def share_of_scenes(self, items: Sequence[_T], key: Callable[[_T], SceneKey]) -> list[_T]:

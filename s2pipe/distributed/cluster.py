@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from s2pipe.distributed.address import Scheduler
 from s2pipe.errors import ClusterError, DependencyError
 from s2pipe.runtime.cores import core_count
+from s2pipe.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -298,6 +299,22 @@ def worker_threads(num_workers: int) -> int:
     # Numba reads it when it is imported, with the first scene; a worker may have been started with a limit of its own.
     os.environ.setdefault("NUMBA_NUM_THREADS", str(threads))
     return threads
+
+
+def require_version(version: str) -> None:
+    """Check, on a worker, that a task was made by its own version of s2pipe.
+
+    Raises
+    ------
+    DependencyError
+        It was made by another.
+    """
+    if version != __version__:
+        msg = (
+            f"a worker has s2pipe {__version__}, but the run was started with {version}: install the same version "
+            "everywhere"
+        )
+        raise DependencyError(msg)
 
 
 def _itself(value: Any) -> Any:

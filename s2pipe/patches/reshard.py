@@ -23,7 +23,8 @@ from s2pipe.patches.database import (
     row_groups,
 )
 from s2pipe.patches.geoparquet import GEOMETRY, optional_module, write_geoparquet
-from s2pipe.patches.run import RUN_ONLY_KEYS, PatchResult, checked_config
+from s2pipe.patches.result import PatchResult
+from s2pipe.patches.run import RUN_ONLY_KEYS, checked_config
 from s2pipe.patches.shards.layout import Groups, Order, ShardPlan, plan_shards
 from s2pipe.patches.shards.publish import Origin, Publication, Query, published_files, sole_run
 from s2pipe.patches.shards.records import ShardRecord, finish_shard, known_record, new_part, record_of

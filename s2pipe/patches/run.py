@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.config.absent import refuse_absent
@@ -15,6 +14,7 @@ from s2pipe.config.schema import STEP1_INDEX
 from s2pipe.dataset.entry_document import read_head
 from s2pipe.dataset.samples import Sample, load_samples, load_targets
 from s2pipe.dataset.step1_index import load_index
+from s2pipe.distributed.cluster import open_cluster
 from s2pipe.ground.split import SPLITS, SplitPlan
 from s2pipe.patches.candidates.assign import (
     PlannedScene,
@@ -27,13 +27,16 @@ from s2pipe.patches.candidates.assign import (
 )
 from s2pipe.patches.candidates.balance import balance
 from s2pipe.patches.candidates.counts import describe_counts, split_counts, split_warnings
+from s2pipe.patches.candidates.kept_scores import KeptScores
 from s2pipe.patches.candidates.laid import lay_windows
-from s2pipe.patches.candidates.quality import ScoreSettings, apply_filters, score_all, score_settings
+from s2pipe.patches.candidates.quality import ScoreSettings, apply_filters, score_settings
+from s2pipe.patches.candidates.scoring import Scoring
 from s2pipe.patches.candidates.screens import Screens
 from s2pipe.patches.candidates.twins import drop_duplicates
 from s2pipe.patches.cfg import PatchConfig, rule_faults
 from s2pipe.patches.database import DATABASE_NAME, Places, Scenes, write_database
 from s2pipe.patches.geoparquet import optional_module
+from s2pipe.patches.result import PatchResult
 from s2pipe.patches.shards.documents import Dataset
 from s2pipe.patches.shards.facts import SharedFacts, shared_facts
 from s2pipe.patches.shards.layout import (
@@ -65,12 +68,13 @@ from s2pipe.raster.block_cache import block_cache
 from s2pipe.raster.capabilities import require_gdal
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.hashing import document_fingerprint
-from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from s2pipe.distributed.cluster import Cluster
     from s2pipe.errors import S2PipeError
     from s2pipe.patches.candidates.laid import LaidWindows, Placed
     from s2pipe.patches.candidates.windows import PatchTable
@@ -81,49 +85,6 @@ _CACHE_BYTES = {"shared": 64 << 20, "whole": 8 << 20}
 """GDAL's block cache for each worker: the tiles that neighbouring windows of a chunk share, or the ones being read
 where windows are made of whole tiles. GDAL's default is 5 % of memory; more than is used costs time as well."""
 _BORDER_WARNING = 0.25
-
-
-@dataclass
-class PatchResult(InNotebooks):
-    """What a run did."""
-
-    out_dir: Path
-    """Output directory."""
-    split_path: Path | None = None
-    """The split."""
-    candidates: int = 0
-    """Windows looked at."""
-    kept: int = 0
-    """Patches in shards."""
-    shards: list[ShardRecord] = field(default_factory=list)
-    """All shards."""
-    shards_written: int = 0
-    """Those written now; the others were complete."""
-    failed: list[str] = field(default_factory=list)
-    """Samples of Step 2 that could not be read."""
-    split_counts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Scenes, ground cells, candidates and km2 by split, before anything is dropped for its pixels."""
-
-    @property
-    def exit_code(self) -> int:
-        """0 when every sample was read, 1 when some failed."""
-        return 1 if self.failed else 0
-
-    def summary(self) -> dict[str, Any]:
-        """Plain values for ``--json``."""
-        return {
-            "out_dir": str(self.out_dir),
-            "split_path": None if self.split_path is None else str(self.split_path),
-            "candidates": self.candidates,
-            "kept": self.kept,
-            "shards": [record.path for record in self.shards],
-            "shards_written": self.shards_written,
-            "samples_by_split": {
-                name: sum(r.count for r in self.shards if r.split == name) for name in SPLITS
-            },
-            "split_counts": self.split_counts,
-            "failed": self.failed,
-        }
 
 
 def checked_config(config: PatchConfig) -> PatchConfig:
@@ -248,6 +209,17 @@ class _Run:
         config = self.config
         if not config.overwrite and is_published(config.out_dir, self.fingerprint):
             return self._unchanged()
+        with ExitStack() as stack:
+            cluster = None
+            if config.scheduler is not None:
+                cluster = stack.enter_context(open_cluster(config.scheduler, config.num_workers))
+            return self._make(screens, workers, rows, cluster)
+
+    def _make(
+        self, screens: Screens, workers: int, rows: TargetTable | None, cluster: Cluster | None
+    ) -> PatchResult:
+        """Choose patches and write their shards."""
+        config = self.config
         laid = lay_windows(self.samples, config, self.plan)
         table = candidate_table(self.samples, laid, self.plan)
         self._warn_of_leaking_statistics()
@@ -256,15 +228,15 @@ class _Run:
             self.targets = join_targets(rows, config.targets, table, self.scenes)
         counts = self._count(laid)
         self.result.split_path = write_plan(config, self.plan, counts)
-        self._score(table, settings, workers)
+        self._score(table, settings, workers, cluster)
         groups = self._choose(table)
         plans, dataset = self._pack(table, groups)
         publication = Publication(config.out_dir, keep_known=not config.overwrite)
         writer: ShardWriter | SpreadWriter
-        if config.scheduler is None:
+        if cluster is None:
             writer = ShardWriter(dataset, workers, publication.known)
         else:
-            writer = SpreadWriter(dataset, publication.known, cache_bytes(config, workers))
+            writer = SpreadWriter(cluster, dataset, publication.known, cache_bytes(config, workers))
         own = config.only.share(plans, lambda plan: plan.path)
         with Progress("shards", len(own)) as progress:
             records = writer.write(own, lambda record: progress.step(record.path))
@@ -330,16 +302,31 @@ class _Run:
         log.info("%s is up to date: %d shard(s)", self.config.out_dir, len(self.result.shards))
         return self.result
 
-    def _score(self, table: PatchTable, settings: ScoreSettings, workers: int) -> None:
+    def _score(
+        self, table: PatchTable, settings: ScoreSettings, workers: int, cluster: Cluster | None
+    ) -> None:
+        """Score all candidates; jobs of an array share the work, and the run that publishes takes what they left."""
+        config, failed = self.config, set()
         with Progress("samples", len(self.samples)) as progress:
 
             def report(sample: Sample, error: S2PipeError | None) -> None:
                 if error is not None:
                     log.error("%s failed: %s", sample.name, error)
-                    self.result.failed.append(sample.name)
+                    failed.add(sample.name)
                 progress.step(sample.name)
 
-            score_all(table, self.samples, settings, workers, report)
+            scoring = Scoring(table, self.samples, settings, report)
+            share = config.only.share_numbers
+            kept = None
+            if share is not None or KeptScores.are_in(config.out_dir):
+                kept = KeptScores(config.out_dir, self.fingerprint, table)
+            if cluster is not None:
+                scoring.on_cluster(cluster, kept, cache_bytes(config, 1))
+            elif kept is not None:
+                scoring.with_others(kept, share or (1, 1), workers)
+            else:
+                scoring.here(workers)
+        self.result.failed = [sample.name for sample in self.samples if sample.name in failed]
 
     def _choose(self, table: PatchTable) -> Groups:
         """Drop what is not wanted, and say so; group the rest."""

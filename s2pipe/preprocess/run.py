@@ -32,7 +32,7 @@ from s2pipe.preprocess.nbar import nbar_notes
 from s2pipe.preprocess.needs import with_angles
 from s2pipe.preprocess.one_scene import SceneRecord, check
 from s2pipe.preprocess.plan import Plan, make_plan
-from s2pipe.preprocess.record import sample_fingerprint
+from s2pipe.preprocess.record import is_complete, sample_fingerprint
 from s2pipe.preprocess.run_log import RunLog
 from s2pipe.preprocess.spread import Spread
 from s2pipe.preprocess.stats.statistics import NormalizationStats
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from s2pipe.preprocess.cfg import PreprocessConfig
+    from s2pipe.preprocess.scene_plan import ScenePlan
 
 
 log = logging.getLogger("s2pipe.preprocess")
@@ -247,6 +248,11 @@ class _Run:
         def update() -> None:
             with closing(journal):
                 self._record_failed(journal, stats)
+                for scene in self._not_reported():
+                    if is_complete(
+                        self.config.out_dir, scene.directory, sample_fingerprint(scene, self.config, stats)
+                    ):
+                        journal.add(scene.directory, listed)
             compact_index(self.config.out_dir, only_if_new=is_idle)
             self.result.index_path = index_path(self.config.out_dir)
 
@@ -254,6 +260,13 @@ class _Run:
         with updated_afterwards(update), _hands(self.config, stats) as hands:
             self._each_scene(hands)
         return self.result
+
+    def _not_reported(self) -> list[ScenePlan]:
+        """Return the scenes that have a sample, of which an interrupted run heard nothing."""
+        result = self.result
+        heard = {*result.done, *result.up_to_date, *(item.key for item in result.failed)}
+        left = (scene for scene in self.plan.scenes if scene.key not in heard)
+        return [scene for scene in left if (self.config.out_dir / scene.directory / "meta.json").exists()]
 
     def _record_failed(self, journal: SampleJournal, stats: NormalizationStats | None) -> None:
         """Record the scenes that failed, and the fingerprint that their samples should have."""

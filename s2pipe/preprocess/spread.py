@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s2pipe.distributed.cluster import Cluster, worker_threads
-from s2pipe.errors import DependencyError, S2PipeError
+from s2pipe.distributed.cluster import Cluster, require_version, worker_threads
+from s2pipe.errors import S2PipeError
 from s2pipe.preprocess import one_scene
 from s2pipe.preprocess.cfg import PreprocessConfig
 from s2pipe.preprocess.finish import list_sample
@@ -123,12 +123,7 @@ def count_scene(shared: Shared, plan: ScenePlan, wait: bool) -> SceneRecord:
 @functools.lru_cache(maxsize=2)
 def _prepared(shared: Shared) -> tuple[PreprocessConfig, SceneInputs]:
     """What a worker keeps while it works for a run: threads as it may use, and which files are verified."""
-    if shared.version != __version__:
-        msg = (
-            f"a worker has s2pipe {__version__}, but the run was started with {shared.version}: install the same "
-            "version everywhere"
-        )
-        raise DependencyError(msg)
+    require_version(shared.version)
     config = replace(shared.config, num_workers=worker_threads(shared.config.num_workers))
     return config, SceneInputs(shared.root, config, ())
 

@@ -114,6 +114,8 @@ def test_an_interrupted_run_ends_its_workers_and_keeps_what_is_finished(
     scenes: Scenes, tmp_path: Path, group: bool
 ) -> None:
     """Ctrl-C on a terminal reaches the workers too; a signal may also come to the process alone."""
+    # Where the tests run in the background, shells let them ignore it, and their processes with them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = [*scenes.apply(tmp_path), "--normalize.mode", "none", "--scheduler", "processes:2"]
     process = subprocess.Popen(
         command(arguments), env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -108,18 +108,25 @@ def score_all(
 
     def work(place: int) -> S2PipeError | None:
         part = slice(int(edges[place]), int(edges[place + 1]))
-        try:
-            check_files(samples[place].root, samples[place].files)
-            _score_sample(table, part, samples[place], settings)
-        except RasterError as error:
-            return error
-        return None
+        return score_sample(table, part, samples[place], settings)
 
     with ThreadPoolExecutor(workers, "s2pipe-score") as pool:
         for place, error in enumerate(pool.map(work, range(len(samples)))):
             if error is not None:
                 table.drop(table.scene == place, "unreadable")
             report(samples[place], error)
+
+
+def score_sample(
+    table: PatchTable, part: slice, sample: Sample, settings: ScoreSettings
+) -> S2PipeError | None:
+    """Score the candidates of one sample; return why it cannot be read, else None."""
+    try:
+        check_files(sample.root, sample.files)
+        _score_sample(table, part, sample, settings)
+    except RasterError as error:
+        return error
+    return None
 
 
 def _score_sample(table: PatchTable, part: slice, sample: Sample, settings: ScoreSettings) -> None:

@@ -17,6 +17,7 @@ from s2pipe.dataset.proof import FileRecord, record_files, records_of, seal_faul
 from s2pipe.errors import Fault, ManifestError, PathEscapeError
 from s2pipe.ground.split import SPLITS
 from s2pipe.patches.candidates.assign import SPLIT_NAME
+from s2pipe.patches.candidates.kept_scores import SCORES, SCORES_NAME
 from s2pipe.patches.cfg import PatchConfig
 from s2pipe.patches.database import DATABASE_NAME
 from s2pipe.patches.shards.layout import SHARD_PATH
@@ -245,12 +246,14 @@ def sweep_shards(out_dir: Path) -> None:
     left = [
         path for name in (SHARDS_NAME, SUMMARY_NAME, DATABASE_NAME) for path in unfinished(out_dir / name)
     ]
-    for directory, name in [*((split, _LEFT_PART) for split in SPLITS), (PROGRESS, _PROGRESS_NAME)]:
+    kept = ((PROGRESS, _PROGRESS_NAME), (SCORES, SCORES_NAME))
+    for directory, name in [*((split, _LEFT_PART) for split in SPLITS), *kept]:
         left += [path for path in (out_dir / directory).glob("*") if name.fullmatch(path.name)]
     for path in left:
         InsidePath(out_dir, path.relative_to(out_dir).as_posix()).unlink()
-    with suppress(OSError):  # someone else's files stay, and their directory with them
-        InsidePath(out_dir, PROGRESS).owned().rmdir()
+    for directory, _ in kept:
+        with suppress(OSError):  # someone else's files stay, and their directory with them
+            InsidePath(out_dir, directory).owned().rmdir()
 
 
 def _split_totals(records: Sequence[ShardRecord]) -> dict[str, Any]:

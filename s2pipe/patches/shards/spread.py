@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2pipe.distributed.cluster import open_cluster, worker_threads
-from s2pipe.errors import ClusterError, DependencyError
+from s2pipe.distributed.cluster import Cluster, require_version, worker_threads
+from s2pipe.errors import ClusterError
 from s2pipe.patches.shards.documents import Dataset
 from s2pipe.patches.shards.layout import Groups, ShardPlan
 from s2pipe.patches.shards.records import ShardRecord
@@ -76,15 +76,20 @@ class SpreadWriter:
 
     Parameters
     ----------
+    cluster : Cluster
+        Where.
     dataset : Dataset
-        What to write; its configuration names the scheduler.
+        What to write.
     known : mapping
         Finished shards of an earlier run by path.
     cache_bytes : int
         GDAL's block cache of one worker.
     """
 
-    def __init__(self, dataset: Dataset, known: Mapping[str, ShardRecord], cache_bytes: int) -> None:
+    def __init__(
+        self, cluster: Cluster, dataset: Dataset, known: Mapping[str, ShardRecord], cache_bytes: int
+    ) -> None:
+        self._cluster = cluster
         self._dataset = dataset
         self._known = known
         self._cache_bytes = cache_bytes
@@ -108,16 +113,14 @@ class SpreadWriter:
         ClusterError
             The scheduler, or a worker several times, was lost.
         """
-        config, records = self._dataset.config, {}
-        assert config.scheduler is not None  # it is why this class is used
+        records = {}
         tasks = ((_task_name(plan), (self._portion(plan),)) for plan in plans)
-        with open_cluster(config.scheduler, config.num_workers) as cluster:
-            for written in cluster.each(write_shard, tasks, _lost):
-                record = written.record
-                records[record.path] = record
-                self.offsets[record.path] = written.offsets
-                self.written += written.is_new
-                report(record)
+        for written in self._cluster.each(write_shard, tasks, _lost):
+            record = written.record
+            records[record.path] = record
+            self.offsets[record.path] = written.offsets
+            self.written += written.is_new
+            report(record)
         return [records[plan.path] for plan in plans]
 
     def _portion(self, plan: ShardPlan) -> Portion:
@@ -126,12 +129,7 @@ class SpreadWriter:
 
 def write_shard(portion: Portion) -> Written:
     """Write one shard on a worker, unless it is there."""
-    if portion.version != __version__:
-        msg = (
-            f"a worker has s2pipe {__version__}, but the run was started with {portion.version}: install the same "
-            "version everywhere"
-        )
-        raise DependencyError(msg)
+    require_version(portion.version)
     threads = worker_threads(portion.dataset.config.num_workers)
     # Another worker may be at it, which was given up since nothing was heard of it.
     writer = ShardWriter(portion.dataset, threads, portion.known, wait=True)

@@ -18,6 +18,7 @@ from s2pipe.raster.writer import TiffSpec, TiffWriter
 if TYPE_CHECKING:
     from pathlib import Path
 
+osr.UseExceptions()
 IGNORE = 255
 SCENE_CLASSES = LabelMeaning(
     "scl",

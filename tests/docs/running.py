@@ -131,6 +131,8 @@ def _check_document(block: Block) -> None:
         base = dict(BASE.get(name, {}))
         if name == "preprocess" and "bands" not in given:
             base["l1c_bands"] = ["B02"]
+        if "target_grid" in given:
+            del base["target_grid_ref"]
         build_config({**base, **given}, STEPS[name], str(block))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WITH_BLOCKS = [page for page in PAGES if page != "README.md" and blocks_of(page)]
-LONG = {"docs/tutorial.md"}
+LONG = {"docs/first-hour.md", "docs/tutorial.md"}
 """Pages that run the whole demonstration: only where the site is built, and where PyTorch is."""
 
 

@@ -58,6 +58,7 @@ def test_links_of_the_repository_lead_to_files() -> None:
         ("labels.md", "../README.md#install", "index.md#install"),
         ("labels.md", "../schemas", "schemas.md"),
         ("cluster.md", "examples/cluster/jobqueue.py", "examples/cluster/jobqueue.py"),
+        ("tutorial.md", "notebooks/patches.ipynb", "notebooks/patches.md"),
         ("notebooks/patches.md", "../labels.md", "../labels.md"),
         ("labels.md", "https://example.org/docs/x", "https://example.org/docs/x"),
         ("labels.md", "#here", "#here"),

@@ -27,7 +27,12 @@ COPIED = {
     "kernels/README.md": "kernels.md",
 }
 """Documents of the repository outside ``docs/``, and the page that each becomes."""
-ELSEWHERE = {"schemas": "schemas.md", "docs/examples": "examples.md", "docs/examples/cluster": "examples.md"}
+ELSEWHERE = {
+    "configs": "examples.md",
+    "schemas": "schemas.md",
+    "docs/examples": "examples.md",
+    "docs/examples/cluster": "examples.md",
+}
 """Directories that documents link to, and the page that shows what is in them."""
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 _FENCE = re.compile(r"^(```.*?^```)", re.MULTILINE | re.DOTALL)
@@ -64,6 +69,7 @@ def with_links_of_site(page: str, markdown: str) -> str:
             return match[0]
         place = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
         new = COPIED.get(place) or ELSEWHERE.get(place) or place.removeprefix("docs/")
+        new = re.sub(r"\.ipynb$", ".md", new)
         relative = posixpath.relpath(new, posixpath.dirname(page) or ".")
         return f"{match[1]}{relative}{hash_sign}{anchor}{match[3]}"
 
@@ -159,14 +165,14 @@ def _cell(text: str) -> str:
 
 
 def examples() -> str:
-    """Return the programs and workflows below ``docs/examples``, each with its text."""
+    """Return the configurations, and the programs and workflows below ``docs/examples``, each with its text."""
     languages = {".py": "python", ".sh": "bash", ".yaml": "yaml", ".yml": "yaml"}
-    base = ROOT / "docs" / "examples"
-    parts = ["# Examples\n\nPrograms and workflows of `docs/examples`, as tests run them.\n"]
-    for path in sorted(base.rglob("*")):
+    files = [*sorted((ROOT / "configs").glob("*.yaml")), *sorted((ROOT / "docs" / "examples").rglob("*"))]
+    parts = ["# Examples\n\nConfigurations, programs and workflows, as tests run them.\n"]
+    for path in files:
         if path.is_file() and "__pycache__" not in path.parts:
             text = path.read_text(encoding="utf-8")
-            parts.append(f"\n## `{path.relative_to(base).as_posix()}`\n\n")
+            parts.append(f"\n## `{path.relative_to(ROOT).as_posix()}`\n\n")
             parts.append(_fence(text, languages.get(path.suffix, "text")))
     return "".join(parts)
 

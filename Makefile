@@ -96,7 +96,7 @@ bench: setup ## Run the benchmarks
 	@$(VENV)/bin/python -m pytest benchmarks --benchmark-only $(PYTEST_ARGS)
 
 docs: setup-docs ## Build the documentation's site into site/, strictly, and run its notebooks
-	@NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build
 	@$(VENV_DOCS)/bin/python -m pytest -q tests/docs $(PYTEST_ARGS)
 
 lint: setup ## Check style and formatting

@@ -113,13 +113,21 @@ NO_TAGS = RasterTags()
 """A file that says nothing of itself."""
 
 
+def _color_number(name: str) -> int:
+    """Return GDAL's number of a colour; that of "Undefined" where this GDAL does not know it.
+
+    The bindings of GDAL 3.6 lack ``GetColorInterpretationByName``, and its colours end before the infrared ones.
+    """
+    name_of = gdal_module().GetColorInterpretationName
+    return next((number for number in range(64) if name_of(number) == name), 0)
+
+
 def write_tags(dataset: Any, tags: RasterTags) -> None:
     """Write tags into a dataset whose pixels are not written yet."""
-    gdal = gdal_module()
     _write_metadata(dataset, tags.metadata)
     for number, about in enumerate(tags.bands, 1):
         band = dataset.GetRasterBand(number)
-        band.SetColorInterpretation(gdal.GetColorInterpretationByName(about.color))
+        band.SetColorInterpretation(_color_number(about.color))
         if about.unit:
             band.SetUnitType(about.unit)
         _write_metadata(band, about.metadata)

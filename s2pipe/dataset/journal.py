@@ -76,7 +76,7 @@ class Pending:
 
 def journal_directory(index: Path) -> Path:
     """Return where the journals of an index lie."""
-    return index.with_name(f"{index.stem}.journal")
+    return index.parent / f"{index.stem}.journal"  # with_name() refuses a path without a name
 
 
 def state_of(index: Path) -> tuple[object, ...]:

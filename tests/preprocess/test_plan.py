@@ -73,7 +73,7 @@ def test_only_wanted_scenes_are_planned_and_unknown_ones_are_refused(
     listed.write_text(f"{key}\n")
     assert [scene.key for scene in make_plan(index, config).scenes] == [key]
     listed.write_text(f"{key}\nT01AAA/2025-01-01T00:00:00Z\n")
-    with pytest.raises(ConfigError, match=r"T01AAA.* is not a scene of this manifest"):
+    with pytest.raises(ConfigError, match=r"T01AAA.* is not a scene of this document"):
         make_plan(index, config)
     with pytest.raises(S2PipeError, match="there is no scene to process"):
         make_plan(replace(index, scenes=()), dataset.config(tmp_path))

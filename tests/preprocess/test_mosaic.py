@@ -30,8 +30,8 @@ from s2pipe.preprocess.one_scene import process_scene
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.preprocess.stats.histogram import HISTOGRAM_NAME, load_histogram
 from s2pipe.synthetic import ProductSpec, make_products
-from tests.conftest import Dataset, read_whole_band
-from tests.preprocess.test_own_grid import MIDDLE, _around, two_zones  # noqa: F401 - a fixture
+from tests.conftest import ZONES_MIDDLE, Dataset, read_whole_band
+from tests.preprocess.test_own_grid import around
 
 BANDS = ("B02", "B11")
 SPEC = ProductSpec(
@@ -263,13 +263,13 @@ def test_halves_of_an_acquisition_become_one_sample(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:3035"])
 def test_tiles_of_two_zones_meet_on_a_grid_of_ones_own(
-    two_zones: Dataset,  # noqa: F811
+    two_zones: Dataset,
     tmp_path: Path,
     crs: str,
 ) -> None:
     from pyproj import Transformer
 
-    grid = TargetGridConfig(crs, 20.0, _around(crs, 1900, 2100, 2300, 1400))
+    grid = TargetGridConfig(crs, 20.0, around(crs, 1900, 2100, 2300, 1400))
     changes: dict[str, Any] = {
         "target_grid": grid,
         "bands": ("l2a.B02_20m", "l2a.B11_20m"),
@@ -290,7 +290,7 @@ def test_tiles_of_two_zones_meet_on_a_grid_of_ones_own(
     distance = []
     for single in singles:
         zone = int(single.key.tile_id[1:3])
-        x, y = Transformer.from_crs(32600 + zone, crs, always_xy=True).transform(*MIDDLE[zone])
+        x, y = Transformer.from_crs(32600 + zone, crs, always_xy=True).transform(*ZONES_MIDDLE[zone])
         distance.append(np.hypot(x0 + dx * (cols + 0.5) - x, y0 + dy * (rows + 0.5) - y))
     second = (valid[1] > valid[0]) | ((valid[1] == valid[0]) & (distance[1] < distance[0]))
     expected = np.where(valid.max(axis=0) == 0, 0, np.where(second, 2, 1))

@@ -55,7 +55,7 @@ def _place(crs: str, zone: int = 33) -> tuple[float, float]:
     return Transformer.from_crs(32600 + zone, crs, always_xy=True).transform(*ZONES_MIDDLE[zone])
 
 
-def _around(
+def around(
     crs: str, left: float, bottom: float, right: float, top: float
 ) -> tuple[float, float, float, float]:
     """Bounds at distances from the middle of the tiles."""
@@ -105,7 +105,7 @@ def test_every_pixel_equals_that_of_gdals_warp_of_the_whole_image(
     two_zones: Dataset, tmp_path: Path, crs: str, resolution: float, method: str
 ) -> None:
     """Beyond the tiles on two sides, within them on the others, with sides that are no multiples of any block."""
-    grid = TargetGridConfig(crs, resolution, _around(crs, 2611, 1003, 1407, 2303))
+    grid = TargetGridConfig(crs, resolution, around(crs, 2611, 1003, 1407, 2303))
     methods: dict[str, Any] = {"upsample_method": method, "downsample_method": method}
     samples = _write(two_zones, tmp_path, grid, **methods)
     assert set(samples) == set(ZONES_TILES.values())
@@ -132,7 +132,7 @@ def test_labels_screening_angles_and_nadir_views_are_right_on_it(
     """GDAL's own warp gives the same classes, and the grid of the tile the same angles at the same places."""
     from osgeo import gdal
 
-    grid = TargetGridConfig(crs, 20.0, _around(crs, 1207, 803, 1407, 1303))
+    grid = TargetGridConfig(crs, 20.0, around(crs, 1207, 803, 1407, 1303))
     extras: dict[str, Any] = {
         "labels": LabelConfig(enabled=True),
         "quality": ScreeningConfig(enabled=True),
@@ -218,7 +218,7 @@ def test_nadir_views_equal_those_of_the_tile_where_pixels_are_the_same(
 def test_pixels_do_not_depend_on_blocks_or_threads(
     two_zones: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grid = TargetGridConfig("EPSG:3035", 10.0, _around("EPSG:3035", 711, 503, 907, 603))
+    grid = TargetGridConfig("EPSG:3035", 10.0, around("EPSG:3035", 711, 503, 907, 603))
     methods: dict[str, Any] = {"upsample_method": "cubic", "valid_min_fraction": 0.3}
     expected = _write(two_zones, tmp_path / "a", grid, num_workers=1, **methods)
     for number, block_yx in enumerate(((64, 128), (37, 61))):

@@ -54,6 +54,7 @@ from s2pipe.patches.shards.facts import shared_facts
 from s2pipe.patches.shards.layout import plan_shards, shuffled, single_groups
 from s2pipe.patches.candidates.assign import candidates, drop_by_ground, grounds_of_samples, plan_split
 from s2pipe.dataset.samples import load_samples
+from s2pipe.raster.grid import TargetGrid
 from s2pipe.dataset.scene_key import SceneKey
 out, wanted = Path(sys.argv[1]), int(sys.argv[2])
 first = load_samples(write_step2(out, [Scene(shape_yx=(64, 64))]))[0]
@@ -64,7 +65,7 @@ while len(samples) * 7056 < wanted:
     transform = (300_000.0 + lift / 2, 20.0, 0.0, 4_000_000.0 + lift, 0.0, -20.0)
     grid = replace(first.grid, shape_yx=(5490, 5490), geotransform=transform)
     day = f"20{10 + number // 300 % 80}-{1 + number // 25 % 12:02d}-{1 + number % 25:02d}T10:00:00Z"
-    samples.append(replace(first, grid=grid, key=SceneKey(f"T33U{number // 60:02d}", day)))
+    samples.append(replace(first, target=TargetGrid.whole(grid), key=SceneKey(f"T33U{number // 60:02d}", day)))
 config = PatchConfig(out, out, patch_size=65, split=SplitConfig())
 start = time.perf_counter()
 table = candidates(samples, config, plan_split(config.split, grounds_of_samples(samples)))

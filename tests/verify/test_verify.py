@@ -279,7 +279,7 @@ def test_parts_and_single_files_are_recognised(made: Whole) -> None:
         assert report.checked["size"] == (4 if name in ("meta/step1/index.json", "raw") else 0)
         assert report.checked["nothing"] == 0
         counts[name] = report.checked["checksum"]
-    assert counts[SAMPLE] == counts[f"{SAMPLE}/meta.json"] == 7  # x, y and its names, stack, stack/B02, meta, histogram
+    assert counts[SAMPLE] == counts[f"{SAMPLE}/meta.json"] == 7  # y has names beside it
     single = {name for name, count in counts.items() if count == 1}
     assert single == {
         f"{SAMPLE}/x.tif",

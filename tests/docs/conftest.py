@@ -41,7 +41,7 @@ CHANGED = {
 """What the example configurations say for whole tiles, and what suits scenes of 7 km; and angles, which pages read."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # its environment is not that of other tests
 def workplace(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A working directory with the files that examples name, beside a local service; README.md has run in it."""
     place = tmp_path_factory.mktemp("workplace")

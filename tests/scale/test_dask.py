@@ -185,7 +185,7 @@ def _alive_in_session(session: int) -> list[str]:
 def test_a_scheduler_that_is_not_there_is_named(scenes: Scenes, tmp_path: Path) -> None:
     arguments = [*scenes.apply(tmp_path), "--normalize.mode", "none", "--scheduler"]
     (said,) = run([*arguments, "no-such-file.json"], expected=2)
-    assert "preprocess.scheduler: expected processes:N" in said
+    assert "--scheduler: expected processes:N" in said
 
 
 def test_shards_are_written_by_workers(scenes: Scenes, serial: Path, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from s2pipe.preprocess.run import PreprocessResult, run_preprocess
 from s2pipe.runtime.locks import locked
 from s2pipe.synthetic import ProductSpec, make_products
 from tests.object_store import KEY_ID, SECRET, ObjectStore, hurry, serving
+from tests.old_gdal import not_with_gdal_3_6
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -236,6 +237,7 @@ def test_copies_of_a_run_that_goes_on_are_left_alone(bed: Bed, tmp_path: Path) -
         assert sorted(path.name for path in scratch.iterdir()) == ["s2pipe-stage-held", "s2pipe-stage-new"]
 
 
+@not_with_gdal_3_6
 def test_a_server_that_points_elsewhere_once_it_is_read_fails_the_scene(
     bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +257,7 @@ def test_a_server_that_points_elsewhere_once_it_is_read_fails_the_scene(
     assert not any(secret in sent for secret in ("bEaReR", "Authorization", SECRET, KEY_ID))
 
 
+@not_with_gdal_3_6
 def test_object_storage_that_points_elsewhere_once_it_is_read_is_not_followed(bed: Bed) -> None:
     index_json = bed.index()
     with serving(bed.store.root) as other:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.synthetic import ProductSpec, make_products
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 SIDE_M = 10_980
@@ -81,12 +80,8 @@ def run_reach(
     """
     refuse_remote_output(out_dir)
     result = DemoResult(out_dir)
+    timed = result.timed
     products, data = out_dir / "products", out_dir / "data"
-
-    def timed(part: str, work: Callable[[], object]) -> None:
-        start = time.monotonic()
-        work()
-        result.seconds[part] = time.monotonic() - start
 
     timed("make products", lambda: [make_products(products, replace(spec, seed=seed)) for spec in tiles])
     timed("index and verify", lambda: index_products([products], data, verify=True))

@@ -92,6 +92,12 @@ class DemoResult(InNotebooks):
                 rows.append((str(path.relative_to(self.out_dir)), path.stat().st_size, meaning))
         return rows
 
+    def timed(self, part: str, work: Callable[[], object]) -> None:
+        """Do a part of the demonstration, and note how long it took."""
+        start = time.monotonic()
+        work()
+        self.seconds[part] = time.monotonic() - start
+
 
 def run_demo(out_dir: Path, spec: ProductSpec | None = None, labels: DemoLabels = "scl") -> DemoResult:
     """Make two small products, index them, run both passes, and draw the result.
@@ -112,12 +118,8 @@ def run_demo(out_dir: Path, spec: ProductSpec | None = None, labels: DemoLabels 
     """
     refuse_remote_output(out_dir)
     result = DemoResult(out_dir)
+    timed = result.timed
     data, normalised = out_dir / "data", out_dir / "normalized"
-
-    def timed(part: str, work: Callable[[], object]) -> None:
-        start = time.monotonic()
-        work()
-        result.seconds[part] = time.monotonic() - start
 
     products = out_dir / "products"
     timed("make products", lambda: make_products(products, spec))

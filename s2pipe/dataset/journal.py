@@ -191,7 +191,11 @@ class Journal:
 
 def pending_bytes(index: Path) -> int:
     """Return how many bytes of journals an index file does not hold yet, roughly: of running writers, all."""
-    return sum(path.stat().st_size for path in _journals(index))
+    total = 0
+    for path in _journals(index):
+        with suppress(FileNotFoundError):  # compacted since the directory was listed
+            total += path.stat().st_size
+    return total
 
 
 def read_pending(index: Path) -> Pending:

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from s2pipe.dataset.journal import Journal, compact, journal_directory, read_pending
+from s2pipe.dataset.journal import (
+    Journal,
+    compact,
+    journal_directory,
+    pending_bytes,
+    read_pending,
+    state_of,
+)
 from s2pipe.dataset.proof import sealed_bytes
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import (
@@ -145,11 +152,18 @@ def test_nothing_is_lost_of_a_journal_that_is_compacted_whenever_it_is_closed(tm
             with closing(journal):
                 journal.add([scene(number)])
 
-    with ThreadPoolExecutor(1) as pool:
+    def look() -> None:
+        while not writing.done():
+            pending_bytes(path)
+            state_of(path)
+
+    with ThreadPoolExecutor(2) as pool:
         writing = pool.submit(write)
+        looking = pool.submit(look)
         while not writing.done():
             compact_index(path)
         writing.result()
+        looking.result()
     compact_index(path)
     assert len(documents(tmp_path)) == 60
     assert not journal_directory(path).exists()

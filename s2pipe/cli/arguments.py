@@ -59,6 +59,11 @@ def parser_of(options: type) -> Any:
     return parser
 
 
+def switch_value(word: str) -> str:
+    """Say how a switch is given, to who writes ``--overwrite true``."""
+    return f"{word} follows a switch, which takes no value; give --NAME for true, or --no-NAME for false"
+
+
 def _in_words(message: str, flags: list[str]) -> str:
     """Say what argparse found wrong, with what may have been meant."""
     unknown = message.removeprefix("unrecognized arguments: ")
@@ -69,6 +74,8 @@ def _in_words(message: str, flags: list[str]) -> str:
     options = [
         word.partition("=")[0] for word in words if word.startswith("-") and not _NEGATIVE_NUMBER.match(word)
     ]
+    if not options and {"true", "false"} & set(words):
+        return switch_value(next(word for word in words if word in ("true", "false")))
     if not options:
         return f"expected no more arguments, got {unknown}; see --help"
     return "\n".join(f"{name}: unknown option{_meant(name, flags)}" for name in options)

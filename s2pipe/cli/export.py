@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from s2pipe.cli.arguments import OUTPUT_OPTIONS, option, parse
 from s2pipe.cli.output import print_json
 from s2pipe.errors import UsageError
+from s2pipe.runtime.nearest import nearest
 
 if TYPE_CHECKING:
     from s2pipe.cli.commands import Command
@@ -54,6 +55,9 @@ def main(command: Command, arguments: list[str]) -> int:
         from s2pipe.cli import export_zarr
 
         return export_zarr.main(command, arguments[1:])
+    if arguments and nearest(arguments[0], ["zarr"]) and not Path(arguments[0]).exists():
+        msg = f"{arguments[0]}: no such directory; did you mean `s2pipe export zarr`?"
+        raise UsageError(msg)
     options = parse(command, Options, arguments)
     if not options.to:
         msg = "--to FILE is needed: the GeoParquet file to write"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from s2pipe.cli.arguments import OUTPUT_OPTIONS, option, parse
+from s2pipe.cli.arguments import OUTPUT_OPTIONS, option, parse, switch_value
 from s2pipe.cli.output import print_json
 from s2pipe.config.options import merged, option_of, options_class, overrides
 from s2pipe.config.schema import MISSING_KEY
@@ -65,6 +65,8 @@ def step_document(options: Any, step: Step) -> tuple[Path | None, dict[str, Any]
         msg = f"two configuration files given ({options.file} and --config {options.config}); give one"
         raise UsageError(msg)
     given = options.file or options.config
+    if given in ("true", "false"):
+        raise UsageError(switch_value(given))
     if not given:
         return None, {}
     return user_path(given), read_step_document(user_path(given), step)

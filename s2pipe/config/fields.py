@@ -106,6 +106,14 @@ def _own_field_docs(cls: type) -> dict[str, str]:
     return docs
 
 
+def with_sections(cls: type, document: Any) -> Any:
+    """Return a document with an empty object for each section that it needs; its schema then says what these lack."""
+    if not isinstance(document, dict):
+        return document
+    needed = (info.name for info in field_infos(cls) if info.nested is not None and info.is_required)
+    return {**{name: {} for name in needed}, **document}
+
+
 def schema_of(cls: type) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a configuration dataclass as a plain object schema."""
     properties, required = {}, []

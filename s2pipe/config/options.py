@@ -97,8 +97,16 @@ def overrides(options: Any, config: type) -> dict[tuple[str, ...], Any]:
             elif getattr(options, f"no{_SEPARATOR}{name}"):
                 given[path] = False
         elif value is not None:
-            given[path] = _one_file(info.annotation, _Null.strip(value))
+            given[path] = _one_file(info.annotation, _split(info, _Null.strip(value)))
     return given
+
+
+def _split(info: FieldInfo, value: Any) -> Any:
+    """Take ``B02,B03`` for two values where a list is of names that have no commas."""
+    if not (isinstance(value, list) and _choices(info)):
+        return value
+    parts = [item.split(",") if isinstance(item, str) else [item] for item in value]
+    return [part for some in parts for part in some]
 
 
 def _one_file(annotation: Any, value: Any) -> Any:

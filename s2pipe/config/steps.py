@@ -8,13 +8,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from s2pipe.config.credentials import credential_faults
 from s2pipe.config.documents import read_document
-from s2pipe.config.fields import from_plain
+from s2pipe.config.fields import field_infos, from_plain, with_sections
 from s2pipe.config.places import place_faults
 from s2pipe.config.schema import (
+    MISSING_KEY,
     NORMALIZE_STATS,
     SCHEMA_IDS,
     STEP1_INDEX,
@@ -24,9 +26,6 @@ from s2pipe.config.schema import (
 )
 from s2pipe.errors import ConfigError, Fault, abridged
 from s2pipe.runtime.nearest import did_you_mean
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class StepResult(Protocol):
@@ -77,12 +76,21 @@ class Step:
 
     def faults(self, document: Any) -> list[Fault]:
         """Faults of its configuration as a document, with paths from the top-level key."""
+        document = with_sections(self.config_class, document)
         faults = credential_faults(document) or document_faults(document, self.schema)
-        if not faults:
-            faults = list(place_faults(self.config_class, document))
-        if not faults:
-            faults = _load(self.rules)(from_plain(self.config_class, document))
+        if all(fault.message == MISSING_KEY for fault in faults):
+            faults = [*faults, *self._rule_faults(document, {fault.path for fault in faults})]
         return [Fault(f"{self.name}.{f.path}" if f.path else self.name, f.message) for f in faults]
+
+    def _rule_faults(self, document: Mapping[str, Any], missing: set[str]) -> list[Fault]:
+        """Faults of a document that lacks no more than some paths, so that one run names all that is missing."""
+        paths = {info.name for info in field_infos(self.config_class) if info.annotation is Path}
+        if not missing <= paths:
+            return []
+        filled = {**document, **{name: f"<{name}>" for name in missing}}
+        return list(place_faults(self.config_class, filled)) or _load(self.rules)(
+            from_plain(self.config_class, filled)
+        )
 
 
 _AREA = {"query.geometry": "--aoi", "query.geometry_crs": "--aoi-crs"}

@@ -39,6 +39,10 @@ NEEDED = ("--index-json", "i.json", "--out-dir", "o", "--target-grid-ref", "B02"
         (("preprocess", *NEEDED, "--normalize.mode", "aply"), "command line: --normalize.mode: 'aply' is not one of"),
         (("preprocess", *NEEDED, "--labels.mapping", "{4: a}"), "command line: --labels.mapping.4: expected integer"),
         (("preprocess", *NEEDED[2:]), "preprocess.index_json: is missing, and has no default; give it in"),
+        (("preprocess", *NEEDED, "--l1c-bands", "B02,b03"), "--l1c-bands[1]: 'b03' is not one of B01,"),
+        (("preprocess", "--overwrite", "true"), "true follows a switch, which takes no value"),
+        (("preprocess", "a.yaml", "--overwrite", "false"), "false follows a switch, which takes no value"),
+        (("export", "zar", "out", "--to", "x"), "did you mean `s2pipe export zarr`?"),
         (("index", "x", "--output", "y"), "--output: unknown option; did you mean --out?"),
         (("report", "x", "--workers", "many"), "--workers: invalid int value: 'many'"),
     ],
@@ -135,6 +139,31 @@ def test_everything_that_is_missing_is_named_at_once(
     ):
         assert f"  preprocess.{gap}\n" in text
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("preprocess", ("index_json", "out_dir", "target_grid_ref", "l1c_bands")),
+        ("patches", ("index_json", "out_dir")),
+        ("download", ("query.date_from_utc", "query.date_to_utc", "download.out_dir")),
+    ],
+)
+def test_every_option_that_is_missing_is_named_at_once(
+    command: str, names: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = said(capsys, command)
+    for name in names:
+        assert f"{command}.{name}: " in text
+    assert "--query," not in text
+    assert f"or as --{names[1].replace('_', '-')}" in text
+
+
+def test_commas_stand_between_names_as_spaces_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(
+        capsys, "preprocess", *NEEDED, "--l1c-bands", "B02,B03", "B04", "--aoi", str(tmp_path / "a.wkt")
+    )
+    assert "2 files that the configuration names are missing" in text
 
 
 def test_a_misspelt_role_of_a_manifest_is_named(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -62,19 +62,22 @@ class Scene:
         )
 
     @classmethod
-    def stored(cls, key: SceneKey, read: Callable[[], Scene]) -> Scene:
+    def stored(cls, store: EntryStore, place: Place) -> Scene:
         """Make a scene that is read when anything but its key is asked for."""
         scene = object.__new__(cls)
-        scene.__dict__.update(key=key, _read=read)
+        # Without a dictionary or a closure of its own: a hundred thousand are made to look at their keys.
+        object.__setattr__(scene, "key", place.key)
+        object.__setattr__(scene, "_stored", (store, place))
         return scene
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            read = self.__dict__.get("_read")
-            if read is None or name not in _FIELDS:
+            stored = self.__dict__.get("_stored")
+            if stored is None or name not in _FIELDS:
                 raise AttributeError(name)
-            known = vars(read())
+            store, place = stored
+            known = vars(Scene.from_document(store.document(place)))
             self.__dict__.update({name: known[name] for name in _FIELDS if name != "key"})
             return self.__dict__[name]
 
@@ -129,7 +132,7 @@ class SceneTable(EntryTable[Scene]):
 
     @staticmethod
     def _read(store: EntryStore, place: Place) -> Scene:
-        return Scene.stored(place.key, lambda: Scene.from_document(store.document(place)))
+        return Scene.stored(store, place)
 
     def files(self, key: SceneKey, roles: Collection[str]) -> Iterator[Asset]:
         """Yield the files of a scene that have one of these roles, in the order of their roles.

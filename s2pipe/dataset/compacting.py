@@ -8,11 +8,12 @@ from pathlib import Path
 from s2pipe.dataset import step1_index, step2_index
 from s2pipe.errors import MissingInputError
 from s2pipe.runtime.disk import full_disk_ends
+from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.runtime.paths import check_owned
 
 
 @dataclass(frozen=True)
-class Compacted:
+class Compacted(InNotebooks):
     """What became of one index."""
 
     path: Path

@@ -20,6 +20,7 @@ from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step2_index import load_entries, stored_samples
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.raster.grid import Grid, TargetGrid, Window
+from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.runtime.paths import InsidePath, seen_from
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(InNotebooks):
     """One sample of Step 2."""
 
     key: SceneKey
@@ -137,6 +138,13 @@ class Sample:
     def labels(self) -> Labels | None:
         """Meaning of the first band of ``y.tif``, which patches are scored by; None without labels."""
         return self.label_bands[0] if self.label_bands else None
+
+    def _shown(self) -> dict[str, Any]:
+        about = ("key", "x_path", "x_bands", "unit", "angle_bands", "attribution")
+        rows, columns = self.grid.shape_yx
+        labels = [band.meaning.source for band in self.label_bands]
+        shape = f"{rows} x {columns} pixels of {self.grid.pixel_size[0]:g}"
+        return {**{name: getattr(self, name) for name in about}, "shape": shape, "labels": labels}
 
     @property
     def mask_channels(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from s2pipe.dataset.assets import Asset, AssetGroup, Product, extra_keys
 from s2pipe.dataset.entry_document import entry_line
 from s2pipe.dataset.entry_table import EntryStore, EntryTable, Place
 from s2pipe.dataset.scene_key import SceneKey
+from s2pipe.runtime.notebook import InNotebooks
 
 _SCENE_KEYS = ("key", "l1c", "l2a", "files_l1c", "files_l2a")
 _OTHERS = "other_halves"
@@ -22,7 +23,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Scene(InNotebooks):
     """One tile at one sensing time: an L1C product and, if any, its L2A twin.
 
     Scenes of a large index know their key alone, and are read from the index file with the first question for more.
@@ -97,6 +98,14 @@ class Scene:
             halves = [other.to_document() for other in self.others]
             document[_OTHERS] = [{k: v for k, v in half.items() if k != "key"} for half in halves]
         return {**document, **self.extra}
+
+    def _shown(self) -> dict[str, Any]:
+        products = [product.product_name for product in (self.l1c, self.l2a) if product is not None]
+        return {
+            "key": self.key,
+            "products": products,
+            "files": [f"{item.role}: {item.path}" for item in self.assets],
+        }
 
     @property
     def assets(self) -> tuple[Asset, ...]:

@@ -17,6 +17,7 @@ from s2pipe.dataset.step1_merge import merge_scene
 from s2pipe.errors import Fault, ManifestError
 from s2pipe.runtime.addresses import RemoteAddress
 from s2pipe.runtime.clock import utc_now
+from s2pipe.runtime.notebook import InNotebooks
 
 if TYPE_CHECKING:
     from s2pipe.dataset.assets import Asset
@@ -27,7 +28,7 @@ LAYOUT = "raw/<LEVEL>/tile=<TILE>/sensing=<SENSING>Z/files/<FILENAME>"
 
 
 @dataclass(frozen=True)
-class Index:
+class Index(InNotebooks):
     """The Step-1 index of one dataset."""
 
     root: Path
@@ -51,6 +52,9 @@ class Index:
         if not isinstance(self.scenes, SceneTable):
             table = SceneTable(recorded={scene.key.identity: scene for scene in self.scenes})
             object.__setattr__(self, "scenes", table)
+
+    def _shown(self) -> dict[str, Any]:
+        return {"root": self.root, "created": self.created_utc, "scenes": self.table.keys}
 
     @property
     def table(self) -> SceneTable:

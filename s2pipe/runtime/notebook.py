@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import html
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
+from itertools import islice
 from typing import Any
 
 _MOST_LISTED = 20
@@ -41,15 +42,15 @@ def _escaped(value: object) -> str:
 def _cell(value: object) -> str:
     """One line for a value; what there is much of is folded up."""
     if isinstance(value, Mapping):
-        return _folded([f"{_escaped(name)}: {_escaped(part)}" for name, part in value.items()])
+        return _folded(len(value), (f"{_escaped(name)}: {_escaped(part)}" for name, part in value.items()))
     if isinstance(value, Sequence | Set) and not isinstance(value, str | bytes):
-        return _folded([_escaped(part) for part in value])
+        return _folded(len(value), map(_escaped, value))
     return "" if value is None else _escaped(value)
 
 
-def _folded(parts: Sequence[str]) -> str:
-    if not parts:
+def _folded(count: int, parts: Iterable[str]) -> str:
+    if not count:
         return "0"
-    listed = [*parts[:_MOST_LISTED], *(["…"] if len(parts) > _MOST_LISTED else [])]
+    listed = [*islice(parts, _MOST_LISTED), *(["…"] if count > _MOST_LISTED else [])]
     items = "".join(f"<li>{part}</li>" for part in listed)
-    return f"<details><summary>{len(parts)}</summary><ul>{items}</ul></details>"
+    return f"<details><summary>{count}</summary><ul>{items}</ul></details>"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from s2pipe.dataset.proof import SEAL, seal_fault
+from s2pipe.runtime.notebook import InNotebooks
 
 if TYPE_CHECKING:
     from s2pipe.dataset.proof import FileRecord
@@ -106,7 +107,7 @@ class Part(Protocol):
 
 
 @dataclass
-class Report:
+class Report(InNotebooks):
     """What a verification found."""
 
     parts: list[str] = field(default_factory=list)

@@ -10,6 +10,7 @@ import numpy as np
 import xarray
 
 from s2pipe.dataset import conventions as cf
+from s2pipe.dataset.label_credit import label_lines
 from s2pipe.dataset.lazy_raster import RasterSeries, lazy_variable
 from s2pipe.dataset.samples import NO_QUALITY, Labels, Sample
 from s2pipe.errors import Fault, ManifestError
@@ -83,6 +84,7 @@ def cube_attributes(samples: Sequence[Sample]) -> dict[str, Any]:
     """Return the attributes of the cube of samples that share a grid."""
     first = samples[0]
     tiles = sorted({sample.key.tile_id for sample in samples})
+    sources = {band.meaning.source for sample in samples for band in sample.label_bands}
     return {
         "Conventions": cf.CONVENTIONS,
         "tile_id": ", ".join(tiles),
@@ -90,7 +92,9 @@ def cube_attributes(samples: Sequence[Sample]) -> dict[str, Any]:
         "geotransform": list(first.grid.geotransform),
         "unit": first.unit,
         "normalization": first.normalization.mode,
-        "attribution": "; ".join(sorted({sample.attribution for sample in samples})),
+        "attribution": "; ".join(
+            [*sorted({sample.attribution for sample in samples}), *label_lines(sources)]
+        ),
     }
 
 

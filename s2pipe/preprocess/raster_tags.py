@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 IMAGERY = "IMAGERY"
 """GDAL's domain for what sensors see."""
+_COPYRIGHT = "TIFFTAG_COPYRIGHT"
 _UNIT_WORDS = {
     "toa_reflectance": "top-of-atmosphere reflectance",
     "boa_reflectance": "surface reflectance",
@@ -56,7 +57,7 @@ class RasterForm:
         clock = f"{key.second[:10]} {key.second[11:]}"
         default = {
             "TIFFTAG_DATETIME": clock.replace("-", ":"),
-            "TIFFTAG_COPYRIGHT": attribution(key),
+            _COPYRIGHT: attribution(key),
             "TIFFTAG_SOFTWARE": "s2pipe",
         }
         names = [product.product_name or "" for product in (scene.l1c, scene.l2a) if product is not None]
@@ -64,6 +65,14 @@ class RasterForm:
         satellite = {"SATELLITEID": f"Sentinel-2{units[0]}"} if len(units) == 1 else {}
         imagery = {"ACQUISITIONDATETIME": clock, **satellite}
         return cls({"": default, IMAGERY: imagery}, config.output.cog, threads)
+
+    def crediting(self, lines: Sequence[str]) -> RasterForm:
+        """Return the form with more lines that users have to quote; TIFF's tag for them is one of ASCII."""
+        default = self.metadata.get("", {})
+        if not lines or _COPYRIGHT not in default:
+            return self
+        credit = "; ".join([default[_COPYRIGHT], *lines]).replace("©", "(c)")
+        return replace(self, metadata={**self.metadata, "": {**default, _COPYRIGHT: credit}})
 
     def apply(self, spec: TiffSpec, title: str, bands: Sequence[BandTags] = ()) -> TiffSpec:
         """Return what to write with the form, and a title for people."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+
+from s2pipe.dataset.label_credit import WORLDCOVER, label_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from s2pipe.sharing.scenes import SharedScene
+
 COPERNICUS_NOTICE = "https://sentinels.copernicus.eu/documents/247904/690755/Sentinel_Data_Legal_Notice"
-WORLDCOVER = re.compile(r"world[\s_-]*cover", re.IGNORECASE)
-_WORLDCOVER_YEAR = re.compile(r"(?<![0-9])(202[0-9])(?![0-9])")
 
 
 @dataclass(frozen=True)
@@ -30,33 +32,25 @@ COPERNICUS = Terms("Copernicus Sentinel-2 data", "free, full and open access", C
 ESA_WORLDCOVER = Terms("ESA WorldCover", "CC BY 4.0", "https://creativecommons.org/licenses/by/4.0/")
 
 
-def label_lines(sources: Iterable[str]) -> list[str]:
-    """Return the attribution that sources of labels ask for, as far as it is known here.
-
-    Parameters
-    ----------
-    sources : iterable of str
-        What the labels were taken from: ``ESA WorldCover 10 m 2021 v200``, names of files.
-    """
-    years: set[str] = set()
-    found = False
-    for source in sources:
-        if WORLDCOVER.search(source):
-            found = True
-            years |= set(_WORLDCOVER_YEAR.findall(source))
-    if not found:
-        return []
-    return [_worldcover(year) for year in sorted(years)] or [_worldcover("")]
-
-
-def _worldcover(year: str) -> str:
-    first, second = (f" {year}", f" ({year})") if year else ("", "")
-    return (
-        f"© ESA WorldCover project{first} / Contains modified Copernicus Sentinel data{second} processed by ESA "
-        "WorldCover consortium"
-    )
-
-
 def source_terms(sources: Iterable[str]) -> list[Terms]:
     """Return the terms of the satellite's data and of known sources of labels."""
     return [COPERNICUS, *([ESA_WORLDCOVER] if any(map(WORLDCOVER.search, sources)) else [])]
+
+
+def attribution_lines(scenes: Iterable[SharedScene]) -> list[str]:
+    """Return whom users have to name: for the satellite's data, then for those of the labels."""
+    scenes = list(scenes)
+    lines = {scene.sample.attribution for scene in scenes}
+    return [*sorted(lines), *label_lines(label_sources(scenes))]
+
+
+def label_sources(scenes: Iterable[SharedScene]) -> list[str]:
+    """Return what the labels were taken from: their stated sources, and the names of the files that were read."""
+    sources: set[str] = set()
+    for scene in scenes:
+        sources |= {labels.meaning.source for labels in scene.sample.label_bands}
+        labels = scene.meta["labels"]
+        for part in (labels, *(labels.get("targets") or [])):
+            files = (part.get("backend_stats") or {}).get("files") or []
+            sources |= {PurePosixPath(str(file).replace("\\", "/")).name for file in files}
+    return sorted(sources)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from s2pipe import __version__
-from s2pipe.sharing.attribution import COPERNICUS_NOTICE, label_lines
+from s2pipe.sharing.attribution import COPERNICUS_NOTICE, attribution_lines
 from s2pipe.sharing.items import (
     KEYS,
     STAC_VERSION,
@@ -18,7 +17,7 @@ from s2pipe.sharing.items import (
 from s2pipe.sharing.items_parquet import MEDIA_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from s2pipe.dataset.proof import FileRecord
     from s2pipe.sharing.scenes import SharedScene
@@ -84,25 +83,6 @@ def collection_document(
     }
     document["stac_extensions"] = used_extensions(document)
     return document
-
-
-def attribution_lines(scenes: Iterable[SharedScene]) -> list[str]:
-    """Return whom users have to name: for the satellite's data, then for those of the labels."""
-    scenes = list(scenes)
-    lines = {scene.sample.attribution for scene in scenes}
-    return [*sorted(lines), *label_lines(label_sources(scenes))]
-
-
-def label_sources(scenes: Iterable[SharedScene]) -> list[str]:
-    """Return what the labels were taken from: their stated sources, and the names of the files that were read."""
-    sources: set[str] = set()
-    for scene in scenes:
-        sources |= {labels.meaning.source for labels in scene.sample.label_bands}
-        labels = scene.meta["labels"]
-        for part in (labels, *(labels.get("targets") or [])):
-            files = (part.get("backend_stats") or {}).get("files") or []
-            sources |= {PurePosixPath(str(file).replace("\\", "/")).name for file in files}
-    return sorted(sources)
 
 
 def _providers(scenes: Sequence[SharedScene]) -> list[dict[str, Any]]:

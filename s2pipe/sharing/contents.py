@@ -11,12 +11,12 @@ from typing import Any
 
 from s2pipe.config.documents import read_json
 from s2pipe.dataset.agreement import shared_labels
+from s2pipe.dataset.label_credit import label_lines
 from s2pipe.dataset.samples import labels_document
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.patches.candidates.assign import SPLIT_NAME
 from s2pipe.patches.shards.publish import SHARDS_NAME, read_shards_json
-from s2pipe.sharing.attribution import label_lines
-from s2pipe.sharing.collection import label_sources
+from s2pipe.sharing.attribution import label_sources
 from s2pipe.sharing.scenes import SharedScene, has_index, read_scenes
 
 _KEY = re.compile(r"(T[0-9]{2}[A-Z]{3})_([0-9]{4})([0-9]{2})([0-9]{2})T", re.ASCII)
@@ -141,7 +141,8 @@ class Contents:
         lines = {scene.sample.attribution for scene in self.scenes}
         for patches in self.sets:
             lines |= set(patches.document.get("attribution") or [])
-        return [*sorted(lines), *label_lines(self.label_sources)]
+        of_labels = label_lines(self.label_sources)
+        return [*sorted(lines - {*of_labels}), *of_labels]
 
 
 def read_contents(root: Path) -> Contents:

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from s2pipe import __version__
+from s2pipe.sharing.attribution import attribution_lines
 from s2pipe.sharing.bands import band_fields, class_objects
 from s2pipe.sharing.footprint import footprint, projection_fields
 
@@ -92,7 +93,7 @@ def item_document(
             **fields,
             "s2pipe:source_products": list(scene.products),
             "s2pipe:fingerprint": sample.fingerprint,
-            "s2pipe:attribution": sample.attribution,
+            "s2pipe:attribution": "; ".join(attribution_lines([scene])),
         },
         "links": [
             {"rel": "root", "href": "../collection.json", "type": "application/json"},

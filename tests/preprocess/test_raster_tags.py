@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "max_scenes": 1,
     "l1c_bands": ("B04", "B8A", "B11"),
     "target_grid_ref": "B11",
-    "labels": LabelConfig(enabled=True),
+    "labels": LabelConfig(enabled=True, source="ESA WorldCover 10 m 2021 v200"),
     "quality": ScreeningConfig(enabled=True),
     "angles": AngleAssetConfig(enabled=True, grid="native"),
 }
@@ -73,6 +73,17 @@ def test_bands_say_what_they_are(sample: Path) -> None:
     assert data.GetRasterBand(1).GetColorInterpretation() == gdal.GCI_RedBand
     angles = gdal.Open(str(sample / meta["assets"]["angles"]["path"].rsplit("/", 1)[-1]))
     assert angles.GetMetadataItem("TIFFTAG_DATETIME") == data.GetMetadataItem("TIFFTAG_DATETIME")
+
+
+def test_labels_name_whom_their_source_asks_to_name(sample: Path) -> None:
+    quoted = {
+        name: gdal.Open(str(sample / name)).GetMetadataItem("TIFFTAG_COPYRIGHT")
+        for name in ("x.tif", "y.tif")
+    }
+    more = (
+        "; (c) ESA WorldCover project 2021 / Contains modified Copernicus Sentinel data (2021) processed by"
+    )
+    assert quoted["y.tif"].startswith(quoted["x.tif"] + more)
 
 
 @not_with_gdal_3_6

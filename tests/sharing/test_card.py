@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
+from s2pipe.dataset.label_credit import label_lines
 from s2pipe.errors import MissingInputError, OutputError, UsageError
 from s2pipe.patches.run import run_patches
-from s2pipe.sharing.attribution import label_lines
 from s2pipe.sharing.card import CardOptions, write_card
 from s2pipe.verify.run import verify
 from tests.cli.cli_support import run_command

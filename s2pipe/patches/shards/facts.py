@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.dataset.agreement import check_grids, shared_labels, shared_quality, shared_value
+from s2pipe.dataset.label_credit import label_lines
 from s2pipe.dataset.sample_records import AppliedBrdf, AppliedNormalization
 from s2pipe.dataset.samples import Sample, labels_document
 from s2pipe.errors import ConfigError, Fault
@@ -133,7 +134,10 @@ def shared_facts(
         angle_bands=tuple(angles),
         labels=labels_document(labels),
         quality=None if quality is None else quality.to_document(),
-        attribution=tuple(sorted({sample.attribution for sample in samples})),
+        attribution=(
+            *sorted({sample.attribution for sample in samples}),
+            *label_lines(band.meaning.source for band in labels),
+        ),
         sources={sample.name: sample.fingerprint for sample in samples},
         targets=targets,
         patch_size=config.patch_size,

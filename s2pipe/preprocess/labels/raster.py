@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from s2pipe.dataset.label_credit import label_lines
 from s2pipe.errors import S2PipeError
 from s2pipe.preprocess.pixels.blocks import TargetReader, scene_windows, stream_windows
 from s2pipe.preprocess.pixels.chosen import Chosen
@@ -214,7 +215,8 @@ def write_labels(
         colors = labels[0].meaning.colors if len(labels) == 1 and dtype == np.uint8 else {}
         palette = {value: color for value, color in colors.items() if value <= 255}
         spec = TiffSpec(target.grid, names, dtype.name, nodata=nodata, palette=palette)
-        spec = form.apply(spec, _title(labels), [_tags(item) for item in labels])
+        credited = form.crediting(label_lines(item.meaning.source for item in labels))
+        spec = credited.apply(spec, _title(labels), [_tags(item) for item in labels])
         writer = stack.enter_context(TiffWriter(path, spec))
         streams = [_stream(items, target, windows, chosen, stack) for items in zip(*by_source, strict=True)]
         for parts in zip(*streams, strict=True):

@@ -137,7 +137,7 @@ def _by_split(rings: dict[str, list[Ring]], view: _View, kind: str) -> list[Html
 
 
 def _scene_paths(contents: Contents, view: _View) -> Html:
-    done = {sample.key.identity for sample in contents.samples}
+    done = contents.done
     failed = {problem.what for problem in contents.problems if problem.kind == "failed"}
 
     def state(identity: tuple[str, str], name: str) -> str:

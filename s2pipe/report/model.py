@@ -91,6 +91,8 @@ class SampleFacts:
     """Output directory of Step 2."""
     key: SceneKey
     """Tile and sensing start."""
+    scenes: tuple[SceneKey, ...]
+    """Keys of the scenes that it is made of: its own, and those of a mosaic."""
     meta_path: Path
     """Its ``meta.json``."""
     rasters: dict[str, Path]
@@ -208,4 +210,12 @@ class Contents:
     @property
     def keys(self) -> list[SceneKey]:
         """Keys of all scenes and samples."""
-        return [*(sample.key for sample in self.samples), *(scene.key for scene in self.sources)]
+        return [
+            *(key for sample in self.samples for key in sample.scenes),
+            *(scene.key for scene in self.sources),
+        ]
+
+    @property
+    def done(self) -> set[tuple[str, str]]:
+        """Identities of the scenes that samples were made of."""
+        return {key.identity for sample in self.samples for key in sample.scenes}

@@ -20,15 +20,17 @@ from s2pipe.runtime.limits import MAX_INDEX_BYTES, read_limited
 from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from s2pipe.dataset.scene_key import SceneKey
     from s2pipe.report.model import Contents
     from s2pipe.sentinel2.channels import Channel
 
 _SIDE_POINTS = 4
 """Points on each side of a sample's outline: sides bend in longitude and latitude."""
 _MOST_LON, _MOST_LAT = 540.0, 90.0
-_SHOWN = ("x", "y", "quality", "angles", "stack")
+_SHOWN = ("x", "y", "quality", "angles", "source", "stack")
 
 
 def add_samples(contents: Contents, root: Path) -> None:
@@ -86,6 +88,7 @@ def _add_sample(contents: Contents, root: Path, path: Path) -> None:
         SampleFacts(
             root=root,
             key=key,
+            scenes=_scenes_of(meta, key),
             meta_path=path,
             rasters=rasters,
             bands={
@@ -109,6 +112,13 @@ def _add_sample(contents: Contents, root: Path, path: Path) -> None:
             nbytes=sum(int(number(mapping(file).get("size")) or 0) for file in items(meta.get("files"))),
         )
     )
+
+
+def _scenes_of(meta: Mapping[str, Any], key: SceneKey) -> tuple[SceneKey, ...]:
+    """Return the scenes that a sample is made of; a mosaic lists them."""
+    sources = items(mapping(meta.get("mosaic")).get("sources"))
+    found = (key_of(mapping(source).get("key")) for source in sources)
+    return tuple(dict.fromkeys([key, *(one for one in found if one is not None)]))
 
 
 def _outline(grid: dict[str, Any]) -> Ring:

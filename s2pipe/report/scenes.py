@@ -11,7 +11,7 @@ from s2pipe.report.markup import Html, clean, el, joined
 from s2pipe.report.tables import Cell, Links, nbytes, percent, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from s2pipe.dataset.label_meaning import LabelMeaning
@@ -24,7 +24,8 @@ _SHOWN_CLASSES = 64
 def sample_name(sample: SampleFacts, root: Path) -> str:
     """Name of a sample in the report: with its directory where that is another than the report's."""
     where = sample.root.relative_to(root).as_posix() if sample.root.is_relative_to(root) else str(sample.root)
-    return str(sample.key) if where == "." else f"{where}: {sample.key}"
+    more = "" if len(sample.scenes) == 1 else f" (mosaic of {len(sample.scenes)} scenes)"
+    return f"{'' if where == '.' else f'{where}: '}{sample.key}{more}"
 
 
 def samples_section(contents: Contents, looks: Sequence[Quicklook], links: Links) -> Html | None:
@@ -37,7 +38,7 @@ def samples_section(contents: Contents, looks: Sequence[Quicklook], links: Links
             sample_name(sample, contents.root),
             el("img", data_look=place, alt="", width=48, height=48) if looks[place].layers else "",
             Cell(sample.key.sensing_start_utc[:10], sample.key.sensing_start_utc),
-            percent(None if (cloud := clouds.get(sample.key.identity)) is None else cloud / 100),
+            percent(_cloud(sample, clouds)),
             percent(_valid_share(sample)),
             "normalised" if sample.is_normalized else sample.unit.replace("_", " "),
             nbytes(sample.nbytes),
@@ -58,6 +59,12 @@ def _filter(name: str) -> Html:
     )
 
 
+def _cloud(sample: SampleFacts, clouds: Mapping[tuple[str, str], float | None]) -> float | None:
+    """Cloud cover of the product of a sample; of mosaics no product says it."""
+    cover = clouds.get(sample.key.identity) if len(sample.scenes) == 1 else None
+    return None if cover is None else cover / 100
+
+
 def _valid_share(sample: SampleFacts) -> float | None:
     return min(sample.valid.values()) if sample.valid else None
 
@@ -66,7 +73,7 @@ def sources_section(contents: Contents) -> Html | None:
     """Make the table of scenes of Step-1 indexes; None without any."""
     if not contents.sources:
         return None
-    done = {sample.key.identity for sample in contents.samples}
+    done = contents.done
     rows = [
         [
             str(scene.key),
@@ -86,7 +93,7 @@ def sources_section(contents: Contents) -> Html | None:
 def timeline_section(contents: Contents) -> Html | None:
     """Draw scenes over time; None where no time is known."""
     failed = {problem.what for problem in contents.problems if problem.kind == "failed"}
-    done = {sample.key.identity for sample in contents.samples}
+    done = contents.done
     clouds = {scene.key.identity: scene.cloud_cover for scene in contents.sources}
     keys = {key.identity: key for key in contents.keys}
     points = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from s2pipe import __version__
+from s2pipe.dataset.label_credit import label_lines
 from s2pipe.ground.split import SPLITS
 from s2pipe.report.charts import after_chart, before_chart, value_chart
 from s2pipe.report.colours import class_name
@@ -269,6 +270,7 @@ def versions_section(contents: Contents) -> Html:
     if rows:
         parts.insert(0, table("Versions that made the samples", ["Versions", "#Samples"], rows))
     lines = sorted({sample.attribution for sample in contents.samples} - {""})
+    lines += label_lines(target.meaning.source for sample in contents.samples for target in sample.targets)
     parts += [el("p", line) for line in lines]
     return joined(parts)
 

@@ -61,7 +61,7 @@ def collection_document(
         "id": about["id"],
         "title": about["title"],
         "description": (
-            f"{len(scenes)} Sentinel-2 scene(s) of {days[0]} to {days[-1]} on one grid a tile, made with s2pipe "
+            f"{len(scenes)} sample(s) of Sentinel-2 scenes of {days[0]} to {days[-1]}, made with s2pipe "
             f"{__version__}. {'. '.join(attribution)}."
         ),
         "keywords": ["Sentinel-2", "Copernicus", "machine learning", "reflectance"],

@@ -115,7 +115,7 @@ class Contents:
     @cached_property
     def keys(self) -> list[tuple[str, str]]:
         """Tile and day of every scene, in order."""
-        found = {(scene.sample.key.tile_id, scene.sample.key.day) for scene in self.scenes}
+        found = {(key.tile_id, key.day) for scene in self.scenes for key in scene.keys}
         for patches in self.sets:
             for name in patches.document.get("sources") or {}:
                 if match := _KEY.match(name):

@@ -15,8 +15,9 @@ from s2pipe.sentinel2.roles import L1C_TILE_METADATA, L2A_TILE_METADATA
 from s2pipe.sentinel2.safe.tile import read_tile_angles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from s2pipe.dataset.scene_key import SceneKey
     from s2pipe.dataset.step1_index import Index
     from s2pipe.sentinel2.safe.tile import TileAngles
     from s2pipe.sharing.scenes import SharedScene
@@ -34,21 +35,11 @@ class Directions:
         self._indexes: dict[str, Index | None] = {}
 
     def fields(self, scene: SharedScene) -> dict[str, float]:
-        """Return the view fields of a scene; none where the metadata of its tile are not at hand."""
+        """Return the view fields of a sample; none where the metadata of one of its tiles are not at hand."""
         index = self._index(str(scene.meta["config"].get("index_json") or ""))
-        found = None if index is None else index.scene(scene.sample.key)
-        if index is None or found is None:
-            return {}
-        for role in (L1C_TILE_METADATA, L2A_TILE_METADATA):
-            asset = found.asset(role)
-            if asset is None:
-                continue
-            try:
-                file = index.file(asset)
-                return _fields(read_tile_angles(file.read(), file.label))
-            except (MetadataError, MissingInputError, PathEscapeError, OSError) as error:
-                log.debug("%s: no view fields from %s: %s", scene.sample.name, role, error)
-        return {}
+        angles = [None if index is None else _angles(index, key) for key in scene.keys]
+        known = [found for found in angles if found is not None]
+        return _fields(known) if len(known) == len(angles) else {}
 
     def _index(self, path: str) -> Index | None:
         if path not in self._indexes:
@@ -60,12 +51,26 @@ class Directions:
         return self._indexes[path]
 
 
-def _fields(angles: TileAngles) -> dict[str, float]:
+def _angles(index: Index, key: SceneKey) -> TileAngles | None:
+    found = index.scene(key)
+    for role in (L1C_TILE_METADATA, L2A_TILE_METADATA):
+        asset = None if found is None else found.asset(role)
+        if asset is None:
+            continue
+        try:
+            file = index.file(asset)
+            return read_tile_angles(file.read(), file.label)
+        except (MetadataError, MissingInputError, PathEscapeError, OSError) as error:
+            log.debug("%s: no view fields from %s: %s", key, role, error)
+    return None
+
+
+def _fields(angles: Sequence[TileAngles]) -> dict[str, float]:
     fields: dict[str, float] = {}
-    sun = _mean([(angles.sun_zenith, angles.sun_azimuth)])
+    sun = _mean((one.sun_zenith, one.sun_azimuth) for one in angles)
     if sun is not None:
         fields |= {"view:sun_elevation": round(90.0 - sun[0], _DIGITS), "view:sun_azimuth": _azimuth(sun[1])}
-    view = _mean(angles.view.values())
+    view = _mean(grids for one in angles for grids in one.view.values())
     if view is not None:
         # The triangle of ground, satellite and centre of the Earth: the angle at the satellite from that on the ground.
         off_nadir = math.asin(_EARTH_M / (_EARTH_M + _ORBIT_M) * math.sin(math.radians(view[0])))

@@ -34,6 +34,7 @@ KEYS = {
     "angles": "angles",
     "angles_native": "angles_native",
     "quality": "quality",
+    "source": "source",
 }
 """Rasters of a sample that become assets, and the keys of these; ``x`` and ``y`` are dimensions to who loads them."""
 _ROLES = {
@@ -42,6 +43,7 @@ _ROLES = {
     "angles": ["metadata", "incidence-angle", "sun-azimuth"],
     "angles_native": ["metadata"],
     "quality": ["metadata", "cloud"],
+    "source": ["metadata"],
 }
 TITLES = {
     "x": "bands and validity masks",
@@ -49,6 +51,7 @@ TITLES = {
     "angles": "sun and view angles",
     "angles_native": "sun and view angles, as the product has them",
     "quality": "scene classes and cloud probability",
+    "source": "which scene of the mosaic each pixel is from",
     "meta": "record of the sample",
 }
 _SHA256_MULTIHASH = "1220"
@@ -87,7 +90,7 @@ def item_document(
         "properties": {
             "datetime": sample.key.sensing_start_utc,
             "created": scene.meta["created_utc"],
-            "title": f"Tile {sample.key.tile_id}, {sample.key.day}",
+            "title": f"{_where(scene)}, {sample.key.day}",
             **platform_fields(scene),
             "gsd": sum(sample.grid.pixel_size) / 2.0,
             **fields,
@@ -105,6 +108,11 @@ def item_document(
     }
     document["stac_extensions"] = used_extensions(document)
     return document
+
+
+def _where(scene: SharedScene) -> str:
+    tiles = sorted({key.tile_id for key in scene.keys})
+    return f"Tile {tiles[0]}" if len(tiles) == 1 else f"Mosaic of tiles {', '.join(tiles)}"
 
 
 def platform_fields(scene: SharedScene) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import Any
 from s2pipe.config.documents import read_json
 from s2pipe.dataset.proof import FileRecord
 from s2pipe.dataset.samples import Sample, load_samples
+from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.runtime.paths import InsidePath
 
 INDEX = Path("meta") / "step2" / "index.json"
 """The Step-2 index, relative to the output directory."""
+_LEVELS = ("l1c", "l2a")
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,38 @@ class SharedScene:
     """Size and SHA-256 of that file."""
 
     @property
+    def sources(self) -> Sequence[Mapping[str, Any]]:
+        """The scenes that it is made of, as ``meta.json`` has them: itself, or those of a mosaic that gave pixels."""
+        mosaic = self.meta.get("mosaic")
+        if not mosaic:
+            return [{"key": self.meta["key"], "source_products": self.meta["source_products"], "pixels": 1}]
+        return [source for source in mosaic["sources"] if source["pixels"]] or mosaic["sources"]
+
+    @property
+    def keys(self) -> tuple[SceneKey, ...]:
+        """Keys of these scenes; several have one where they are halves of one acquisition."""
+        return tuple(dict.fromkeys(SceneKey.from_document(source["key"]) for source in self.sources))
+
+    @property
     def products(self) -> tuple[str, ...]:
-        """Names of the products that it was made from, L1C first."""
-        groups = (self.meta["source_products"].get(level) or {} for level in ("l1c", "l2a"))
-        return tuple(str(group["product_name"]) for group in groups if group.get("product_name"))
+        """Names of the products that it was made from, scene by scene, L1C first."""
+        groups = (source["source_products"].get(level) or {} for source in self.sources for level in _LEVELS)
+        names = (str(group["product_name"]) for group in groups if group.get("product_name"))
+        return tuple(dict.fromkeys(names))
 
     @property
     def cloud_cover(self) -> float | None:
-        """Cloud cover in percent as the products state it, L2A's where there is one; None when none does."""
-        for level in ("l2a", "l1c"):
-            cover = (self.meta["source_products"].get(level) or {}).get("cloud_cover")
-            if isinstance(cover, int | float) and 0 <= cover <= 100:
-                return float(cover)
-        return None
+        """Cloud cover in percent as the products state it, L2A's where there is one; None when one does not.
+
+        That of a mosaic is the mean over its pixels.
+        """
+        covers = [_cloud_cover(source["source_products"]) for source in self.sources]
+        pixels = [source["pixels"] for source in self.sources]
+        known = [cover for cover in covers if cover is not None]
+        if len(known) < len(covers) or not sum(pixels):
+            return None
+        mean = sum(cover * count for cover, count in zip(known, pixels, strict=True)) / sum(pixels)
+        return known[0] if len(known) == 1 else round(mean, 6)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -52,6 +73,14 @@ class SharedScene:
     def record(self, path: str) -> FileRecord | None:
         """Return the record of one of its files by the path in the index; None where it has none."""
         return next((record for record in self.sample.files if record.path == path), None)
+
+
+def _cloud_cover(products: Mapping[str, Any]) -> float | None:
+    for level in reversed(_LEVELS):
+        cover = (products.get(level) or {}).get("cloud_cover")
+        if isinstance(cover, int | float) and 0 <= cover <= 100:
+            return float(cover)
+    return None
 
 
 def has_index(root: Path) -> bool:
@@ -111,8 +140,6 @@ def described(what: Path) -> Iterator[None]:
 
 def _meta_paths(entries: list[dict[str, Any]]) -> list[str]:
     """Paths of the ``meta.json`` in the order in which samples are loaded."""
-    from s2pipe.dataset.scene_key import SceneKey
-
     ordered = sorted(entries, key=lambda entry: SceneKey.from_document(entry["key"]))
     return [entry["meta_path"] for entry in ordered]
 

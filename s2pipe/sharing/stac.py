@@ -124,7 +124,7 @@ def _about(root: Path, options: StacOptions) -> dict[str, str]:
 
 
 def _title(scenes: Sequence[SharedScene]) -> str:
-    tiles = sorted({scene.sample.key.tile_id for scene in scenes})
+    tiles = sorted({key.tile_id for scene in scenes for key in scene.keys})
     days = sorted(scene.sample.key.day for scene in scenes)
     where = ", ".join(tiles) if len(tiles) <= 3 else f"{len(tiles)} tiles"
     when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"

@@ -114,6 +114,33 @@ def record_again(directory: Path) -> None:
     (directory / "meta.json").write_text(json.dumps(meta))
 
 
+def make_mosaic(directory: Path, tiles: dict[str, int], cloud: dict[str, float]) -> None:
+    """Let a sample say that it is a mosaic of scenes of these tiles, with so many pixels and so much cloud each."""
+    meta = json.loads((directory / "meta.json").read_text())
+    sources = []
+    for number, (tile, pixels) in enumerate(tiles.items(), 1):
+        products = {
+            level: {
+                "product_id": None,
+                "product_name": f"S2A_MSI{level.upper()}_20250701T100000_N0511_R122_{tile}_20250701T120000.SAFE",
+                "baseline": "N0511",
+                "rel_orbit": "R122",
+                "cloud_cover": cloud[tile],
+            }
+            for level in ("l1c", "l2a")
+        }
+        about = {
+            "offset_by_band": {},
+            "quantification_by_band": {},
+            "brdf": {"model": "none"},
+            "angles": {"enabled": False},
+        }
+        key = {**meta["key"], "tile_id": tile}
+        sources.append({"number": number, "key": key, "source_products": products, "pixels": pixels, **about})
+    meta["mosaic"] = {"group_by": "datatake", "rule": "the first", "sources": sources}
+    (directory / "meta.json").write_text(json.dumps(meta))
+
+
 def write_quantities(root: Path, scene: Scene, channels: dict[str, np.ndarray]) -> None:
     """Replace the labels of a scene: float32 with NaN, or where several are given, named channels of them.
 

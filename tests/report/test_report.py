@@ -23,7 +23,7 @@ from s2pipe.report.processed import add_samples
 from s2pipe.report.quicklooks import Quicklook
 from s2pipe.report.run import write_report
 from s2pipe.report.tables import Links
-from tests.patches.patchdata import write_quantities, write_step2
+from tests.patches.patchdata import make_mosaic, write_quantities, write_step2
 from tests.report.report_support import HOSTILE, RGB, Scene, read_page
 
 if TYPE_CHECKING:
@@ -277,3 +277,14 @@ def test_where_there_is_nothing_nothing_is_written(whole: Path, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OutputError):
         write_report(whole, "s3://bucket/page.html")  # type: ignore[arg-type]
+
+
+def test_a_mosaic_counts_for_all_of_its_scenes(tmp_path: Path) -> None:
+    scene = Scene(shape_yx=(30, 40))
+    write_step2(tmp_path, [scene])
+    make_mosaic(tmp_path / scene.directory, {"T33UWQ": 1, "T33UXQ": 1}, {"T33UWQ": 0.0, "T33UXQ": 0.0})
+    contents = Contents(root=tmp_path)
+    add_samples(contents, tmp_path)
+    assert {tile for tile, _ in contents.done} == {"T33UWQ", "T33UXQ"}
+    page = read_page(write_report(tmp_path, tmp_path / "page.html").path)
+    assert "T33UWQ/2025-07-01T10:00:00Z (mosaic of 2 scenes)" in page.text

@@ -15,10 +15,18 @@ from osgeo import gdal, osr
 from s2pipe.errors import ManifestError, MissingInputError, PathEscapeError, UsageError
 from s2pipe.raster.grid import Grid
 from s2pipe.sharing.bands import class_objects
+from s2pipe.sharing.card import write_card
 from s2pipe.sharing.footprint import footprint, projection_fields
 from s2pipe.sharing.stac import StacOptions, write_stac
 from tests.cli.cli_support import run_command
-from tests.patches.patchdata import LAND_COVER, Scene, record_again, write_quantities, write_step2
+from tests.patches.patchdata import (
+    LAND_COVER,
+    Scene,
+    make_mosaic,
+    record_again,
+    write_quantities,
+    write_step2,
+)
 
 if TYPE_CHECKING:
     from tests.conftest import Dataset
@@ -293,3 +301,22 @@ def test_command(root: Path, tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "expected the output directory" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_mosaic_names_all_of_its_scenes(root: Path) -> None:
+    make_mosaic(
+        root / SCENES[0].directory,
+        {"T33UWQ": 30, "T33UXQ": 10, "T33UXR": 0},
+        {"T33UWQ": 20.0, "T33UXQ": 60.0, "T33UXR": 100.0},
+    )
+    result = write_stac(root)
+    properties = read(root / "stac" / "items" / "T33UWQ_20250701T100000Z.json")["properties"]
+    assert properties["title"] == "Mosaic of tiles T33UWQ, T33UXQ, 2025-07-01"
+    assert [name[38:44] for name in properties["s2pipe:source_products"]] == ["T33UWQ"] * 2 + ["T33UXQ"] * 2
+    assert "T33UXQ" in properties["processing:lineage"]
+    assert properties["eo:cloud_cover"] == 30.0
+    assert read(result.collection)["title"].startswith("Sentinel-2 samples of T01VAA, T33UWQ, T33UXQ, ")
+    write_card(root)
+    text = (root / "README.md").read_text(encoding="utf-8")
+    assert "Sentinel-2 data of 4 scene(s) on 3 tile(s)" in text
+    assert "| T33UXQ | 1 | 2025-07-01 |" in text

@@ -123,11 +123,11 @@ def float_bounds(left: float, bottom: float, right: float, top: float, *, is_lon
     """
     import shapely
 
-    if is_lonlat and left > right:
-        right += 360.0
-    if left > right or bottom > top:
+    if (left > right and not is_lonlat) or bottom > top:
         msg = f"expected left, bottom, right, top, got {left:g}, {bottom:g}, {right:g}, {top:g}"
         raise ValueError(msg)
+    if left > right:
+        right += 360.0
     if left == right and bottom == top:
         return shapely.Point(left, bottom)
     if left == right or bottom == top:  # no ring has such sides

@@ -6,6 +6,7 @@ configuration allows incomplete scenes to be left out.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -55,6 +56,9 @@ if TYPE_CHECKING:
     from s2pipe.preprocess.cfg import LabelRasterConfig, PreprocessConfig
     from s2pipe.raster.grid import Grid, RasterInfo
     from s2pipe.sentinel2.channels import Channel
+
+
+log = logging.getLogger("s2pipe.preprocess")
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,50 @@ def make_plan(
     work = [
         [(scene, needs.files_of(scene, index)) for scene in group] for group, item in found if item is None
     ]
-    chosen = [item for group in work for item in group]
+    area = area_of(config)
+    ground = own_grid(config, area), area
+    beside = _beside(work, ground, config)
+    chosen = [item for group in work for item in group if item[0].key not in beside]
+    left_out = _incomplete(chosen, is_all=not finished, config=config)
+    complete = [[(scene, files) for scene, files in group if not files.gaps] for group in work]
+    plan = _plan_groups(index.root, complete, needs, ground, config)
+    outside = (*beside.values(), *plan.outside)
+    if outside and not (finished or plan.scenes or plan.unreadable):
+        raise no_scene(config, len(outside))
+    return replace(plan, incomplete=left_out, outside=outside, finished=finished)
+
+
+def _beside(
+    work: Iterable[Iterable[tuple[Scene, SceneFiles]]],
+    ground: tuple[Grid | None, Area | None],
+    config: PreprocessConfig,
+) -> dict[SceneKey, LeftOut]:
+    """Scenes that lack inputs, of which a raster that is there shows that nothing of them is wanted."""
+    found = {}
+    own, area = ground
+    is_whole = own is None and area is None
+    for scene, files in chain(*work):
+        if is_whole or not files.gaps:
+            continue
+        for role in (*grid_roles(config), *(channel.raster_role for channel in config.channels)):
+            if role not in files.by_role:
+                continue
+            try:
+                tile = _raster(files, scene, role, own, config).grid
+                choose_target(own or tile, area, replace(config, aoi_mask=False), tile)
+            except OutsideAreaError as error:
+                found[scene.key] = LeftOut(scene.key, str(error))
+            except (RasterError, ServiceError) as error:
+                log.debug("%s: does not say where its tile lies: %s", files.by_role[role].label, error)
+                continue
+            break
+    return found
+
+
+def _incomplete(
+    chosen: Sequence[tuple[Scene, SceneFiles]], *, is_all: bool, config: PreprocessConfig
+) -> tuple[LeftOut, ...]:
+    """Scenes that lack inputs, and are left out if the configuration allows it."""
     incomplete = [(scene.key, files.gaps) for scene, files in chosen if files.gaps]
     if incomplete and not config.skip_incomplete:
         count = f"{len(incomplete)} of {len(chosen)} scenes"
@@ -144,34 +191,29 @@ def make_plan(
             "scenes out.",
         )
     left_out = tuple(LeftOut(key, "; ".join(gaps)) for key, gaps in incomplete)
-    if left_out and len(left_out) == len(chosen) + len(finished) and config.only.shard is None:
+    if left_out and len(left_out) == len(chosen) and is_all and config.only.shard is None:
         msg = f"{config.index_json}: all {len(chosen)} scenes lack inputs, and skip_incomplete leaves all of them out:"
         raise MissingInputError(
             msg,
             [f"{item.key}: {item.reason}" for item in left_out],
             "Download or index what is missing, or change the configuration.",
         )
-    complete = [[(scene, files) for scene, files in group if not files.gaps] for group in work]
-    plan = _plan_groups(index.root, complete, needs, config, is_all=not finished)
-    return replace(plan, incomplete=left_out, finished=finished)
+    return left_out
 
 
 def _plan_groups(
     root: Path,
     groups: Sequence[Sequence[tuple[Scene, SceneFiles]]],
     needs: Needs,
+    ground: tuple[Grid | None, Area | None],
     config: PreprocessConfig,
-    *,
-    is_all: bool,
 ) -> Plan:
-    area = area_of(config)
-    own = own_grid(config, area)
     planned, unreadable, outside = [], [], []
     for group in groups:
         parts, faults = [], []
         for scene, files in group:
             try:
-                parts.append(_plan_scene(root, scene, files, needs.backends, (own, area), config))
+                parts.append(_plan_scene(root, scene, files, needs.backends, ground, config))
             except OutsideAreaError as error:
                 outside.append(LeftOut(scene.key, str(error)))
             except (RasterError, MetadataError, ChecksumError, MissingInputError, ServiceError) as error:
@@ -180,8 +222,6 @@ def _plan_groups(
             unreadable.append(LeftOut(group[0][0].key, "; ".join(faults)))
         elif parts:
             planned.append(parts[0] if config.group_by is None else as_mosaic(parts))
-    if outside and is_all and not (planned or unreadable):
-        raise no_scene(config, len(outside))
     return Plan(tuple(planned), outside=tuple(outside), unreadable=tuple(unreadable))
 
 
@@ -218,13 +258,10 @@ def _plan_scene(
     """Plan one scene on the grid of the user's own, if there is one, and in the area of interest, if there is one."""
     own, area = ground
     rasters: dict[str, RasterInfo] = {}
-    by_checksum = config.verify_inputs == "checksum"
 
     def raster(role: str) -> RasterInfo:
         if role not in rasters:
-            asset = scene.asset(role)
-            found = _placed(raster_header(files.by_role[role], asset, by_checksum=by_checksum))
-            rasters[role] = found if own is None else on_system_of(found, own)
+            rasters[role] = _raster(files, scene, role, own, config)
         return rasters[role]
 
     reference = own or raster(grid_roles(config)[0]).grid
@@ -258,6 +295,15 @@ def _plan_scene(
         in_tile=tuple(_in_tile(files, rasters)),
         inputs=tuple(sorted(_states(files, backends), key=lambda item: item.role)),
     )
+
+
+def _raster(
+    files: SceneFiles, scene: Scene, role: str, own: Grid | None, config: PreprocessConfig
+) -> RasterInfo:
+    """Header of a raster of a product, placed on the ground."""
+    by_checksum = config.verify_inputs == "checksum"
+    found = _placed(raster_header(files.by_role[role], scene.asset(role), by_checksum=by_checksum))
+    return found if own is None else on_system_of(found, own)
 
 
 def _label_raster(path: str, config: LabelRasterConfig) -> RasterInfo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from s2pipe.cli import main
 from s2pipe.config.schema import document_faults
 from s2pipe.dataset.samples import load_samples
-from s2pipe.errors import ConfigError, S2PipeError
+from s2pipe.errors import ConfigError, MissingInputError, S2PipeError
 from s2pipe.ground.area import Area
 from s2pipe.indexing.run import index_products
 from s2pipe.preprocess.cfg import (
@@ -274,3 +275,41 @@ def test_of_several_tiles_those_that_the_area_touches_are_written(
     (outside,) = [line for line in lines if line["status"] == "outside"]
     assert "does not touch its tile" in outside["error"]
     assert not document_faults(outside, "step2_run")
+
+
+def test_scenes_beside_the_area_need_no_files(tmp_path: Path) -> None:
+    """A raster that is there tells where the tile lies; a scene without any is a gap, as without an area."""
+    for tile, ulx in (("T33UWQ", 499_980), ("T33UXQ", 599_940)):
+        spec = ProductSpec(
+            tile_id=tile,
+            ulx=ulx,
+            uly=5_800_020,
+            side_m=2_400,
+            bands=("B02", "B03"),
+            l2a=False,
+            quality_masks=False,
+        )
+        make_products(tmp_path / "products", spec)
+    index_products([tmp_path / "products"], tmp_path / "out")
+    base = PreprocessConfig(
+        tmp_path / "out/meta/step1/index.json",
+        tmp_path / "out",
+        "B02",
+        ("B02", "B03"),
+        aoi="500000,5799000,501000,5800000",
+        aoi_crs=f"EPSG:{EPSG}",
+    )
+    far = tmp_path / "out/raw/L1C/tile=T33UXQ"
+    next(far.glob("sensing=*/files/*_B03.jp2")).unlink()
+    result = run_preprocess(base)
+    assert ([key.tile_id for key in result.done], [key.tile_id for key in result.outside]) == (
+        ["T33UWQ"],
+        ["T33UXQ"],
+    )
+    with pytest.raises(MissingInputError, match="1 of 2 scenes"):
+        run_preprocess(replace(base, aoi="600000,5799000,601000,5800000"))
+    with pytest.raises(S2PipeError, match="misses them all"):
+        run_preprocess(replace(base, aoi="700000,5799000,701000,5800000"))
+    next(far.glob("sensing=*/files/*_B02.jp2")).unlink()
+    with pytest.raises(MissingInputError, match="1 of 2 scenes"):
+        run_preprocess(base)

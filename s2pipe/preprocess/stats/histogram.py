@@ -30,7 +30,7 @@ from s2pipe.runtime.hashing import bytes_fingerprint
 from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from s2pipe.ground.split import SplitPlan
@@ -322,8 +322,15 @@ def is_intact_histogram(data: bytes) -> bool:
     return data[-_SEAL_BYTES:] == bytes_fingerprint(data[:-_SEAL_BYTES]).encode()
 
 
-def load_histogram(path: Path) -> BandHistograms:
+def load_histogram(path: Path, read: Callable[[], bytes] | None = None) -> BandHistograms:
     """Read a histogram written by :func:`save_histogram`.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    read : callable, optional
+        Returns the content of the file where that is being read already.
 
     Raises
     ------
@@ -331,7 +338,7 @@ def load_histogram(path: Path) -> BandHistograms:
         The file is missing, damaged, or something else.
     """
     try:
-        data = path.read_bytes()
+        data = path.read_bytes() if read is None else read()
         is_sealed = is_sealed_histogram(data)
         if is_sealed and not is_intact_histogram(data):
             msg = "its content does not match the SHA-256 at its end"

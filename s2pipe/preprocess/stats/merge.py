@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from s2pipe.dataset.scene_key import SceneKey
@@ -17,8 +19,15 @@ from s2pipe.preprocess.stats.stats_file import histogram_of_stats, save_stats
 from s2pipe.runtime.addresses import refuse_remote_output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
+
+    from s2pipe.preprocess.stats.histogram import BandHistograms
+
+_READERS = 2
+_AHEAD = 8
+"""Files that are read ahead, 0.1 MB each."""
 
 
 def histogram_paths(paths: Sequence[Path]) -> list[Path]:
@@ -33,6 +42,22 @@ def histogram_paths(paths: Sequence[Path]) -> list[Path]:
         else:
             found.append(histogram_of_stats(path) if path.suffix.lower() == ".json" else path)
     return list(dict.fromkeys(found))
+
+
+def _load_all(paths: Iterable[Path]) -> Iterator[BandHistograms]:
+    """Yield histograms in order; the next few are read from disk while one is unpacked and added."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        waiting: deque[tuple[Path, Future[bytes]]] = deque()
+        try:
+            for path in paths:
+                waiting.append((path, pool.submit(path.read_bytes)))
+                if len(waiting) > _AHEAD:
+                    first, reading = waiting.popleft()
+                    yield load_histogram(first, reading.result)
+            for first, reading in waiting:
+                yield load_histogram(first, reading.result)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def merge_to_stats(
@@ -75,7 +100,7 @@ def merge_to_stats(
     wanted = None if texts is None else {SceneKey.parse_identity(text) for text in texts}
     histograms = HistogramSum()
     known: list[SceneKey] = []
-    for histogram in map(load_histogram, paths):
+    for histogram in _load_all(paths):
         if wanted is not None:
             keys = [scene.key for scene in histogram.scenes]
             known += keys

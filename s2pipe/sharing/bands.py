@@ -46,7 +46,7 @@ def band_fields(sample: Sample, kind: str) -> dict[str, list[dict[str, Any]]]:
     """Return the bands of one of a sample's rasters, in the order of the file, in three forms.
 
     ``bands`` is STAC 1.1's own form, which machine-learning models (mlm) refer to by name. ``raster:bands`` and, where
-    there are bands to tell apart, ``eo:bands`` are those that pystac, odc-stac and stackstac read.
+    there are bands to tell apart, ``eo:bands`` are those that pystac and odc-stac read.
     """
     raster = sample.rasters[kind]
     pixel = sum(raster.grid.pixel_size) / 2.0

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from s2pipe.raster.jp2 import write_jp2_bands
 from s2pipe.raster.transform import crs_wkt
 from s2pipe.runtime.cores import core_count
 from s2pipe.runtime.files import write_bytes_atomic
+from s2pipe.runtime.progress import ByteProgress
 from s2pipe.sentinel2.bands import BANDS, JP2_TILE_PX, L2A_BANDS_BY_RESOLUTION
 from s2pipe.synthetic.imagery.strips import Scene, Strip, scene_of
 from s2pipe.synthetic.metadata.gml import cloud_gml, detector_footprint_gml
@@ -69,10 +71,12 @@ def build_products(out_dir: Path, spec: ProductSpec) -> ProductPaths:
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".demo-") as scratch:
         counts = np.zeros(12, np.int64)
         work = [(Path(scratch) / level, layer) for level in levels for layer in plans[level]]
-        for resolution in (10, 20, 60):
-            chosen = [(root, layer) for root, layer in work if layer.resolution_m == resolution]
-            if chosen or resolution == 20:
-                counts += _render(scene, resolution, chosen, Path(scratch))
+        total = sum(_nbytes(layer, scene.pixels(layer.resolution_m)) for _, layer in work)
+        with closing(ByteProgress(total, len(work))) as progress:
+            for resolution in (10, 20, 60):
+                chosen = [(root, layer) for root, layer in work if layer.resolution_m == resolution]
+                if chosen or resolution == 20:
+                    counts += _render(scene, resolution, chosen, Path(scratch), progress)
         if spec.l2a:
             plans["L2A"] += _copied_masks(plans["L1C"], Path(scratch), spec)
         for level in levels:
@@ -166,13 +170,17 @@ def _mask(path: str, resolution_m: int, fill: Fill, mask: tuple[str, int | None]
     return Layer(path, resolution_m, fill, "uint8", None, planes, mask)
 
 
+def _nbytes(layer: Layer, side: int) -> int:
+    return np.dtype(layer.dtype).itemsize * layer.planes * side**2
+
+
 class _Canvas:
     """Pixels of one layer while they are drawn: in memory, or in a raw file when they are many."""
 
     def __init__(self, layer: Layer, side: int, scratch: Path) -> None:
         self.shape = (layer.planes, side, side)
         self.dtype = np.dtype(layer.dtype)
-        self.path = scratch if self.dtype.itemsize * layer.planes * side**2 > _IN_MEMORY_BYTES else None
+        self.path = scratch if _nbytes(layer, side) > _IN_MEMORY_BYTES else None
         self.memory = np.empty(self.shape, self.dtype) if self.path is None else None
         if self.path is not None:
             self.path.touch()
@@ -203,7 +211,13 @@ class _Canvas:
             self.path.unlink()
 
 
-def _render(scene: Scene, resolution_m: int, chosen: list[tuple[Path, Layer]], scratch: Path) -> np.ndarray:
+def _render(
+    scene: Scene,
+    resolution_m: int,
+    chosen: list[tuple[Path, Layer]],
+    scratch: Path,
+    progress: ByteProgress,
+) -> np.ndarray:
     """Compute and write all rasters of one resolution; return the scene class counts (of 20 m only)."""
     side = scene.pixels(resolution_m)
     canvases = [_Canvas(layer, side, scratch / f"{index}.raw") for index, (_, layer) in enumerate(chosen)]
@@ -212,7 +226,9 @@ def _render(scene: Scene, resolution_m: int, chosen: list[tuple[Path, Layer]], s
 
     def draw(strip: Strip) -> np.ndarray:
         for (_, layer), canvas in zip(chosen, canvases, strict=True):
-            canvas.add_rows(strip.row, layer.fill(strip))
+            block = layer.fill(strip)
+            canvas.add_rows(strip.row, block)
+            progress.add(block.size * canvas.dtype.itemsize // 2)  # the other half when it is compressed
         if resolution_m != 20:
             return np.zeros(12, np.int64)
         return np.bincount(strip.scene_classes().ravel(), minlength=12)
@@ -224,6 +240,8 @@ def _render(scene: Scene, resolution_m: int, chosen: list[tuple[Path, Layer]], s
         write_jp2_bands(root / layer.path, grid, pixels, tile_px, layer.nbits, threads=1)
         del pixels
         canvases[index].discard()
+        progress.add(_nbytes(layer, side) // 2)
+        progress.file_done()
 
     with ThreadPoolExecutor(core_count()) as pool:
         counts = sum(pool.map(draw, scene.strips(resolution_m)), np.zeros(12, np.int64))

@@ -12,6 +12,7 @@ import pytest
 
 from s2pipe.errors import ProductError
 from s2pipe.runtime.hashing import hash_file
+from s2pipe.runtime.progress import ProgressState, watch_progress
 from s2pipe.sentinel2.bands import BAND_NAMES, BY_NAME, JP2_TILE_PX
 from s2pipe.synthetic import ProductPaths, ProductSpec, make_products
 from s2pipe.synthetic.imagery.strips import scene_of
@@ -312,3 +313,13 @@ def test_only_synthetic_products_are_replaced(tmp_path: Path) -> None:
         make_products(tmp_path / "out", spec)
     assert files(tmp_path / "elsewhere") == before
     assert [path.name for path in (tmp_path / "out").iterdir()] == [first.name]
+
+
+def test_progress_moves_while_rasters_are_drawn_and_written(tmp_path: Path) -> None:
+    seen: list[ProgressState] = []
+    with watch_progress(seen.append):
+        make_products(tmp_path, ProductSpec(side_m=1_200, bands=("B02",), l2a=False))
+    last = seen[-1]
+    assert (last.what, last.done, last.fraction) == ("files", last.total, 1.0)
+    assert last.total == len(list(tmp_path.rglob("*.jp2")))
+    assert any(0 < state.fraction < 1 for state in seen)

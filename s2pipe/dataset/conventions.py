@@ -14,18 +14,6 @@ if TYPE_CHECKING:
 CONVENTIONS = "CF-1.11"
 GRID_MAPPING = "spatial_ref"
 """Name of the variable that says where pixels lie, which rioxarray and odc-geo look for."""
-X_ATTRIBUTES = {
-    "standard_name": "projection_x_coordinate",
-    "long_name": "x of pixel centres",
-    "units": "m",
-    "axis": "X",
-}
-Y_ATTRIBUTES = {
-    "standard_name": "projection_y_coordinate",
-    "long_name": "y of pixel centres",
-    "units": "m",
-    "axis": "Y",
-}
 TIME_ATTRIBUTES = {"standard_name": "time", "long_name": "start of sensing, UTC", "axis": "T"}
 TIME_ENCODING = {
     "units": "milliseconds since 1970-01-01",
@@ -54,6 +42,24 @@ def pixel_centres(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Return y and x of the centres of rows and columns."""
     left, dx, _, top, _, dy = grid.geotransform
     return top + dy * (np.arange(grid.height) + 0.5), left + dx * (np.arange(grid.width) + 0.5)
+
+
+def axis_attributes(grid: Grid) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the attributes of the coordinates y and x, in the unit of the grid's CRS."""
+    from pyproj import CRS
+
+    crs = CRS.from_wkt(grid.crs_wkt)
+    if crs.is_geographic:
+        names, units = ("latitude", "longitude"), ("degrees_north", "degrees_east")
+    else:
+        unit = crs.axis_info[0].unit_name if crs.axis_info else "metre"
+        names = ("projection_y_coordinate", "projection_x_coordinate")
+        units = ("m" if unit == "metre" else unit,) * 2
+    y, x = (
+        {"standard_name": name, "long_name": f"{axis.lower()} of pixel centres", "units": unit, "axis": axis}
+        for axis, name, unit in zip("YX", names, units, strict=True)
+    )
+    return y, x
 
 
 def grid_mapping_attributes(grid: Grid) -> dict[str, Any]:

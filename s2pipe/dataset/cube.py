@@ -50,6 +50,7 @@ def cube_coordinates(samples: Sequence[Sample]) -> dict[str, xarray.Variable]:
     first = samples[0]
     grid, bands = first.grid, first.x_bands[: first.mask_channels[0]]
     y, x = cf.pixel_centres(grid)
+    about_y, about_x = cf.axis_attributes(grid)
     spectral = [Channel.parse(name).spectral_band for name in bands]
     times = np.array([np.datetime64(sample.key.sensing_start_utc.rstrip("Z"), "ns") for sample in samples])
     coordinates = {
@@ -63,8 +64,8 @@ def cube_coordinates(samples: Sequence[Sample]) -> dict[str, xarray.Variable]:
             "band", np.array([band.bandwidth_nm for band in spectral]), cf.BANDWIDTH_ATTRIBUTES
         ),
         "mask": xarray.Variable("mask", _texts(first.x_bands[first.mask_channels[0] :])),
-        "y": xarray.Variable("y", y, cf.Y_ATTRIBUTES),
-        "x": xarray.Variable("x", x, cf.X_ATTRIBUTES),
+        "y": xarray.Variable("y", y, about_y),
+        "x": xarray.Variable("x", x, about_x),
         cf.GRID_MAPPING: xarray.Variable((), np.int64(0), cf.grid_mapping_attributes(grid)),
     }
     with_angles = next((sample for sample in samples if sample.angles_path is not None), None)
@@ -72,8 +73,9 @@ def cube_coordinates(samples: Sequence[Sample]) -> dict[str, xarray.Variable]:
         coordinates["angle"] = xarray.Variable("angle", _texts(with_angles.angle_bands))
         own = with_angles.rasters["angles"].grid
         if own != grid:
-            for name, values in zip(ANGLE_DIMS, cf.pixel_centres(own), strict=True):
-                coordinates[name] = xarray.Variable(name, values, {"units": "m"})
+            axes = zip(ANGLE_DIMS, cf.pixel_centres(own), (about_y, about_x), strict=True)
+            for name, values, about in axes:
+                coordinates[name] = xarray.Variable(name, values, {"units": about["units"]})
     with_quality = next((sample for sample in samples if sample.quality is not None), None)
     if with_quality is not None:
         coordinates["layer"] = xarray.Variable("layer", _texts(with_quality.rasters["quality"].band_names))

@@ -39,11 +39,11 @@ def open_scene(meta_path: str | Path, chunks: Chunks = "auto") -> xarray.Dataset
     xarray.Dataset
         ``image`` (band, y, x), ``valid`` (mask, y, x), ``label`` (y, x; ``label_<name>`` for each of several),
         ``angles`` (angle, y, x; on axes of its own where it has another grid) and ``quality`` (layer, y, x; the
-        content of ``q.tif``), if it has them. Coordinates ``x`` and ``y`` are pixel centres in metres, ``time`` is
-        the start of sensing in UTC, ``wavelength`` that of each band, and ``spatial_ref`` holds the CRS for rioxarray
-        and odc-geo; attributes hold key, CRS and unit. Those of ``label`` and ``quality`` say what their classes mean:
-        as CF's ``flag_values`` and ``flag_meanings``, and as ``class_values``, ``class_names`` and ``class_colors``,
-        which go together.
+        content of ``q.tif``), if it has them. Coordinates ``x`` and ``y`` are pixel centres in the unit of the CRS,
+        ``time`` is the start of sensing in UTC, ``wavelength`` that of each band, and ``spatial_ref`` holds the CRS for
+        rioxarray and odc-geo; attributes hold key, CRS and unit. Those of ``label`` and ``quality`` say what their
+        classes mean: as CF's ``flag_values`` and ``flag_meanings``, and as ``class_values``, ``class_names`` and
+        ``class_colors``, which go together.
 
     Raises
     ------

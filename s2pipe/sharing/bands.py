@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.sentinel2.channels import Channel
+from s2pipe.sharing.footprint import pixel_metres
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ def band_fields(sample: Sample, kind: str) -> dict[str, list[dict[str, Any]]]:
     there are bands to tell apart, ``eo:bands`` are those that pystac and odc-stac read.
     """
     raster = sample.rasters[kind]
-    pixel = sum(raster.grid.pixel_size) / 2.0
+    pixel = sum(pixel_metres(raster.grid)) / 2.0
     common, optical, pixels = [], [], []
     for name in raster.band_names:
         values: dict[str, Any] = {"data_type": raster.dtype}

@@ -17,6 +17,7 @@ from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.patches.candidates.assign import SPLIT_NAME
 from s2pipe.patches.shards.publish import SHARDS_NAME, read_shards_json
 from s2pipe.sharing.attribution import label_sources
+from s2pipe.sharing.footprint import pixel_metres
 from s2pipe.sharing.scenes import SharedScene, has_index, read_scenes
 
 _KEY = re.compile(r"(T[0-9]{2}[A-Z]{3})_([0-9]{4})([0-9]{2})([0-9]{2})T", re.ASCII)
@@ -99,7 +100,7 @@ class Contents:
             "bands": list(sample.x_bands),
             "unit": "standard deviations" if sample.normalization.is_applied else sample.unit,
             "normalization": sample.normalization.to_document(),
-            "pixel_size_m": list(sample.grid.pixel_size),
+            "pixel_size_m": list(pixel_metres(sample.grid)),
             "angle_bands": list(sample.angle_bands),
             "labels": labels_document(shared_labels([scene.sample for scene in self.scenes])),
         }

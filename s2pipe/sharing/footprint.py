@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 STEPS = 8
 """Points along each edge: straight lines between them are within some metres of the edge of a whole tile."""
+_DEGREE_M = 111_195.0
+"""A degree of latitude on a sphere of the Earth's mean radius."""
 DIGITS = 7
 """Decimals of longitudes and latitudes: a centimetre."""
 
@@ -94,6 +97,17 @@ def _to_lonlat(wkt: str) -> Any:
     from pyproj import Transformer
 
     return Transformer.from_crs(_crs(wkt), 4326, always_xy=True)
+
+
+def pixel_metres(grid: Grid) -> tuple[float, float]:
+    """Return width and height of a pixel in metres; of a grid in degrees, that of the pixel in the middle."""
+    crs, (width, height) = _crs(grid.crs_wkt), grid.pixel_size
+    if not crs.is_geographic:
+        factor = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 1.0
+        return width * factor, height * factor
+    _, south, _, north = grid.bounds
+    along = math.cos(math.radians((south + north) / 2.0))
+    return round(width * _DEGREE_M * along, 3), round(height * _DEGREE_M, 3)
 
 
 @functools.cache

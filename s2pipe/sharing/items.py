@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from s2pipe import __version__
 from s2pipe.sharing.attribution import attribution_lines
 from s2pipe.sharing.bands import band_fields, class_objects
-from s2pipe.sharing.footprint import footprint, projection_fields
+from s2pipe.sharing.footprint import footprint, pixel_metres, projection_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +92,7 @@ def item_document(
             "created": scene.meta["created_utc"],
             "title": f"{_where(scene)}, {sample.key.day}",
             **platform_fields(scene),
-            "gsd": sum(sample.grid.pixel_size) / 2.0,
+            "gsd": sum(pixel_metres(sample.grid)) / 2.0,
             **fields,
             "s2pipe:source_products": list(scene.products),
             "s2pipe:fingerprint": sample.fingerprint,

@@ -86,3 +86,10 @@ def test_which_grid_has_to_be_clear(index: Path) -> None:
         s2pipe.open_dataset(index)
     with pytest.raises(MissingInputError, match="no sample of tile T99XXX; expected one of T01VAA, T33UWQ"):
         s2pipe.open_dataset(index, tile="T99XXX")
+
+
+def test_coordinates_of_a_grid_in_degrees_are_longitude_and_latitude(tmp_path: Path) -> None:
+    scene = Scene(epsg=4326, ulx=15.0, uly=51.0, pixel=0.0002, shape_yx=(30, 40))
+    opened = scene_of(write_step2(tmp_path, [scene]), scene, chunks=None)
+    assert (opened["y"].attrs["standard_name"], opened["y"].attrs["units"]) == ("latitude", "degrees_north")
+    assert (opened["x"].attrs["standard_name"], opened["x"].attrs["units"]) == ("longitude", "degrees_east")

@@ -320,3 +320,13 @@ def test_a_mosaic_names_all_of_its_scenes(root: Path) -> None:
     text = (root / "README.md").read_text(encoding="utf-8")
     assert "Sentinel-2 data of 4 scene(s) on 3 tile(s)" in text
     assert "| T33UXQ | 1 | 2025-07-01 |" in text
+
+
+def test_pixels_in_degrees_are_stated_in_metres(tmp_path: Path) -> None:
+    scene = Scene(epsg=4326, ulx=15.0, uly=60.003, pixel=0.0002, shape_yx=(30, 40))
+    write_step2(tmp_path, [scene])
+    (name,) = write_stac(tmp_path, StacOptions(geoparquet=False)).items
+    item = read(tmp_path / "stac" / "items" / f"{name}.json")
+    assert item["properties"]["gsd"] == pytest.approx((22.239 + 11.12) / 2, abs=0.01)
+    pixels = item["assets"]["image"]["raster:bands"][0]["spatial_resolution"]
+    assert pixels == item["properties"]["gsd"]

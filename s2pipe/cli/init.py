@@ -17,6 +17,7 @@ from s2pipe.config.starter import commented_yaml, example
 from s2pipe.config.steps import STEPS
 from s2pipe.errors import ConfigError, Fault, UsageError
 from s2pipe.runtime.files import write_bytes_atomic
+from s2pipe.runtime.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +132,10 @@ _QUESTIONS = {
 }
 
 
+_LABELS = ("scl", "cloud_probability", "none")
+"""Labels that are not a raster of the user's own."""
+
+
 def main(command: Command, arguments: list[str]) -> int:
     """Run ``s2pipe init``."""
     options = parse(command, Options, arguments)
@@ -168,7 +173,7 @@ def answered(given: dict[str, str | None], ask: Callable[[str, str], str] | None
     Raises
     ------
     UsageError
-        A purpose that is none.
+        A purpose, an area or labels that are none.
     """
     query = example("download")["download"]["query"]
     defaults = {
@@ -188,11 +193,28 @@ def answered(given: dict[str, str | None], ask: Callable[[str, str], str] | None
         values[name] = ask(_QUESTIONS[name], default) if ask else default
         if ask is None and name in ("area", "start", "end"):
             log.info("%s: %s, as in the examples; change it in download.yaml", name, default)
-    if values["purpose"] not in PURPOSES:
-        msg = f"--purpose: expected one of {', '.join(PURPOSES)}, got {values['purpose']!r}"
-        raise UsageError(msg)
+    _check(values)
     bands = tuple(filter(None, re.split(r"[\s,]+", values.pop("bands"))))
     return Answers(bands=bands, **values)
+
+
+def _check(values: dict[str, str]) -> None:
+    """Refuse answers that could be anything, and would be taken for files that are not there."""
+    faults = []
+    purpose, area, labels = (values[name] for name in ("purpose", "area", "labels"))
+    if purpose not in PURPOSES:
+        faults.append(f"--purpose: expected one of {', '.join(PURPOSES)}, got {purpose!r}")
+    if not _tiles(area) and not re.search(r"[,(.]", area):
+        faults.append(
+            f"--area: expected tiles such as 33UWQ, a file, WKT or left,bottom,right,top, got {area!r}"
+        )
+    if labels not in _LABELS and not Path(labels).suffix:
+        meant = did_you_mean(labels, _LABELS)
+        faults.append(
+            f"--labels: expected {', '.join(_LABELS)} or a raster (labels/{{tile_id}}.tif), got {labels!r}{meant}"
+        )
+    if faults:
+        raise UsageError("\n".join(faults))
 
 
 def configurations(answers: Answers) -> dict[str, str]:

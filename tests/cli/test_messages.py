@@ -43,6 +43,8 @@ NEEDED = ("--index-json", "i.json", "--out-dir", "o", "--target-grid-ref", "B02"
         (("preprocess", "--overwrite", "true"), "true follows a switch, which takes no value"),
         (("preprocess", "a.yaml", "--overwrite", "false"), "false follows a switch, which takes no value"),
         (("export", "zar", "out", "--to", "x"), "did you mean `s2pipe export zarr`?"),
+        (("init", "out", "--defaults", "--labels", "sci"), "got 'sci'; did you mean 'scl'?"),
+        (("init", "out", "--defaults", "--area", "33UW"), "--area: expected tiles such as 33UWQ, a file, WKT or"),
         (("index", "x", "--output", "y"), "--output: unknown option; did you mean --out?"),
         (("report", "x", "--workers", "many"), "--workers: invalid int value: 'many'"),
     ],

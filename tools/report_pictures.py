@@ -1,6 +1,7 @@
 """Draw docs/img/report.png and docs/img/report-dark.png: a report in headless Chromium.
 
 python tools/report_pictures.py demo-output/report.html
+python tools/report_pictures.py demo/report.html first-hour-report.png   (the light one, under another name)
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ PICTURES = (("report.png", False, "#section-map"), ("report-dark.png", True, "#s
 """File, whether it is dark, and what stands at the top."""
 
 
-async def draw(page: Path) -> None:
-    """Take the pictures of a page."""
+async def draw(page: Path, alone: str | None = None) -> None:
+    """Take the pictures of a page, or the first alone under another name."""
     with tempfile.TemporaryDirectory() as profile:
         async with Browser(Path(profile)) as browser:
-            for name, dark, top in PICTURES:
+            for name, dark, top in PICTURES if alone is None else [(alone, *PICTURES[0][1:])]:
                 await browser.open(page, dark=dark)
                 await browser.js(f"document.querySelector('{top}').scrollIntoView({{behavior: 'instant'}})")
                 if not dark:
@@ -34,4 +35,4 @@ async def draw(page: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(draw(Path(sys.argv[1])))
+    asyncio.run(draw(Path(sys.argv[1]), *sys.argv[2:3]))

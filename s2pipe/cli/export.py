@@ -11,6 +11,7 @@ from s2pipe.cli.arguments import OUTPUT_OPTIONS, option, parse
 from s2pipe.cli.output import print_json
 from s2pipe.errors import UsageError
 from s2pipe.runtime.nearest import nearest
+from s2pipe.runtime.paths import seen_from
 
 if TYPE_CHECKING:
     from s2pipe.cli.commands import Command
@@ -56,7 +57,9 @@ def main(command: Command, arguments: list[str]) -> int:
 
         return export_zarr.main(command, arguments[1:])
     if arguments and nearest(arguments[0], ["zarr"]) and not Path(arguments[0]).exists():
-        msg = f"{arguments[0]}: no such directory; did you mean `s2pipe export zarr`?"
+        msg = (
+            f"{arguments[0]}: no such directory{seen_from(arguments[0])}; did you mean `s2pipe export zarr`?"
+        )
         raise UsageError(msg)
     options = parse(command, Options, arguments)
     if not options.to:

@@ -9,7 +9,7 @@ from s2pipe.dataset import step1_index, step2_index
 from s2pipe.errors import MissingInputError
 from s2pipe.runtime.disk import full_disk_ends
 from s2pipe.runtime.notebook import InNotebooks
-from s2pipe.runtime.paths import check_owned
+from s2pipe.runtime.paths import check_owned, if_absent
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def compact_dataset(root: Path) -> list[Compacted]:
     first = sorted(_step1_indexes(root))
     second = step2_index.index_path(root)
     if not first and not step2_index.has_index(root):
-        msg = f"{root}: there is no index to compact:"
+        msg = f"{root}: there is no index to compact{if_absent(root)}:"
         raise MissingInputError(
             msg,
             [f"{root / 'meta' / step}: no index.json and no journals" for step in ("step1", "step2")],

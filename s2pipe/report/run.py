@@ -19,6 +19,7 @@ from s2pipe.report.tables import Links
 from s2pipe.runtime.addresses import refuse_remote_output
 from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.runtime.notebook import InNotebooks
+from s2pipe.runtime.paths import seen_from
 
 _GAPS = ("missing", "damaged")
 
@@ -118,7 +119,7 @@ def write_report(out_dir: Path, path: Path | None = None, workers: int = 0) -> R
 def _contents(out_dir: Path) -> Contents:
     hint = "Give the output directory of download, index, preprocess or patches, or one that holds them."
     if not out_dir.is_dir():
-        msg = f"{out_dir}: no such directory"
+        msg = f"{out_dir}: no such directory{seen_from(out_dir)}"
         raise MissingInputError(msg, [], hint)
     places = find_places(out_dir)
     if not places:

@@ -177,6 +177,11 @@ def user_path(text: str) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for names of nobody
 
 
+def if_absent(path: Path | str) -> str:
+    """Say that a directory is not there, and where it was looked for; nothing where it is there."""
+    return "" if Path(path).exists() else f" (no such directory{seen_from(path)})"
+
+
 def seen_from(path: Path | str) -> str:
     """Say where a relative path was looked for, for messages; nothing for an absolute one."""
     if Path(path).is_absolute():

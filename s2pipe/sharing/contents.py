@@ -16,6 +16,7 @@ from s2pipe.dataset.samples import labels_document
 from s2pipe.errors import Fault, ManifestError, MissingInputError
 from s2pipe.patches.candidates.assign import SPLIT_NAME
 from s2pipe.patches.shards.publish import SHARDS_NAME, read_shards_json
+from s2pipe.runtime.paths import if_absent
 from s2pipe.sharing.attribution import label_sources
 from s2pipe.sharing.footprint import pixel_metres
 from s2pipe.sharing.scenes import SharedScene, has_index, read_scenes
@@ -164,7 +165,8 @@ def read_contents(root: Path) -> Contents:
     )
     scenes = tuple(read_scenes(root)) if has_index(root) else ()
     if not sets and not scenes:
-        msg = f"{root}: expected samples (meta/step2/index.json) or patches (shards.json, here or one directory below):"
+        wanted = "samples (meta/step2/index.json) or patches (shards.json, here or one directory below)"
+        msg = f"{root}: expected {wanted}{if_absent(root)}:"
         raise MissingInputError(
             msg, ["found neither"], "Run `s2pipe preprocess` or `s2pipe patches` first, or name its out_dir."
         )

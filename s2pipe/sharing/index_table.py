@@ -15,7 +15,7 @@ from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, MissingInputError, RasterError, UsageError
 from s2pipe.patches.geoparquet import optional_module, write_geoparquet
 from s2pipe.raster.grid import Grid
-from s2pipe.runtime.paths import InsidePath
+from s2pipe.runtime.paths import InsidePath, if_absent
 from s2pipe.sharing.footprint import footprint, projection_code
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def export_index(root: Path, target: Path, which: Which | None = None) -> int:
     tables = parts()
     first = next(tables, None)
     if first is None:
-        msg = f"{root}: there is nothing to export:"
+        msg = f"{root}: there is nothing to export{if_absent(root)}:"
         gap = f"the index of {which} is {'empty' if there[which] else 'missing'}"
         raise MissingInputError(msg, [gap], "Run the step first, or name another directory.")
     write_geoparquet(target, chain([first], tables), {"s2pipe": json.dumps({"index": which})})

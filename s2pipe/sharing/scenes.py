@@ -13,7 +13,7 @@ from s2pipe.dataset.proof import FileRecord
 from s2pipe.dataset.samples import Sample, load_samples
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.errors import Fault, ManifestError, MissingInputError
-from s2pipe.runtime.paths import InsidePath
+from s2pipe.runtime.paths import InsidePath, if_absent
 
 INDEX = Path("meta") / "step2" / "index.json"
 """The Step-2 index, relative to the output directory."""
@@ -88,6 +88,22 @@ def has_index(root: Path) -> bool:
     return (root / INDEX).is_file()
 
 
+def need_index(root: Path) -> Path:
+    """Return the path of the Step-2 index.
+
+    Raises
+    ------
+    MissingInputError
+        There is none.
+    """
+    path = root / INDEX
+    if not has_index(root):
+        wanted = f"the output directory of `s2pipe preprocess`, with {INDEX.as_posix()}"
+        msg = f"{root}: expected {wanted}; got none{if_absent(root)}:"
+        raise MissingInputError(msg, [str(path)], "Run `s2pipe preprocess` first, or name its out_dir.")
+    return path
+
+
 def read_scenes(root: Path) -> list[SharedScene]:
     """Read all samples of an output directory, in the order of tile and time.
 
@@ -103,10 +119,7 @@ def read_scenes(root: Path) -> list[SharedScene]:
     MissingInputError
         There is no index, no sample, or a raster is not on disk.
     """
-    path = root / INDEX
-    if not has_index(root):
-        msg = f"{root}: expected the output directory of `s2pipe preprocess`, with {INDEX.as_posix()}; got none:"
-        raise MissingInputError(msg, [str(path)], "Run `s2pipe preprocess` first, or name its out_dir.")
+    path = need_index(root)
     samples = load_samples(path)
     entries = read_json(path)["samples"]
     paths = {sample.name: meta for sample, meta in zip(samples, _meta_paths(entries), strict=True)}

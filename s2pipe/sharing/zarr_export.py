@@ -17,7 +17,7 @@ from s2pipe.runtime.hashing import document_fingerprint
 from s2pipe.runtime.locks import locked
 from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.runtime.progress import Progress
-from s2pipe.sharing.scenes import INDEX, has_index
+from s2pipe.sharing.scenes import need_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -142,10 +142,7 @@ def _need_zarr() -> None:
 
 
 def _samples(root: Path, options: ZarrOptions) -> list[Sample]:
-    path = root / INDEX
-    if not has_index(root):
-        msg = f"{root}: expected the output directory of `s2pipe preprocess`, with {INDEX.as_posix()}; got none:"
-        raise MissingInputError(msg, [str(path)], "Run `s2pipe preprocess` first, or name its out_dir.")
+    path = need_index(root)
     samples = load_samples(path)
     known = sorted({sample.key.tile_id for sample in samples})
     strange = sorted(set(options.tiles) - set(known))

@@ -111,6 +111,10 @@ def test_a_relative_path_names_the_directory_that_it_was_looked_for_in(
     assert f"i.json: no such file {where}; run" in said(capsys, "preprocess", *NEEDED)
     assert where in said(capsys, "index", "absent", "--out", "o")
     assert where in said(capsys, "verify", "absent")
+    for command in ("stac", "card", "report", "compact"):
+        assert where in said(capsys, command, "absent")
+    assert where in said(capsys, "export", "absent", "--to", "a.parquet")
+    assert where in said(capsys, "stats", "merge", "absent", "--out", "s.json")
     absolute = str(tmp_path / "c.yaml")
     assert "working directory" not in said(capsys, "preprocess", absolute)
 

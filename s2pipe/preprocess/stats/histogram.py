@@ -27,6 +27,7 @@ from s2pipe.preprocess.cfg import PreprocessConfig, bin_count
 from s2pipe.preprocess.stats.archive import read_arrays
 from s2pipe.runtime.files import write_bytes_atomic
 from s2pipe.runtime.hashing import bytes_fingerprint
+from s2pipe.runtime.paths import seen_from
 from s2pipe.sentinel2.channels import Channel
 
 if TYPE_CHECKING:
@@ -345,7 +346,9 @@ def load_histogram(path: Path, read: Callable[[], bytes] | None = None) -> BandH
             raise ValueError(msg)
         return _from_arrays(read_arrays(data, _ARRAYS, check=not is_sealed))
     except FileNotFoundError:
-        raise ManifestError(str(path), [Fault("", "no such histogram; run pass 1 first")]) from None
+        raise ManifestError(
+            str(path), [Fault("", f"no such histogram{seen_from(path)}; run pass 1 first")]
+        ) from None
     except _UNREADABLE as error:
         expected = f"expected the {HISTOGRAM_NAME} of pass 1; give that file, or make it again with pass 1"
         raise ManifestError(

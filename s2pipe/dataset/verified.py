@@ -119,6 +119,10 @@ def append_line(place: InsidePath, data: bytes, limit: int) -> bool:
             return False
         if status.st_size > limit:
             os.ftruncate(descriptor, 0)
+        elif (
+            os.lseek(descriptor, max(status.st_size - 1, 0), os.SEEK_SET) and os.read(descriptor, 1) != b"\n"
+        ):
+            data = b"\n" + data  # not after what a killed run left unfinished
         return os.write(descriptor, data) == len(data)
     except OSError:
         return False

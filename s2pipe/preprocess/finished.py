@@ -24,7 +24,7 @@ from s2pipe.runtime.hashing import document_fingerprint, hash_file
 from s2pipe.runtime.paths import InsidePath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from s2pipe.dataset.scenes import Scene
     from s2pipe.dataset.step1_index import Index
@@ -42,66 +42,60 @@ _State = list[Any]
 """Path, size, and times of change of content and inode; the latter three None for a file that is absent."""
 
 
-class FinishedScenes:
-    """The memory of an output directory.
+class SceneMemory:
+    """What is remembered of scenes in a file of an output directory.
 
     Parameters
     ----------
     index : Index
         The Step-1 manifest.
     config : PreprocessConfig
-        A checked configuration that writes samples.
+        A checked configuration.
     stats : NormalizationStats or None
         Statistics that are applied.
-    listed : SampleTable
-        The Step-2 index: a scene that it does not list is not finished.
+    name : str
+        The file, relative to the output directory.
     """
 
     def __init__(
-        self, index: Index, config: PreprocessConfig, stats: NormalizationStats | None, listed: SampleTable
+        self, index: Index, config: PreprocessConfig, stats: NormalizationStats | None, name: str
     ) -> None:
         self._started_ns = time.time_ns()
         self._index = index
         self._config = config
-        self._listed = listed
         needs = Needs.of(config)
         # Every file that the configuration would read if it is there.
         self._roles = {role for need in needs.files for role in need.roles} | set(_TILES)
         self._settings = _settings(config, needs, stats, index.root)
-        self._place = InsidePath(config.out_dir, FINISHED)
+        self._place = InsidePath(config.out_dir, name)
         self._lines: dict[str, bytes] = {}
         if not config.overwrite:
             self._load(self._place.path)
 
     def find(self, scene: Scene) -> Mapping[How, int] | None:
         """Tell whether a scene needs nothing: how its inputs were checked; None where only planning it can tell."""
-        line = self._lines.get(str(scene.key))
-        if line is None or self._listed.line(scene.key) is None:
+        known = self._known(str(scene.key), lambda: self._digest(scene))
+        return None if known is None else dict(known["checked"])
+
+    def _known(self, name: str, identity: Callable[[], str]) -> dict[str, Any] | None:
+        """Return what is remembered under a name, if it is of the same thing and no file changed since."""
+        line = self._lines.get(name)
+        if line is None:
             return None
         try:
-            known = json.loads(line)
-            if known["settings"] != self._settings or known["scene"] != self._digest(scene):
+            known: dict[str, Any] = json.loads(line)
+            if known["settings"] != self._settings or known["scene"] != identity():
                 return None
             inside, out = os.fspath(self._index.root), os.fspath(self._config.out_dir)
             is_same = _are_same(out, known["outputs"]) and _are_same(inside, known["inputs"])
-            return dict(known["checked"]) if is_same else None
+            return known if is_same and isinstance(known["checked"], dict) else None
         except (ValueError, LookupError, TypeError, RecursionError):  # cut short, or damaged
             return None
 
-    def remember(self, plan: ScenePlan, entry: Mapping[str, Any], fingerprint: str) -> None:
-        """Remember a scene that was processed or found complete now.
-
-        Parameters
-        ----------
-        plan : ScenePlan
-            Its plan, made in this run.
-        entry : mapping
-            Its entry in the Step-2 index.
-        fingerprint : str
-            What its sample should have.
-        """
+    def _remember(self, plan: ScenePlan, outputs: list[_State]) -> None:
+        """Remember a scene with the states of what was made of it."""
         scene = self._index.scene(plan.key)
-        if scene is None or entry["fingerprint"] != fingerprint:
+        if scene is None:
             return
         if any(file.role == "labels.path" for file in plan.files):
             return  # a legend beside such a file counts too, and is no input of its own
@@ -112,24 +106,24 @@ class FinishedScenes:
             paths = {self._index.file(asset).path for asset in candidates}
         except PathEscapeError:
             return
-        inputs = [self._state_of(path) for path in sorted(paths)]
+        inputs = [self._input_state(path) for path in sorted(paths)]
         # What changed since the run began may not be what was checked.
         if not all(_is_settled(state, self._started_ns) for state in inputs):
             return
-        outputs = [_state(os.fspath(self._config.out_dir), record["path"]) for record in entry["files"]]
-        if [state[1] for state in outputs] != [record["size"] for record in entry["files"]]:
-            return
-        known = {
-            "scene_key": str(plan.key),
-            "settings": self._settings,
-            "scene": self._digest(scene),
-            "inputs": inputs,
-            "outputs": outputs,
-            "checked": _checked_as(plan, self._config),
-        }
-        append_line(self._place, (json.dumps(known, separators=(",", ":")) + "\n").encode(), _MAX_BYTES)
+        known = {"inputs": inputs, "outputs": outputs, "checked": _checked_as(plan, self._config)}
+        self._add(str(plan.key), self._digest(scene), known)
 
-    def _state_of(self, path: Path) -> _State:
+    def _add(self, name: str, identity: str, known: Mapping[str, Any]) -> None:
+        document = {"scene_key": name, "settings": self._settings, "scene": identity, **known}
+        line = (json.dumps(document, separators=(",", ":")) + "\n").encode()
+        append_line(self._place, line, _MAX_BYTES)
+        self._lines[name] = line
+
+    def state_of(self, path: str | Path) -> _State:
+        """Return the state of a file, relative to the output directory."""
+        return _state(os.fspath(self._config.out_dir), path)
+
+    def _input_state(self, path: Path) -> _State:
         root = self._index.root
         return _state(os.fspath(root), path.relative_to(root) if path.is_relative_to(root) else path)
 
@@ -149,6 +143,45 @@ class FinishedScenes:
             return
 
 
+class FinishedScenes(SceneMemory):
+    """The samples of an output directory.
+
+    Parameters
+    ----------
+    index, config, stats
+        As in :class:`SceneMemory`, of a configuration that writes samples.
+    listed : SampleTable
+        The Step-2 index: a scene that it does not list is not finished.
+    """
+
+    def __init__(
+        self, index: Index, config: PreprocessConfig, stats: NormalizationStats | None, listed: SampleTable
+    ) -> None:
+        super().__init__(index, config, stats, FINISHED)
+        self._listed = listed
+
+    def find(self, scene: Scene) -> Mapping[How, int] | None:
+        """Tell whether a scene needs nothing, as :meth:`SceneMemory.find` does."""
+        return None if self._listed.line(scene.key) is None else super().find(scene)
+
+    def remember(self, plan: ScenePlan, entry: Mapping[str, Any], fingerprint: str) -> None:
+        """Remember a scene that was processed or found complete now.
+
+        Parameters
+        ----------
+        plan : ScenePlan
+            Its plan, made in this run.
+        entry : mapping
+            Its entry in the Step-2 index.
+        fingerprint : str
+            What its sample should have.
+        """
+        outputs = [self.state_of(record["path"]) for record in entry["files"]]
+        is_whole = [state[1] for state in outputs] == [record["size"] for record in entry["files"]]
+        if is_whole and entry["fingerprint"] == fingerprint:
+            self._remember(plan, outputs)
+
+
 _MAX_BYTES = 2 << 30
 _BEGINNING = b'{"scene_key":"'
 _TILES = ("l1c.tile_metadata", "l2a.tile_metadata")
@@ -161,16 +194,16 @@ def _settings(config: PreprocessConfig, needs: Needs, stats: NormalizationStats 
         *(OUTPUT_VERSION, kept, versions(), stats and stats.meaning(), config.verify_inputs),
         *(config.allow_absolute_paths, os.fspath(root.absolute())),
         *(config.aoi and str(config.aoi), config.aoi_crs, config.aoi_margin_m, config.aoi_mask),
-        *(_file_hash(area) for area in (config.aoi, config.target_grid.aoi)),
+        *map(_file_hash, (config.aoi, config.target_grid.aoi, config.normalize.split_plan)),
         {name: backend_checksum(backend) for name, backend in needs.backends.items()},
     ]
     return document_fingerprint(parts)
 
 
 def _file_hash(area: object) -> str | None:
-    """Hash of the file that an area is read from; None where it is given as such."""
+    """Hash of the file that something is read from; None where an area is given as such."""
     # A long WKT is no name of a file, which os.path takes for an answer and pathlib for an error.
-    is_file = isinstance(area, str) and os.path.isfile(area)  # noqa: PTH113
+    is_file = isinstance(area, str | Path) and os.path.isfile(area)  # noqa: PTH113
     return hash_file(Path(str(area)), "sha256") if is_file else None
 
 

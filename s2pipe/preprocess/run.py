@@ -25,6 +25,7 @@ from s2pipe.distributed.cluster import open_cluster
 from s2pipe.errors import OutputError, S2PipeError
 from s2pipe.ground.mask import load_ground_split
 from s2pipe.preprocess.absent import check_present
+from s2pipe.preprocess.counted import CountedScenes
 from s2pipe.preprocess.finish import sweep_samples
 from s2pipe.preprocess.finished import FINISHED, FinishedScenes
 from s2pipe.preprocess.in_turn import InTurn
@@ -49,6 +50,7 @@ from s2pipe.runtime.run_ids import new_run_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from s2pipe.dataset.step1_index import Index
     from s2pipe.preprocess.cfg import PreprocessConfig
     from s2pipe.preprocess.scene_plan import ScenePlan
 
@@ -134,14 +136,10 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     if config.normalize.mode == "apply_with_stats":
         stats = stats_to_apply(config)
     index = replace(load_index(config.index_json), allow_absolute=config.allow_absolute_paths)
-    known = None
-    if (
-        config.normalize.mode != "compute_only"
-        and config.group_by is None
-        and (config.out_dir / FINISHED).exists()
-    ):
-        known = FinishedScenes(index, config, stats, load_entries(config.out_dir))
+    known = _known_scenes(index, config, stats)
     plan = make_plan(index, config) if known is None else make_plan(index, config, known.find)
+    if isinstance(known, CountedScenes) and config.only.shard is None and not known.prepare(plan):
+        plan = make_plan(index, config, known.find)
     if config.normalize.mode == "compute_only" and config.normalize.split_plan is not None:
         split = load_ground_split(config.normalize.split_plan)
         split.check_knows([s.key.tile_id for s in plan.scenes], str(config.normalize.split_plan))
@@ -153,9 +151,22 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     with full_disk_ends(config.out_dir):
         sweep_samples(config.out_dir)
         run = _Run(config, plan)
-        if config.normalize.mode == "compute_only":
-            return run.compute_stats()
-        return run.write_samples(stats, known or FinishedScenes(index, config, stats, listed), listed)
+        if isinstance(known, CountedScenes):
+            return run.compute_stats(known)
+        if known is None:
+            known = FinishedScenes(index, config, stats, listed)
+        return run.write_samples(stats, known, listed)
+
+
+def _known_scenes(
+    index: Index, config: PreprocessConfig, stats: NormalizationStats | None
+) -> CountedScenes | FinishedScenes | None:
+    """Return what is remembered of the scenes; None where there is nothing of samples."""
+    if config.normalize.mode == "compute_only":
+        return CountedScenes(index, config)
+    if config.group_by is None and (config.out_dir / FINISHED).exists():
+        return FinishedScenes(index, config, stats, load_entries(config.out_dir))
+    return None
 
 
 def _check_outputs(config: PreprocessConfig) -> SampleTable:
@@ -203,13 +214,20 @@ class _Run:
         self.result = PreprocessResult(config.run_id or new_run_id())
         self._log = RunLog(config.out_dir, self.result.run_id)
         self.result.log_path = self._log.path
-        self._record_sample: Callable[[SceneRecord], None] | None = None
+        self._record: Callable[[SceneRecord], None] | None = None
 
-    def compute_stats(self) -> PreprocessResult:
+    def compute_stats(self, counted: CountedScenes) -> PreprocessResult:
         """Pass 1: histograms beside the scenes, then the statistics of all of them."""
+        plans = {scene.key: scene for scene in self.plan.scenes}
+        if self.config.group_by is None:
+            self._record = lambda done: counted.remember(plans[done.key])
         with _hands(self.config, None) as hands:
             self._each_scene(hands)
             total = hands.total() if self.config.only.shard is None else None
+        if counted.sum:
+            if total is not None:
+                counted.sum.add(total)
+            total = counted.sum.total()
         stats_path = self.config.normalize.stats_path
         assert stats_path is not None
         if self.config.only.shard is not None:
@@ -228,6 +246,9 @@ class _Run:
                 log.error("%s", self.result.error)
                 return self.result
             save_stats(stats_path, stats, total if self.config.normalize.save_histograms else None)
+            self.result.stats_path = stats_path
+            counted.remember_stats([*self.result.done, *self.result.up_to_date], left_out)
+        elif counted.is_current:
             self.result.stats_path = stats_path
         return self.result
 
@@ -256,7 +277,7 @@ class _Run:
             compact_index(self.config.out_dir, only_if_new=is_idle)
             self.result.index_path = index_path(self.config.out_dir)
 
-        self._record_sample = record
+        self._record = record
         with updated_afterwards(update), _hands(self.config, stats) as hands:
             self._each_scene(hands)
         return self.result
@@ -312,8 +333,8 @@ class _Run:
             self._log.add(record.key, "failed", record.seconds, record.details or record.error)
             return
         is_new = record.status == "done"
-        if self._record_sample is not None and not is_known:
-            self._record_sample(record)
+        if self._record is not None and not is_known:
+            self._record(record)
         (result.done if is_new else result.up_to_date).append(record.key)
         self._log.add(record.key, record.status, record.seconds)
         words = "done" if is_new else "is up to date"

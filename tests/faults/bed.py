@@ -157,7 +157,11 @@ class Bed(Place):
 
 def _is_of_one_run(path: Path, name: str) -> bool:
     is_set_aside = name.startswith("meta/step1/quarantine/")  # kept for whoever looks into it
-    is_memory = path.name in ("verified.jsonl", "finished.jsonl")  # when files were seen as they are
+    is_memory = path.name in (
+        "verified.jsonl",
+        "finished.jsonl",
+        "counted.jsonl",
+    )  # when files were seen as they are
     return path.name.endswith("lock") or "/runs/" in name or is_memory or is_set_aside
 
 

@@ -128,6 +128,22 @@ def test_every_pixel_equals_that_of_gdals_warp_of_the_whole_image(
 
 
 @not_with_gdal_3_6
+def test_averages_in_degrees_equal_those_of_the_whole_image_to_one_rounding(
+    two_zones: Dataset, tmp_path: Path
+) -> None:
+    """GDAL weighs parts of pixels from the corner of what it works on."""
+    x, y = ZONES_MIDDLE[33]
+    area = f"SRID=32633;LINESTRING({x - 2201} {y - 1103},{x + 1307} {y + 2203})"
+    grid = TargetGridConfig("EPSG:4326", 0.00021, aoi=area)
+    methods: dict[str, Any] = {"upsample_method": "average", "downsample_method": "average"}
+    for sample in _write(two_zones, tmp_path, grid, **methods).values():
+        for number, band in enumerate(BANDS):
+            expected = _warped(two_zones, sample, band, "average")
+            np.testing.assert_array_max_ulp(_pixels(sample)[number], expected, maxulp=1)
+            assert 0.2 < (expected != 0).mean() < 0.9
+
+
+@not_with_gdal_3_6
 @pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:3035"])
 def test_labels_screening_angles_and_nadir_views_are_right_on_it(
     two_zones: Dataset, tmp_path: Path, crs: str

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine import description
 from s2pipe.dataset.verified import VERIFIED
-from s2pipe.raster.reader import inspect_raster
 from s2pipe.runtime.cores import core_count
 from s2pipe.sentinel2.bands import BAND_NAMES, TILE_SIDE_M
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from s2pipe.synthetic import ProductSpec
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -53,6 +54,8 @@ class Case:
     """Target grid."""
     bands: tuple[str, ...] = SIX
     """Bands."""
+    on_zones: bool = False
+    """Take two small tiles of neighbouring zones, in place of one of the size that is asked for."""
     less_start: bool = False
     """Leave out what the same command takes when its outputs are up to date: start-up, imports, planning."""
 
@@ -69,6 +72,9 @@ SQUARE = {"aoi": "square"}
 SQUARE_M = 10_000
 OWN_GRID = {"target_grid": {"crs": "EPSG:32632", "resolution": 10.0}}
 """A grid of the neighbouring zone over the same square: the place of every pixel is computed, for each band."""
+ZONES = {32: ("T32UQC", 706_000), 33: ("T33UTT", 294_000)}
+"""Tiles of two zones, and x of their middles: the same ground, at 12 degrees east and 52 degrees north."""
+MOSAIC = {"group_by": "datatake"}
 NOT_VERIFIED = ", inputs not verified"
 """End of the name of a row that does what the row before does without hashing the inputs."""
 
@@ -77,6 +83,7 @@ def cases(sample: int) -> list[Case]:
     """The rows; ``sample`` is one per cent of the pixels of the 20 m grid."""
     drawn = {"normalize": {"mode": "compute_only", "max_pixels_per_scene": sample}}
     square = {**APPLY, **SQUARE, **UNVERIFIED}
+    zones = {**square, "target_grid": {"crs": "EPSG:32633", "resolution": 10.0}}
     return [
         Case("pass 1, 20 m grid", 1.08, 1.0, (STATS,)),
         Case("pass 1, 20 m grid" + NOT_VERIFIED, 1.08, 1.0, ({**STATS, **UNVERIFIED},)),
@@ -92,6 +99,8 @@ def cases(sample: int) -> list[Case]:
         Case(
             "10 km square on a grid of another zone, 10 m", 0.5, 0.6, ({**square, **OWN_GRID},), grid="zone"
         ),
+        Case("two tiles on one grid, 10 km square", 0.75, 0.8, (zones,), grid="zones", on_zones=True),
+        Case("their mosaic", 0.75, 0.8, ({**zones, **MOSAIC},), grid="zones", on_zones=True),
         Case("13 bands, apply, 10 m grid", 1.50, 1.6, (APPLY,), grid="B02", bands=BAND_NAMES),
     ]
 
@@ -130,22 +139,21 @@ class Used:
 class Bench:
     """Products, their manifest, and runs over them."""
 
-    def __init__(self, data: Path, side_m: int, workers: int) -> None:
+    def __init__(self, data: Path, name: str, specs: Sequence[ProductSpec], workers: int) -> None:
         self.workers = workers
-        self.products = data / f"products-{side_m}"
-        self.dataset = data / f"dataset-{side_m}"
-        self.out = data / f"out-{side_m}"
-        _make(self.products, side_m, BAND_NAMES, 1)
+        self.products = data / f"products-{name}"
+        self.dataset = data / f"dataset-{name}"
+        self.out = data / f"out-{name}"
+        self._last = specs[-1]
+        _make(self.products, specs)
         _index(self.products, self.dataset)
 
     def files(self, case: Case) -> list[str]:
         """JPEG 2000 files that a case needs; statistics need no labels."""
-        found = [
-            str(next(self.products.glob(f"*L1C*/GRANULE/*/IMG_DATA/*_{band}.jp2"))) for band in case.bands
-        ]
+        wanted = [f"*L1C*/GRANULE/*/IMG_DATA/*_{band}.jp2" for band in case.bands]
         if any(step["normalize"]["mode"] != "compute_only" for step in case.steps):
-            found.append(str(next(self.products.glob("*L2A*/GRANULE/*/IMG_DATA/R20m/*_SCL_20m.jp2"))))
-        return found
+            wanted.append("*L2A*/GRANULE/*/IMG_DATA/R20m/*_SCL_20m.jp2")
+        return [str(path) for pattern in wanted for path in sorted(self.products.glob(pattern))]
 
     def measure(self, case: Case, repeat: int) -> Row:
         """Run a case ``repeat`` times, each beside its own bound; the pair with the median ratio counts."""
@@ -175,7 +183,10 @@ class Bench:
     def _statistics_for(self, case: Case) -> None:
         stats = self._stats_path(case)
         if not stats.exists() and any(step["normalize"]["mode"] == "apply_with_stats" for step in case.steps):
-            blocks = {"normalize": {"mode": "compute_only", "max_pixels_per_scene": 100_000}}
+            blocks = {
+                "normalize": {"mode": "compute_only", "max_pixels_per_scene": 100_000},
+                "group_by": None,
+            }
             self._run(case, {**case.steps[-1], **blocks})
 
     def _stats_path(self, case: Case) -> Path:
@@ -184,9 +195,8 @@ class Bench:
 
     def _square(self) -> list[float]:
         """Bounds of the area, less than a tile of JPEG 2000 beside the middle."""
-        grid = inspect_raster(self.files(Case("", 0, 0, (STATS,), bands=("B02",)))[0]).grid
-        left, bottom, right, top = grid.bounds
-        x, y = (left + right) / 2 - SQUARE_M / 2, (bottom + top) / 2 - SQUARE_M / 2
+        _, ulx, uly = self._last.origin
+        x, y = ulx + (self._last.side_m - SQUARE_M) / 2, uly - (self._last.side_m + SQUARE_M) / 2
         return [x, y, x + SQUARE_M, y + SQUARE_M]
 
     def _run(self, case: Case, step: dict[str, Any]) -> Used:
@@ -210,7 +220,7 @@ class Bench:
 def scene_after_scene(data: Path, workers: int) -> dict[str, float]:
     """Ten small scenes: growth of memory, and time per scene outside of decoding."""
     products, dataset = data / f"scenes-{TINY_SIDE_M}", data / f"dataset-scenes-{TINY_SIDE_M}"
-    _make(products, TINY_SIDE_M, SIX, SCENES)
+    _make(products, _specs(TINY_SIDE_M, SIX, SCENES))
     _index(products, dataset)
     config: dict[str, Any] = {
         "index_json": str(dataset / "meta/step1/index.json"),
@@ -233,19 +243,34 @@ def scene_after_scene(data: Path, workers: int) -> dict[str, float]:
     }
 
 
-def _make(products: Path, side_m: int, bands: Sequence[str], scenes: int) -> None:
+def _specs(side_m: int, bands: Sequence[str], scenes: int) -> list[ProductSpec]:
+    """Scenes of one tile, five days apart."""
+    from s2pipe.synthetic import ProductSpec
+
+    spec = ProductSpec(side_m=side_m, bands=tuple(bands), quality_masks=False, l2a_resolutions=(20,))
+    start = datetime(2025, 12, 10, 10, 3, 19, tzinfo=UTC)
+    return [replace(spec, sensing_start=start + timedelta(days=5 * number)) for number in range(scenes)]
+
+
+def _zones(side_m: int) -> list[ProductSpec]:
+    """One datatake on a tile of each zone."""
+    (spec,) = _specs(side_m, SIX, 1)
+    half = side_m // 2
+    return [
+        replace(spec, tile_id=tile, epsg=32600 + zone, ulx=x - half, uly=5_766_000 + half)
+        for zone, (tile, x) in ZONES.items()
+    ]
+
+
+def _make(products: Path, specs: Sequence[ProductSpec]) -> None:
     if products.exists():
         return
-    from s2pipe.synthetic import ProductSpec, make_products
+    from s2pipe.synthetic import make_products
 
-    print(f"making {scenes} scene(s) of {side_m} m in {products} ...", flush=True)
+    print(f"making {len(specs)} scene(s) of {specs[0].side_m} m in {products} ...", flush=True)
     unfinished = products.with_name(products.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    for number in range(scenes):
-        start = datetime(2025, 12, 10, 10, 3, 19, tzinfo=UTC) + timedelta(days=5 * number)
-        spec = ProductSpec(
-            side_m=side_m, bands=tuple(bands), sensing_start=start, quality_masks=False, l2a_resolutions=(20,)
-        )
+    for spec in specs:
         make_products(unfinished, spec)
     unfinished.rename(products)
 
@@ -341,11 +366,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     side = options.side_m or (SMALL_SIDE_M if options.small else TILE_SIDE_M)
     machine = description()
     print(", ".join(f"{key} {value}" for key, value in machine.items()))
-    bench = Bench(data, side, options.workers)
+    tile = Bench(data, f"{side}", _specs(side, BAND_NAMES, 1), options.workers)
+    zones = Bench(data, f"zones-{side}", _zones(min(side, SMALL_SIDE_M)), options.workers)
     rows = []
     for case in cases(sample=(side // 20) ** 2 // 100):
         if options.only in case.name:
-            rows.append(bench.measure(case, options.repeat))
+            rows.append((zones if case.on_zones else tile).measure(case, options.repeat))
             print_rows(rows[-1:])
     scenes = scene_after_scene(data, options.workers) if options.only in "scene after scene" else {}
     print_rows(rows)

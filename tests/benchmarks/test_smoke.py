@@ -36,7 +36,7 @@ def test_the_engine_benchmark_fills_its_table(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "r.json").read_text())
-    assert len(report["rows"]) == 13
+    assert len(report["rows"]) == 15
     assert set(report["nbar_cost"]) == {"apply, 20 m grid", "apply, 10 m grid"}
     assert set(report["verification_cost"]) == {"pass 1, 20 m grid", "apply, 20 m grid"}
     assert all(row["bound_s"] > 0 and row["wall_s"] > 0 and row["rss_gb"] > 0 for row in report["rows"])

@@ -99,8 +99,8 @@ def cases(sample: int) -> list[Case]:
         Case(
             "10 km square on a grid of another zone, 10 m", 0.5, 0.6, ({**square, **OWN_GRID},), grid="zone"
         ),
-        Case("two tiles on one grid, 10 km square", 0.75, 0.8, (zones,), grid="zones", on_zones=True),
-        Case("their mosaic", 0.75, 0.8, ({**zones, **MOSAIC},), grid="zones", on_zones=True),
+        Case("two tiles on one grid, 10 km square", 2.5, 0.8, (zones,), grid="zones", on_zones=True),
+        Case("their mosaic", 2.5, 0.8, ({**zones, **MOSAIC},), grid="zones", on_zones=True),
         Case("13 bands, apply, 10 m grid", 1.50, 1.6, (APPLY,), grid="B02", bands=BAND_NAMES),
     ]
 

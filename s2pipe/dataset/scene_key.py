@@ -105,9 +105,14 @@ class SceneKey:
         """The day as a date."""
         return date.fromisoformat(self.day)
 
-    def files_dir(self, level: Level) -> str:
-        """Directory of the scene's files of one level, relative to the dataset's root."""
-        return f"raw/{level}/tile={self.tile_id}/sensing={self.compact_start}/files"
+    def files_dir(self, level: Level, half: str | None = None) -> str:
+        """Directory of the scene's files of one level, relative to the dataset's root.
+
+        Those of another half (``S`` and the start of its datastrip) have the same names, and so a directory of their
+        own.
+        """
+        of_half = "" if half is None else f"half={half}/"
+        return f"raw/{level}/tile={self.tile_id}/sensing={self.compact_start}/{of_half}files"
 
     @property
     def sample_dir(self) -> Path:

@@ -94,6 +94,9 @@ class SelectionConfig:
     """L2A cloud probability."""
     l2a_snow_probability_20m: bool = False
     """L2A snow probability."""
+    other_halves: bool = False
+    """Fetch all products of an acquisition that was cut in two, not the larger alone: mosaics (preprocess.group_by) are
+    made of them."""
     l2a_detector_footprint: bool = False
     """Detector footprints of the bands of l2a_bands, as the L2A product holds them; for view angles where those of
     L1C are not fetched."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -26,6 +25,7 @@ from s2pipe.download.cfg import (
     tiles_of,
 )
 from s2pipe.download.files.fetch import FetchOptions
+from s2pipe.download.files.outcome import outcomes, without_lone_halves
 from s2pipe.download.files.plan import Planner, SceneDownload
 from s2pipe.download.files.recheck import recheck
 from s2pipe.download.files.transfer import SceneJob, Transfer, read_metadata
@@ -36,7 +36,7 @@ from s2pipe.download.search.select import Choice, Pair, choose, chosen_pairs
 from s2pipe.download.service.transport import Transport
 from s2pipe.download.tables import check_tables
 from s2pipe.errors import DiskFullError, S2PipeError
-from s2pipe.runtime.disk import is_full
+from s2pipe.runtime.disk import free_bytes, is_full
 from s2pipe.runtime.notebook import InNotebooks
 from s2pipe.runtime.paths import check_owned
 from s2pipe.runtime.progress import ByteProgress, duration_text, size_text
@@ -172,7 +172,7 @@ class _Run:
             self._announce(plans)
             if is_dry:
                 self._refuse_too_large()
-                scenes = [plan.scene for plan in plans if plan.error is None]
+                scenes = [job.entry() for job in self.record.jobs if job.plan.error is None]
                 self.recorder.add_planned(without_other_products(scenes, self.recorder.path))
                 self.recorder.close()
                 self.record.status = "planned"
@@ -218,7 +218,8 @@ class _Run:
                 everything = self._search(catalogue, "L1C", tile, among=found)
                 found = [*found, *(hit for hit in everything if hit.key in keys)]
             l1c += found
-        choice = choose(l1c, l2a, query, with_l2a=with_l2a)
+        with_halves = self.config.selection.other_halves
+        choice = choose(l1c, l2a, query, with_l2a=with_l2a, with_halves=with_halves)
         self.record.rejected = list(choice.rejected)
         self.record.warnings += catalogue.skipped
         for item in choice.rejected:
@@ -236,7 +237,7 @@ class _Run:
         pairs, unknown = chosen_pairs(choice.pairs, only, self.config.control.max_scenes)
         for text in unknown:
             log.warning("%s is not a scene of this query", text)
-        return replace(choice, pairs=pairs)
+        return replace(choice, pairs=tuple(part for pair in pairs for part in pair.parts))
 
     def _search(
         self, catalogue: Catalogue, level: Level, tile: str | None, among: list[Hit] | None = None
@@ -257,11 +258,11 @@ class _Run:
     def _plan(self, planner: Planner, pairs: tuple[Pair, ...]) -> list[SceneDownload]:
         if any(planner.needs_login(pair) for pair in pairs):
             self.transport.log_in()  # here, and not in a worker: a user may be asked, and may prefer to leave
-        log.info("%d scene(s) found; reading the list of their files", len(pairs))
+        log.info("%d scene(s) found; reading the list of their files", len({pair.key for pair in pairs}))
         with ThreadPoolExecutor(self.config.download.concurrency) as pool:
             futures = [pool.submit(planner.plan, pair) for pair in pairs]
             try:
-                return [future.result() for future in futures]
+                return without_lone_halves([future.result() for future in futures])
             except BaseException:
                 self.transport.stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -273,7 +274,7 @@ class _Run:
         missing = sum(plan.bytes_missing for plan in good)
         rate = RATE_PER_CONNECTION * self.config.download.concurrency
         totals = {
-            "scenes": len(plans),
+            "scenes": len({plan.key for plan in plans}),
             "files": sum(len(plan.scene.assets) for plan in good),
             "bytes": sum(plan.bytes_total for plan in good),
             "files_to_fetch": sum(len(plan.tasks) for plan in good),
@@ -292,7 +293,7 @@ class _Run:
                 log.warning("%s", warning)
         log.info(
             "to fetch: %d scene(s), %d file(s), %s%s; %s at %s/s at least; the disk has %s free",
-            len([plan for plan in good if plan.tasks or plan.estimated]),
+            len({plan.key for plan in good if plan.tasks or plan.estimated}),
             totals["files_to_fetch"],
             "up to " if totals["bytes_are_upper_bound"] else "",
             size_text(missing),
@@ -317,7 +318,13 @@ class _Run:
     def _is_described(self, job: SceneJob) -> bool:
         """Tell whether the index holds what only the L2A product's own metadata tell."""
         known = None if self.index is None else self.index.scene(job.plan.key)
-        return known is not None and known.l2a is not None and known.l2a.scl_percentages is not None
+        hit = job.plan.pair.l2a
+        products = [part.l2a for part in known.parts if part.l2a is not None] if known is not None else []
+        return any(
+            product.scl_percentages is not None
+            for product in products
+            if hit is not None and product.product_name == hit.name.safe_name
+        )
 
     def _fetch(self, planner: Planner) -> None:
         self._refuse_too_large()
@@ -329,7 +336,7 @@ class _Run:
             if not job.plan.tasks and not self._is_described(job):
                 read_metadata(job, self.root)  # a killed run fetched the last file, and did not get to this
         if good:
-            self.recorder.add_planned([job.scene() for job in good])
+            self.recorder.add_planned([job.entry() for job in good])
         progress = ByteProgress(self.record.totals["bytes_to_fetch"], self.record.totals["files_to_fetch"])
         options = FetchOptions(
             open=self.transport.open,
@@ -356,36 +363,27 @@ class _Run:
         self.recorder.close()
 
     def _failed(self) -> list[FailedScene]:
-        return [
-            FailedScene(job.plan.key, job.error or "") for job in self.record.jobs if job.status == "failed"
-        ]
+        found = (scene.failed for scene in outcomes(self.record.jobs))
+        return [failure for failure in found if failure is not None]
 
     def _result(self) -> DownloadResult:
-        jobs, record = self.record.jobs, self.record
+        record, scenes = self.record, outcomes(self.record.jobs)
         is_dry = self.config.download.dry_run
-        present = {asset.path for job in jobs for asset in job.scene().assets if asset.present}
+        present = {asset.path for scene in scenes for asset in scene.scene.assets if asset.present}
         fetched = set() if is_dry else present
         return DownloadResult(
             run_id=record.run_id,
             manifest_path=self.recorder.path,
             run_manifest_path=record.directory / "manifest.json",
             dry_run=is_dry,
-            scenes=[job.scene() for job in jobs],
-            done=[] if is_dry else [job.plan.key for job in jobs if job.status == "done"],
-            up_to_date=[job.plan.key for job in jobs if job.status == "up_to_date"],
+            scenes=[scene.scene for scene in scenes],
+            done=[] if is_dry else [scene.key for scene in scenes if scene.status == "done"],
+            up_to_date=[scene.key for scene in scenes if scene.status == "up_to_date"],
             failed=self._failed(),
             passed_over=[(item.name, item.reason) for item in record.rejected],
             damaged=[path for path in self.damaged if path not in fetched],
             totals=record.totals,
         )
-
-
-def free_bytes(path: Path) -> int:
-    """Free bytes on the disk that holds, or would hold, a directory."""
-    place = path.absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
 
 
 def _size_of(path: Path) -> int:

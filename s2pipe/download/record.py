@@ -23,6 +23,7 @@ from s2pipe.dataset.step1_index import (
 )
 from s2pipe.download.cfg import PipelineConfig
 from s2pipe.download.files.fetch import disk_error
+from s2pipe.download.files.outcome import outcomes
 from s2pipe.download.files.transfer import SceneJob
 from s2pipe.download.search.select import Rejected
 from s2pipe.download.tables import write_tables
@@ -63,7 +64,7 @@ class IndexRecorder:
     def add(self, job: SceneJob) -> None:
         """Take note of a scene; one that is complete is on disk when this returns."""
         with self._lock:
-            self._waiting[job.plan.key] = job
+            self._waiting[job.plan.key, job.plan.pair.l1c.half] = job
             if job.status == "done" or time.monotonic() >= self._next:
                 self._write_waiting()
 
@@ -87,7 +88,7 @@ class IndexRecorder:
 
     def _grown(self, job: SceneJob) -> Scene:
         """Return a scene as it is now; with the headers of its rasters when all are there."""
-        return with_headers(job.scene(), self._root) if job.status == "done" else job.scene()
+        return with_headers(job.entry(), self._root) if job.status == "done" else job.entry()
 
     def _write(self, scenes: Sequence[Scene]) -> None:
         with _named(self.path):
@@ -175,22 +176,10 @@ class RunRecord:
             "versions": {"s2pipe": __version__, "python": platform.python_version()},
             "attribution": ATTRIBUTION,
             "totals": self.totals,
-            "scenes": [_scene_document(job) for job in self.jobs],
+            "scenes": [scene.to_document() for scene in outcomes(self.jobs)],
             "passed_over": [
                 {"name": item.name, "reason": item.reason, "notable": item.is_notable}
                 for item in self.rejected
             ],
             "warnings": [*self.warnings, *(text for job in self.jobs for text in job.plan.warnings)],
         }
-
-
-def _scene_document(job: SceneJob) -> dict[str, Any]:
-    return {
-        **job.scene().to_document(),
-        "status": job.status,
-        "error": job.error,
-        "seconds": round(job.seconds, 3),
-        "files_to_fetch": len(job.plan.tasks),
-        "bytes_to_fetch": job.plan.bytes_missing,
-        "tracebacks": dict(job.tracebacks),
-    }

@@ -219,9 +219,7 @@ def _plan(found: Found) -> _Planned:
     container, level = found.container, found.name.level
     entries = _manifest_entries(container)
     listed = entries or {}
-    root_dir = found.key.files_dir(level)
-    if found.half is not None:  # its files have the names of the other half's
-        root_dir = f"{root_dir.rpartition('/')[0]}/half={found.half}/files"
+    root_dir = found.key.files_dir(level, found.half)
     archive = f"{root_dir}/{found.name.stem}.zip"
     assets: dict[str, Asset] = {}
     links: list[tuple[Path, str]] = []

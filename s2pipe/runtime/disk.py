@@ -1,9 +1,10 @@
-"""Full disks: told from other errors, and reported with the name of the file that did not fit."""
+"""Disks: how much room they have; full ones told from other errors, and reported with the file that did not fit."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,14 @@ def disk_full(path: Path, error: OSError) -> DiskFullError:
         f"{path}: the disk is full ({error.strerror}); everything finished so far is kept: make room and run again to "
         "go on"
     )
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes on the disk that holds, or would hold, a directory."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
 
 
 @contextmanager

@@ -82,7 +82,7 @@ class Step1Part:
 
     @staticmethod
     def _item(index: Index, key: SceneKey, asset: Asset) -> Item:
-        unit = (key, asset.role)
+        unit = (key, asset.path)
         if asset.is_remote:  # it is compared when it is read
             return Item(Path(asset.path), "remote", 0, lambda _: None, unit)
         try:
@@ -132,12 +132,12 @@ class Step1Part:
         marked, done = set(), []
         for scene in self._index.scenes:
             for asset in scene.assets:
-                problem = units.get((scene.key, asset.role))
+                problem = units.get((scene.key, asset.path))
                 if problem is None or not _is_own(asset, problem.path):
                     continue
                 if problem.kind == "damaged":
                     set_aside(asset, self._index.root, scene.key)
-                marked.add((scene.key, asset.role))
+                marked.add((scene.key, asset.path))
                 done.append(
                     f"{problem.path}: marked as not present; `s2pipe download` or `index` adds it again"
                 )

@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from s2pipe.cli import main
 from s2pipe.config.schema import document_faults
+from s2pipe.dataset.step1_index import load_index
 from s2pipe.download.auth import password_auth
 from s2pipe.download.cfg import (
     DownloadConfig,
@@ -85,6 +88,58 @@ def test_download_then_statistics_then_apply(products: Path, tmp_path: Path) -> 
         assert (done.exit_code, len(done.done)) == (0, 1)
     assert list(out.rglob("x.tif"))
     assert list(out.rglob("y.tif"))
+
+
+def test_both_halves_of_an_acquisition_become_one_mosaic(tmp_path: Path) -> None:
+    """Halves are fetched where that is asked for: what is here stays, and what is damaged is fetched anew."""
+    spec = ProductSpec(
+        side_m=2460, bands=("B02",), l2a_resolutions=(20,), quality_masks=False, strip_width_m=1_700.0
+    )
+    west = replace(
+        spec, from_edge_m=19_800.0, seed=9, datastrip_delay_s=318.0, processing_delay_h=4.0, nodata_wedge=0.0
+    )
+    made = [
+        make_products(tmp_path / name, half)
+        for name, half in (("east", replace(spec, nodata_wedge=0.6)), ("west", west))
+    ]
+    names = [path.name for pair in made for path in (pair.l1c, pair.l2a)]
+    out = tmp_path / "out"
+    products = [stored(path) for pair in made for path in (pair.l1c, pair.l2a)]
+    with Service(products) as service:
+        larger = PipelineConfig(
+            query=QueryConfig(
+                tile_id="33UWQ", date_from_utc="2025-12-01", date_to_utc="2025-12-31", cloud_max=90.0
+            ),
+            selection=SelectionConfig(l1c_bands=("B02",)),
+            download=DownloadConfig(out_dir=out, endpoints=EndpointsConfig(**service.endpoints)),
+            manifest=ManifestConfig(write_csv=True),
+        )
+        both = replace(larger, selection=replace(larger.selection, other_halves=True))
+        login = password_auth(service.tokens.username, service.tokens.password)
+        first = run_download(larger, auth=login)
+        assert sorted(name for name, _ in first.passed_over) == names[:2]
+        assert "selection.other_halves" in first.passed_over[1][1]
+        result = run_download(both, auth=login)
+        assert (result.passed_over, result.done, result.totals["scenes"]) == ([], first.done, 1)
+        assert run_download(both, auth=login).up_to_date == result.done
+        (scene,) = load_index(result.manifest_path).scenes
+        found = [item.product_name for part in scene.parts for item in (part.l1c, part.l2a) if item]
+        assert found == [*names[2:], *names[:2]]
+        (half,) = out.glob("raw/L1C/tile=T33UWQ/sensing=*/half=S*/files")
+        assert [asset.path for asset in scene.assets].count(f"{half.relative_to(out)}/MTD_MSIL1C.xml") == 1
+        (half / "MTD_TL.xml").write_text("damaged")
+        mended = run_download(replace(both, download=replace(both.download, verify=True)), auth=login)
+        assert (mended.done, mended.totals["files_to_fetch"], mended.exit_code) == (first.done, 1, 0)
+    for path, schema in ((result.manifest_path, "step1_index"), (result.run_manifest_path, "step1_run")):
+        assert document_faults(json.loads(path.read_text()), schema) == []
+    assert (result.run_manifest_path.parent / "table.csv").read_text("utf-8-sig").count("T33UWQ,2025") == 2
+    assert main(["verify", str(out), "--quiet"]) == 0
+    mosaic = PreprocessConfig(result.manifest_path, out, "B02", ("B02",), group_by="datatake")
+    assert run_preprocess(mosaic).exit_code == 0
+    (meta,) = out.glob("processed/tile=*/sensing=*/meta.json")
+    stated = json.loads(meta.read_text())["mosaic"]["sources"]
+    assert all(source["pixels"] > 1000 for source in stated)
+    assert len(stated) == 2
 
 
 def command(service: Service, *arguments: str, account: bool = True) -> subprocess.CompletedProcess[str]:

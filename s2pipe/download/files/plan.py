@@ -201,7 +201,7 @@ class Planner:
             file = stated.get(asset.role)
             if file is None or asset.role not in tasks:
                 return asset
-            new = asset_of(asset.role, file, hit.key.files_dir(hit.name.level))
+            new = asset_of(asset.role, file, hit.files_dir)
             tasks[new.role] = self._task(hit, new)
             return new
 
@@ -252,7 +252,7 @@ class Planner:
 
     def _parts(self, hit: Hit, found: _Files) -> set[Path]:
         """Unfinished files that the product may have, of whatever selection."""
-        root_dir = hit.key.files_dir(hit.name.level)
+        root_dir = hit.files_dir
         roles_of = ((role_of(file.path, hit.name.level), file) for file in found.files or ())
         return {
             self._task(hit, asset_of(role, file, root_dir)).part
@@ -261,7 +261,7 @@ class Planner:
         }
 
     def _group(self, hit: Hit, wanted: Sequence[str], found: _Files, warnings: list[str]) -> AssetGroup:
-        root_dir = hit.key.files_dir(hit.name.level)
+        root_dir = hit.files_dir
         assets = {}
         for file in found.files or ():
             role = role_of(file.path, hit.name.level)
@@ -296,15 +296,15 @@ class Planner:
 
     def _known(self, hit: Hit, role: str) -> Asset | None:
         scene = self._index.scene(hit.key) if self._index is not None else None
-        if scene is None:
-            return None
-        product, group = (
-            (scene.l1c, scene.files_l1c) if hit.name.level == "L1C" else (scene.l2a, scene.files_l2a)
-        )
-        if product is None or group is None or product.product_name != hit.name.safe_name:
-            return None
-        asset = group.asset(role)
-        return asset if asset is not None and asset.present else None
+        for part in () if scene is None else scene.parts:
+            product, group = (
+                (part.l1c, part.files_l1c) if hit.name.level == "L1C" else (part.l2a, part.files_l2a)
+            )
+            if product is None or group is None or product.product_name != hit.name.safe_name:
+                continue
+            asset = group.asset(role)
+            return asset if asset is not None and asset.present else None
+        return None
 
     def _is_intact(self, known: Asset) -> bool:
         """A file that the index calls present must still be there with its size."""

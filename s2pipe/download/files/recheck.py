@@ -50,7 +50,7 @@ def recheck(index: Index, path: Path, root: Path, *, is_dry: bool) -> tuple[Inde
     for (key, asset), finding in zip(present, findings, strict=True):
         if finding.fault is not None:
             log.warning("damaged: %s", finding.fault)
-            damaged[key, asset.role] = asset.path
+            damaged[key, asset.path] = asset.role
             if not is_dry:
                 set_aside(asset, root, key)
     intact = Verification.of(finding for finding in findings if finding.fault is None)
@@ -59,7 +59,7 @@ def recheck(index: Index, path: Path, root: Path, *, is_dry: bool) -> tuple[Inde
         index = without(index, set(damaged))
     elif damaged:
         index = rewrite_index(path, lambda now: without(now, set(damaged)))
-    return index, list(damaged.values())
+    return index, [path for _, path in damaged]
 
 
 def set_aside(asset: Asset, root: Path, key: SceneKey) -> None:
@@ -71,7 +71,8 @@ def set_aside(asset: Asset, root: Path, key: SceneKey) -> None:
     except PathEscapeError as error:
         log.warning("%s", error)
         return
-    is_fetched = any(file.relative.startswith(f"{key.files_dir(level)}/") for level in get_args(Level))
+    scene_dirs = (key.files_dir(level).removesuffix("files") for level in get_args(Level))
+    is_fetched = file.relative.startswith(tuple(scene_dirs))
     if not is_fetched or asset.member is not None or source.is_symlink() or not source.is_file():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -80,23 +81,23 @@ def set_aside(asset: Asset, root: Path, key: SceneKey) -> None:
 
 
 def without(index: Index, damaged: set[tuple[SceneKey, str]]) -> Index:
-    """Return an index that no longer calls files present, given by scene and role."""
+    """Return an index that no longer calls files present, given by scene and path."""
 
     def cleaned(scene: Scene, group: AssetGroup | None) -> AssetGroup | None:
         if group is None:
             return None
         items = (
-            replace(item, present=False, planned=True) if (scene.key, item.role) in damaged else item
+            replace(item, present=False, planned=True) if (scene.key, item.path) in damaged else item
             for item in group.items
         )
         return replace(group, items=tuple(items))
 
-    scenes = (
-        replace(
+    def with_files(scene: Scene) -> Scene:
+        return replace(
             scene,
             files_l1c=cleaned(scene, scene.files_l1c),
             files_l2a=cleaned(scene, scene.files_l2a),
+            others=tuple(map(with_files, scene.others)),
         )
-        for scene in index.scenes
-    )
-    return replace(index, scenes=tuple(scenes))
+
+    return replace(index, scenes=tuple(map(with_files, index.scenes)))

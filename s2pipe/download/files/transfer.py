@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2pipe.dataset.input_file import InputFile
+from s2pipe.dataset.step1_index import Scene
 from s2pipe.download.files.fetch import PART_NAME, Arrived, FetchOptions, FetchTask, disk_error, fetch
 from s2pipe.download.files.plan import SceneDownload
 from s2pipe.download.service.retry import Stopped
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from s2pipe.dataset.assets import Asset, AssetGroup
-    from s2pipe.dataset.step1_index import Scene
     from s2pipe.runtime.progress import ByteProgress
 
 log = logging.getLogger("s2pipe.download")
@@ -76,6 +76,11 @@ class SceneJob:
             files_l1c=_grown(scene.files_l1c, here),
             files_l2a=_grown(scene.files_l2a, here),
         )
+
+    def entry(self) -> Scene:
+        """Return what the index is told of it: of another half, the scene without its own products."""
+        is_half = self.plan.pair.l1c.half is not None
+        return Scene(self.plan.key, others=(self.scene(),)) if is_half else self.scene()
 
 
 def _grown(group: AssetGroup | None, here: Mapping[str, Arrived | None]) -> AssetGroup | None:

@@ -56,6 +56,13 @@ class Hit:
     """Start of its datastrip, ``20251210T100316``; tells the halves of one acquisition apart."""
     address: RemoteAddress | None = None
     """Where the service's object storage has it; None when the catalogue does not say."""
+    half: str | None = None
+    """Start of its datastrip where it is not the scene's own product, but one that covers the rest of the tile."""
+
+    @property
+    def files_dir(self) -> str:
+        """Directory of its files, relative to the dataset's root."""
+        return self.key.files_dir(self.name.level, self.half)
 
     @property
     def key(self) -> SceneKey:

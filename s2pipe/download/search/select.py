@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,9 @@ _APART = 0.5
 """Products of two datastrips that share less than this of the smaller one are halves of one acquisition."""
 
 
+_NO_TWIN = "has no L2A product of its tile and sensing time that can be fetched"
+
+
 @dataclass(frozen=True)
 class Pair:
     """The products of one scene."""
@@ -32,7 +35,14 @@ class Pair:
     l2a: Hit | None
     """Its L2A twin; None when none was wanted."""
     halves: tuple[str, ...] = ()
-    """Names of products that cover the rest of the tile, from another datastrip; they are not part of the scene."""
+    """Names of products that cover the rest of the tile, from another datastrip."""
+    others: tuple[Pair, ...] = ()
+    """These products, where they are fetched as well."""
+
+    @property
+    def parts(self) -> tuple[Pair, ...]:
+        """The scene's own products, and those of its other halves."""
+        return self, *self.others
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,14 @@ class Choice:
     """Everything else that was found."""
 
 
-def choose(l1c: Iterable[Hit], l2a: Iterable[Hit], query: QueryConfig, *, with_l2a: bool) -> Choice:
+def choose(
+    l1c: Iterable[Hit],
+    l2a: Iterable[Hit],
+    query: QueryConfig,
+    *,
+    with_l2a: bool,
+    with_halves: bool = False,
+) -> Choice:
     """Pair products by tile and sensing start; the newest version of each counts.
 
     Parameters
@@ -69,6 +86,8 @@ def choose(l1c: Iterable[Hit], l2a: Iterable[Hit], query: QueryConfig, *, with_l
         Cloud range and least coverage.
     with_l2a : bool
         Whether scenes need an L2A product.
+    with_halves : bool
+        Whether products that cover the rest of a tile are taken as well.
     """
     pairs: list[Pair] = []
     rejected: list[Rejected] = []
@@ -84,20 +103,21 @@ def choose(l1c: Iterable[Hit], l2a: Iterable[Hit], query: QueryConfig, *, with_l
                 Rejected(str(half.name), f"is half of {best.name}, which {reason}") for half in others
             ]
             continue
-        twin = None
+        wanted = [best, *others] if with_halves else [best]
+        found: list[Hit | None] = [None] * len(wanted)
         if with_l2a:
-            twin = _twin(best, others, twins.pop(key, []), rejected)
-            if twin is None:
-                reason = "has no L2A product of its tile and sensing time that can be fetched"
-                rejected.append(Rejected(str(best.name), reason, True))
+            found = _twins(wanted, twins.pop(key, []), rejected, is_cut=bool(others))
+            if found[0] is None:
+                rejected.append(Rejected(str(best.name), _NO_TWIN, True))
                 continue
-        for half in others:
-            reason = (
-                f"covers another part of the tile than {best.name}, from another datastrip; a scene has room for "
-                "one, the larger"
-            )
-            rejected.append(Rejected(str(half.name), reason, True))
-        pairs.append(Pair(key, best, twin, tuple(str(half.name) for half in others)))
+        halves = []
+        for half, twin in zip(others, found[1:] if with_halves else [None] * len(others), strict=True):
+            reason = _why_not_half(half, twin, best, query, with_l2a=with_l2a, with_halves=with_halves)
+            if reason is None:
+                halves.append(_as_half(key, half, twin))
+            else:
+                rejected.append(Rejected(str(half.name), reason, True))
+        pairs.append(Pair(key, best, found[0], tuple(str(half.name) for half in others), tuple(halves)))
     return Choice(tuple(sorted(pairs, key=lambda pair: pair.key)), tuple(rejected))
 
 
@@ -168,27 +188,43 @@ def _why_not(hit: Hit, best: Hit) -> str:
     return f"is superseded by {best.name}"
 
 
-def _twin(l1c: Hit, halves: Sequence[Hit], found: Sequence[Hit], rejected: list[Rejected]) -> Hit | None:
-    """The newest L2A product of the same part of the tile as the L1C product."""
+def _why_not_half(
+    half: Hit, twin: Hit | None, best: Hit, query: QueryConfig, *, with_l2a: bool, with_halves: bool
+) -> str | None:
+    """Say why a product of another part of the tile is not fetched; None where it is."""
+    if not with_halves:
+        return (
+            f"covers another part of the tile than {best.name}, from another datastrip; a scene is the larger, "
+            "unless selection.other_halves is true"
+        )
+    if with_l2a and twin is None:
+        return _NO_TWIN
+    return _unsuitable(half, replace(query, min_coverage_ratio=0.0))
+
+
+def _as_half(key: SceneKey, l1c: Hit, l2a: Hit | None) -> Pair:
+    half = f"S{l1c.strip_start}"
+    return Pair(key, replace(l1c, half=half), None if l2a is None else replace(l2a, half=half))
+
+
+def _twins(
+    wanted: Sequence[Hit], found: Sequence[Hit], rejected: list[Rejected], *, is_cut: bool
+) -> list[Hit | None]:
+    """The newest L2A products of the same parts of the tile as these L1C products."""
     best, others = _newest(found, rejected)
     candidates = [hit for hit in (best, *others) if hit is not None]
-    if not candidates:
-        return None
-    chosen = candidates[0]
-    if len(candidates) > 1 or halves:
-        same = [hit for hit in candidates if _same_part(l1c, hit)]
-        if not same:
-            rejected += [
-                Rejected(str(hit.name), f"covers another part of the tile than {l1c.name}", True)
-                for hit in candidates
-            ]
-            return None
-        chosen = same[0]
+
+    def twin(l1c: Hit) -> Hit | None:
+        same = [hit for hit in candidates if _same_part(l1c, hit)] if is_cut or others else candidates
+        return next(iter(same), None)
+
+    twins = [twin(l1c) for l1c in wanted]
     for hit in candidates:
-        if hit is not chosen:
-            reason = f"covers another part of the tile than {chosen.name}, from another datastrip"
+        if hit not in twins:
+            than = wanted[0].name if twins[0] is None else twins[0].name
+            reason = f"covers another part of the tile than {than}, from another datastrip"
             rejected.append(Rejected(str(hit.name), reason, True))
-    return chosen
+    return twins
 
 
 def _same_part(l1c: Hit, l2a: Hit) -> bool:

@@ -15,10 +15,18 @@ def hits(service: Service, level: str) -> list:
     return Catalogue(get_json, service.url("catalogue"), 100).search(Search(level, *DECEMBER))
 
 
-def chosen(products: list[StoredProduct], *, with_l2a: bool = True, **query: Any) -> Any:
+def chosen(
+    products: list[StoredProduct], *, with_l2a: bool = True, with_halves: bool = False, **query: Any
+) -> Any:
     asked = {"date_from_utc": "2025-12-01", "date_to_utc": "2025-12-31", "tile_id": "33UWQ", **query}
     with Service(products) as service:
-        return choose(hits(service, "L1C"), hits(service, "L2A"), QueryConfig(**asked), with_l2a=with_l2a)
+        return choose(
+            hits(service, "L1C"),
+            hits(service, "L2A"),
+            QueryConfig(**asked),
+            with_l2a=with_l2a,
+            with_halves=with_halves,
+        )
 
 
 def test_the_newest_baseline_then_the_newest_time_stamp_wins() -> None:
@@ -73,6 +81,17 @@ def test_halves_of_one_acquisition_are_told_and_matched() -> None:
     assert pair.l1c.strip_start == pair.l2a.strip_start == east[0]  # the larger half, though not the newest
     assert len(pair.halves) == 1
     assert [item.is_notable for item in choice.rejected] == [True, True]
+    # Taken as well, it keeps to its own twin, and to the clouds that are asked for.
+    both = chosen(products, with_halves=True, min_coverage_ratio=0.5)
+    (other,) = both.pairs[0].others
+    assert both.rejected == ()
+    assert other.l1c.strip_start == other.l2a.strip_start == west[0]
+    assert other.l1c.files_dir.endswith(f"/half=S{west[0]}/files")
+    lone = chosen(products[:3], with_halves=True)
+    assert lone.pairs[0].others == ()
+    assert [item.reason for item in lone.rejected] == [
+        "has no L2A product of its tile and sensing time that can be fetched"
+    ]
     # A reprocessed product has another datastrip as well, but covers the same ground: it is a newer version.
     again = [half("L1C", "20251203T100000", *west), half("L1C", "20251203T110000", east[0], west[1])]
     choice = chosen(again, with_l2a=False)

@@ -167,12 +167,11 @@ def nbar(
     if not dn.size:
         return np.zeros(bands, np.int64)
     lattice, where = geometry.place.checked(dn.shape[1:])
-    knot_px = int(geometry.knot_px)
-    strips = (int(where[2]) + height - 1) // knot_px - int(where[2]) // knot_px + 1
+    knot_px, top = int(geometry.knot_px), int(where[2])
+    strips = (top + height - 1) // knot_px - top // knot_px + 1
     lost = np.zeros((strips, bands), np.int64)
-    run = _nbar[dn.dtype.char]
     nodes = (vectors, slots, sun, lattice, np.array([*where, knot_px], np.int64))
-    run(dn, offset, numbers, *nodes, planes, ids, out, lost)
+    _nbar[dn.dtype.char](dn, offset, numbers, *nodes, planes, ids, out, lost)
     total: NDArray[np.int64] = lost.sum(axis=0)
     return total
 
@@ -267,6 +266,18 @@ def _scale(row: Any, target: Any, left: Any, step: Any, place: Any, offset: Any)
         target[x] = adjusted if has_data(value) else np.float32(0)
 
 
+@device
+def _run_end(ids: Any, start: Any, limit: Any) -> Any:
+    """End of the pixels from `start` on that one detector saw, at most `limit`."""
+    stop = start + 1
+    while stop < limit and ids[stop] == ids[start]:
+        stop += 1
+    return stop
+
+
+# A strip of knot_px rows of one band is one task. Its factors at the knots above and below are computed when a
+# pixel of their detector first needs them: two arccosines each, 1/256 of the pixels. The loop over pixels waits
+# for memory.
 @dn_kernel(
     "nbar",
     "void({dn}[:,:,::1], f8[::1], f8[:,::1], f8[:,:,:,::1], i2[:,::1], f8[:,:,::1], f8[:,:,::1], i8[::1], "
@@ -287,9 +298,6 @@ def _nbar(
     out: Numbers,
     lost: Numbers,
 ) -> None:
-    # A strip of knot_px rows of one band is one task. Its factors at the knots above and below are computed when a
-    # pixel of their detector first needs them: two arccosines each, 1/256 of the pixels. The loop over pixels waits
-    # for memory.
     bands, height, width = dn.shape
     first_row, first_col, knot_px = where[2], where[3], where[4]
     first_strip, first_block = first_row // knot_px, first_col // knot_px
@@ -298,7 +306,8 @@ def _nbar(
         band, strip = item // lost.shape[0], item % lost.shape[0]
         plane, add = planes[band], offset[band]
         top = (first_strip + strip) * knot_px
-        begin, end = max(top - first_row, 0), min(top + knot_px - first_row, height)
+        low = top + knot_px
+        begin, end = max(top - first_row, 0), min(low - first_row, height)
         knots = np.empty((vectors.shape[0], blocks + 1, 2))
         made = np.zeros((vectors.shape[0], blocks + 1), np.uint8)
         count = 0
@@ -311,34 +320,21 @@ def _nbar(
             own = ids[plane, y]
             t = 0
             while t < width:
-                detector = own[t]
                 block = (t + first_col) // knot_px
                 left_px = block * knot_px - first_col
-                limit = min(left_px + knot_px, width)
-                stop = t + 1
-                while stop < limit and own[stop] == detector:
-                    stop += 1
-                slot = slots[plane, detector]
+                stop = _run_end(own, t, min(left_px + knot_px, width))
+                slot = slots[plane, own[t]]
                 left, step = np.nan, 0.0
                 if slot >= 0:
+                    first = block - first_block
                     for side in range(2):
-                        knot = block - first_block + side
-                        if made[slot, knot] == 0:
+                        if made[slot, first + side] == 0:
                             col = (block + side) * knot_px
-                            for low in range(2):
-                                knots[slot, knot, low] = _factor(
-                                    vectors,
-                                    slot,
-                                    sun,
-                                    lattice,
-                                    where,
-                                    numbers,
-                                    band,
-                                    top + low * knot_px,
-                                    col,
-                                )
-                            made[slot, knot] = 1
-                    here, there = knots[slot, block - first_block], knots[slot, block - first_block + 1]
+                            knot = knots[slot, first + side]
+                            knot[0] = _factor(vectors, slot, sun, lattice, where, numbers, band, top, col)
+                            knot[1] = _factor(vectors, slot, sun, lattice, where, numbers, band, low, col)
+                            made[slot, first + side] = 1
+                    here, there = knots[slot, first], knots[slot, first + 1]
                     left = here[0] + (here[1] - here[0]) * down
                     step = (there[0] + (there[1] - there[0]) * down - left) / knot_px
                 if left + step == left + step:

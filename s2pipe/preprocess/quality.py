@@ -108,6 +108,12 @@ def write_quality(
         writer.state([BandStatistics.of_counts(band, NO_QUALITY) for band in found])
     table = ClassTable(SCL_CLASSES, SCL_COLORS, found[0], NO_QUALITY, with_palette=not writer.has_palette)
     write_sidecar(path, {1: table})
+    return _document(rasters, target, found[0])
+
+
+def _document(
+    rasters: Sequence[RasterInfo], target: TargetGrid, class_counts: dict[int, int]
+) -> dict[str, Any]:
     return {
         "enabled": True,
         "classes": _CLASSES.to_document(),
@@ -116,7 +122,7 @@ def write_quality(
             name: "none" if raster.grid == target.reference else "nearest"
             for name, raster in zip(QUALITY_BANDS, rasters, strict=False)
         },
-        "counts": {str(value): count for value, count in found[0].items()},
+        "counts": {str(value): count for value, count in class_counts.items()},
     }
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 import types
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
@@ -102,11 +103,23 @@ def overrides(options: Any, config: type) -> dict[tuple[str, ...], Any]:
 
 
 def _split(info: FieldInfo, value: Any) -> Any:
-    """Take ``B02,B03`` for two values where a list is of names that have no commas."""
-    if not (isinstance(value, list) and _choices(info)):
+    """Take ``B02,B03`` for two values where a list is of names that have no commas, or of numbers."""
+    if not isinstance(value, list):
+        return value
+    if float in chain(*map(get_args, _members(info.annotation))) and len(value) == 1:
+        return _numbers(value[0]) or value
+    if not _choices(info):
         return value
     parts = [item.split(",") if isinstance(item, str) else [item] for item in value]
     return [part for some in parts for part in some]
+
+
+def _numbers(text: Any) -> list[float] | None:
+    """Return the numbers of ``1,2.5``; None for anything else."""
+    try:
+        return [float(part) for part in text.split(",")] if isinstance(text, str) and "," in text else None
+    except ValueError:
+        return None
 
 
 def _one_file(annotation: Any, value: Any) -> Any:

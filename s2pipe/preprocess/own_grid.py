@@ -71,14 +71,15 @@ def own_grid(config: PreprocessConfig, area: Area | None) -> Grid | None:
         wkt_of(system.to_wkt()) if code is None else crs_wkt(code)
     )  # spelled as in products where it is theirs
     bounds = own.bounds or _area_bounds(config, area, wkt)
-    grid = _cover(wkt, own.resolution, bounds, snap=own.snap, is_area=own.bounds is None)
-    if max(grid.shape_yx) > _MAX_SIDE_PX:
+    left, bottom, right, top = (side / own.resolution for side in bounds)
+    width, height = right - left, top - bottom
+    if not (width <= _MAX_SIDE_PX and height <= _MAX_SIDE_PX):
         message = (
-            f"{grid.width} x {grid.height} pixels of {own.resolution:g} are more than {_MAX_SIDE_PX} along a side; "
+            f"{width:g} x {height:g} pixels of {own.resolution:g} are more than {_MAX_SIDE_PX} along a side; "
             "resolution and bounds are in the unit of crs, metres or degrees"
         )
         raise ConfigError(_KEY, [Fault("target_grid.resolution", message)])
-    return grid
+    return _cover(wkt, own.resolution, bounds, snap=own.snap, is_area=own.bounds is None)
 
 
 def _area_bounds(config: PreprocessConfig, area: Area | None, wkt: str) -> tuple[float, float, float, float]:

@@ -38,12 +38,12 @@ def wkt_of(text: str) -> str:
     RasterError
         GDAL cannot read it.
     """
-    try:
-        reference = _reference(text)
-        return str(reference.ExportToWkt())
-    except RuntimeError as error:
-        msg = f"{text[:60]!r} is a reference system that GDAL cannot use ({error}); give its EPSG code"
-        raise RasterError(msg) from error
+    with raised_errors():
+        try:
+            return str(_reference(text).ExportToWkt())
+        except RuntimeError as error:
+            msg = f"{text[:60]!r} is a reference system that GDAL cannot use ({error}); give its EPSG code"
+            raise RasterError(msg) from error
 
 
 @functools.cache

@@ -56,6 +56,13 @@ def test_a_negative_number_is_a_value_and_not_an_option(low: str) -> None:
     assert given == {("normalize", "hist_range"): [-0.1, 2.0]}
 
 
+def test_numbers_with_commas_are_several_values() -> None:
+    assert _parsed("--normalize.hist-range", "-1e-1,2.5") == {("normalize", "hist_range"): [-0.1, 2.5]}
+    given = _parsed("--target-grid.bounds", "-180.1,-18.3,-179.9,-18")
+    assert given == {("target_grid", "bounds"): [-180.1, -18.3, -179.9, -18.0]}
+    assert _parsed("--target-grid.bounds", "1,x") == {("target_grid", "bounds"): ["1,x"]}
+
+
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
 def test_nan_and_infinity_are_faults_with_their_path(text: str) -> None:
     given = _parsed("--valid-min-fraction", text)

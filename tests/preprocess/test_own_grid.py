@@ -315,6 +315,10 @@ def test_statistics_fit_grids_of_the_same_system_and_resolution(two_zones: Datas
             TargetGridConfig("EPSG:32633", 0.01, (0, 0, 9e4, 9e4)),
             r"target_grid\.resolution: .* more than 200000",
         ),
+        (
+            TargetGridConfig("EPSG:32633", 1e-300, (-1e9, -1e300, 1e9, 1e300), snap=False),
+            r"target_grid\.resolution: inf x inf pixels",
+        ),
         (TargetGridConfig("EPSG:32633", 10.0, aoi="nowhere.geojson"), r"target_grid\.aoi: "),
     ],
 )

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 LARGE_SCENES = 24
 """Scenes with large quicklooks, evenly spread over the dataset; the others have small ones."""
+FEWER_LARGE_SCENES, _MANY = 16, 600
+"""As many in datasets of more samples: a page of 1,000 scenes of noise, which compresses worst, stays below 20 MB."""
 _LARGE = (320, 76, MAX_BLOCKS)
-_SMALL_SIDES = ((300, 64), (1200, 48))
+_SMALL_SIDES = ((300, 64), (600, 48), (1200, 40))
 """Sides of small quicklooks, by the number of samples up to which they are so large: the page has to stay small."""
 _LEAST_SIDE = 32
 _SMALL_QUALITY, _SMALL_BLOCKS = 60, 25
@@ -72,10 +74,7 @@ class Quicklook:
 
 def make_quicklooks(samples: Sequence[SampleFacts], workers: int = 0) -> list[Quicklook]:
     """Draw all samples, in their order; the pictures do not depend on the number of threads."""
-    large = spread(len(samples), LARGE_SCENES)
-    side = next((side for most, side in _SMALL_SIDES if len(samples) <= most), _LEAST_SIDE)
-    small = (side, _SMALL_QUALITY, _SMALL_BLOCKS)
-    sizes = [_LARGE if place in large else small for place in range(len(samples))]
+    sizes = sizes_of(len(samples))
     # Decoding releases the interpreter lock, so threads suffice.
     with ThreadPoolExecutor(core_count(workers), "s2pipe-report") as pool:
         try:
@@ -83,6 +82,13 @@ def make_quicklooks(samples: Sequence[SampleFacts], workers: int = 0) -> list[Qu
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def sizes_of(count: int) -> list[tuple[int, int, int]]:
+    """Return the side of pictures, their quality and the blocks to decode, for each of so many samples."""
+    large = spread(count, LARGE_SCENES if count <= _MANY else FEWER_LARGE_SCENES)
+    side = next((side for most, side in _SMALL_SIDES if count <= most), _LEAST_SIDE)
+    return [_LARGE if place in large else (side, _SMALL_QUALITY, _SMALL_BLOCKS) for place in range(count)]
 
 
 def spread(count: int, most: int) -> set[int]:

@@ -20,7 +20,7 @@ from s2pipe.preprocess.run import run_preprocess
 from s2pipe.report.model import Contents
 from s2pipe.report.page import page as page_of
 from s2pipe.report.processed import add_samples
-from s2pipe.report.quicklooks import Quicklook
+from s2pipe.report.quicklooks import Quicklook, _draw, sizes_of
 from s2pipe.report.run import write_report
 from s2pipe.report.tables import Links
 from tests.patches.patchdata import make_mosaic, write_quantities, write_step2
@@ -288,3 +288,14 @@ def test_a_mosaic_counts_for_all_of_its_scenes(tmp_path: Path) -> None:
     assert {tile for tile, _ in contents.done} == {"T33UWQ", "T33UXQ"}
     page = read_page(write_report(tmp_path, tmp_path / "page.html").path)
     assert "T33UWQ/2025-07-01T10:00:00Z (mosaic of 2 scenes)" in page.text
+
+
+def test_pictures_of_many_scenes_stay_small(tmp_path: Path) -> None:
+    """Noise compresses worst: a page of 1,000 such scenes has 20 MB at most."""
+    scene = Scene(bands=RGB, angles=True, quality=True)
+    write_step2(tmp_path, [scene])
+    contents = Contents(root=tmp_path)
+    add_samples(contents, tmp_path)
+    looks = {size: _draw(contents.samples[0], size) for size in (sizes_of(1000)[0], sizes_of(1000)[-1])}
+    nbytes = {size: sum(len(layer.data) for layer in look.layers) for size, look in looks.items()}
+    assert sum(nbytes[size] for size in sizes_of(1000)) < 17e6, "3 MB are for the rest of the page"

@@ -22,6 +22,8 @@ _FULL = 0.997
 """Footprints are simplified outlines: from here on a tile counts as fully covered."""
 _MAX_VERTICES = 500
 _KINDS = ("Point", "Polygon", "MultiPolygon")
+_LINE_DEG = 1e-6
+"""Half the width of a line: a decimetre."""
 _TINY = re.compile(r"-?[\d.]+e-\d+")
 
 
@@ -41,7 +43,7 @@ def query_areas(text: str, crs: str | None = None) -> tuple[str, ...]:
         It is no such area, or has parts that the catalogue cannot search by.
     """
     try:
-        areas = lonlat_parts(read_shapes(text, crs))
+        areas = [_with_inside(area) for area in lonlat_parts(read_shapes(text, crs))]
         _check(areas)
     except ValueError as error:
         shown = text if len(text) <= 80 else f"{text[:77]}..."
@@ -53,6 +55,15 @@ def query_areas(text: str, crs: str | None = None) -> tuple[str, ...]:
 def polygons(geometry: Any) -> list[Any]:
     """Return the polygons, or the point, of a GeoJSON geometry; none for anything else."""
     return geojson_parts(geometry, _KINDS)
+
+
+def _with_inside(area: Any) -> Any:
+    """The polygon around a line, which the catalogue does not search by; anything else as it is."""
+    import shapely
+
+    if "Line" not in area.geom_type:
+        return area
+    return shapely.intersection(area.buffer(_LINE_DEG, quad_segs=1), shapely.box(-180, -90, 180, 90))
 
 
 def _check(areas: Sequence[Any]) -> None:

@@ -64,7 +64,21 @@ def test_areas_across_the_antimeridian_are_searched_on_both_sides() -> None:
         assert (east.bounds, west.bounds) == ((179, -17, 180, -16), (-180, -17, -179, -16))
 
 
-@pytest.mark.parametrize("text", ["LINESTRING(1 2,3 4)", "SRID=32633;POINT(1e30 1e30)", "1,2,3,95"])
+def test_lines_are_searched_by_what_is_close_to_them() -> None:
+    line = shapely.from_wkt("LINESTRING(12 52,13 53,13.5 52)")
+    (text,) = query_areas(line.wkt)
+    found = shapely.from_wkt(text)
+    assert (found.geom_type, found.is_valid) == ("Polygon", True)
+    assert found.contains(line)
+    assert found.area < 1e-5
+    across = [shapely.from_wkt(part).bounds for part in query_areas("LINESTRING(179 1,-179 1)")]
+    assert [(bounds[0], bounds[2]) for bounds in sorted(across)] == [
+        (-180, pytest.approx(-179)),
+        (pytest.approx(179), 180),
+    ]
+
+
+@pytest.mark.parametrize("text", ["LINESTRING(1 2,1 95)", "SRID=32633;POINT(1e30 1e30)", "1,2,3,95"])
 def test_what_the_catalogue_cannot_be_asked_for_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"download\.query\.geometry"):
         query_areas(text)

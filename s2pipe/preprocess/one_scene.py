@@ -41,6 +41,7 @@ from s2pipe.preprocess.stats.histogram import (
     save_histogram,
 )
 from s2pipe.preprocess.stats.stats_file import stats_to_apply
+from s2pipe.preprocess.target import OutsideAreaError
 from s2pipe.preprocess.verify_inputs import How
 from s2pipe.raster.capabilities import jpeg2000_driver
 from s2pipe.runtime.disk import full_disk_ends
@@ -58,9 +59,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("s2pipe.preprocess")
 
-Status = Literal["done", "up_to_date", "failed", "held"]
-"""What became of a scene: processed now; complete and current before; failed; left alone, because another process holds
-it."""
+Status = Literal["done", "up_to_date", "failed", "held", "outside"]
+"""What became of a scene: processed now; complete and current before; failed; left to another process that holds it;
+left out, because the area or the grid misses it."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,11 @@ class SceneRecord(InNotebooks):
     key: SceneKey
     """The scene."""
     status: Status
-    """``done``, ``up_to_date``, ``failed`` or ``held``."""
+    """``done``, ``up_to_date``, ``failed``, ``held`` or ``outside``."""
     seconds: float = field(default=0.0, compare=False)
     """Wall time."""
     error: str | None = None
-    """Why it failed, else None."""
+    """Why it failed or was left out, else None."""
     details: str | None = field(default=None, compare=False, repr=False)
     """Traceback of the failure, else None."""
     inputs: Mapping[How, int] = field(default_factory=dict)
@@ -231,6 +232,8 @@ def _one(
                     outcome = _twice_if_damaged(work, plan, own)
     except DiskFullError:  # no other scene would fit either
         raise
+    except OutsideAreaError as error:
+        return SceneRecord(key, "outside", time.monotonic() - start, str(error))
     except S2PipeError as error:
         return _failed(key, str(error), start)
     # The boundary of a scene: recorded with its traceback, and the others go on.
@@ -287,8 +290,10 @@ def _planned(index: Index, config: PreprocessConfig) -> ScenePlan:
     else:  # a mosaic is of those that the configuration chooses
         everything = replace(everything, only=SceneChoice(tiles=config.only.tiles))
     plan = make_plan(index, everything)
-    if plan.unreadable:
-        raise S2PipeError(plan.unreadable[0].reason)
+    for item in plan.unreadable:
+        raise S2PipeError(item.reason)
+    if not plan.scenes:
+        raise OutsideAreaError(plan.outside[0].reason)
     return plan.scenes[0]
 
 

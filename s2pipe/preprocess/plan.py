@@ -41,7 +41,7 @@ from s2pipe.preprocess.own_grid import is_finer, on_system_of, own_grid
 from s2pipe.preprocess.pixels.radiometry import SceneRadiometry, scene_radiometry
 from s2pipe.preprocess.placement import RasterInTile, check_on_ground, resolution_of
 from s2pipe.preprocess.scene_plan import ScenePlan
-from s2pipe.preprocess.target import OutsideAreaError, area_of, choose_target, no_scene
+from s2pipe.preprocess.target import OutsideAreaError, area_of, choose_target
 from s2pipe.preprocess.verify_inputs import How, read_checked
 from s2pipe.raster.formats import ANY_FORMAT, LABELS
 from s2pipe.raster.reader import inspect_raster
@@ -144,8 +144,6 @@ def make_plan(
     complete = [[(scene, files) for scene, files in group if not files.gaps] for group in work]
     plan = _plan_groups(index.root, complete, needs, ground, config)
     outside = (*beside.values(), *plan.outside)
-    if outside and not (finished or plan.scenes or plan.unreadable):
-        raise no_scene(config, len(outside))
     return replace(plan, incomplete=left_out, outside=outside, finished=finished)
 
 

@@ -38,6 +38,7 @@ from s2pipe.preprocess.run_log import RunLog
 from s2pipe.preprocess.spread import Spread
 from s2pipe.preprocess.stats.statistics import NormalizationStats
 from s2pipe.preprocess.stats.stats_file import save_stats, stats_to_apply
+from s2pipe.preprocess.target import no_scene
 from s2pipe.preprocess.verify_inputs import How, describe_checks
 from s2pipe.raster.capabilities import jpeg2000_driver
 from s2pipe.runtime.disk import full_disk_ends
@@ -138,6 +139,8 @@ def run_preprocess(config: PreprocessConfig) -> PreprocessResult:
     index = replace(load_index(config.index_json), allow_absolute=config.allow_absolute_paths)
     known = _known_scenes(index, config, stats)
     plan = make_plan(index, config) if known is None else make_plan(index, config, known.find)
+    if plan.outside and not (plan.scenes or plan.finished or plan.unreadable or config.only.shard):
+        raise no_scene(config, len(plan.outside))
     if isinstance(known, CountedScenes) and config.only.shard is None and not known.prepare(plan):
         plan = make_plan(index, config, known.find)
     if config.normalize.mode == "compute_only" and config.normalize.split_plan is not None:

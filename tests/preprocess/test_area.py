@@ -12,6 +12,7 @@ import pytest
 from s2pipe.cli import main
 from s2pipe.config.schema import document_faults
 from s2pipe.dataset.samples import load_samples
+from s2pipe.dataset.scene_choice import SceneChoice
 from s2pipe.errors import ConfigError, MissingInputError, S2PipeError
 from s2pipe.ground.area import Area
 from s2pipe.indexing.run import index_products
@@ -24,6 +25,7 @@ from s2pipe.preprocess.cfg import (
     PreprocessConfig,
     ScreeningConfig,
 )
+from s2pipe.preprocess.one_scene import process_scene
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.synthetic import ProductSpec, make_products
 from tests.conftest import Dataset, read_whole_band
@@ -310,6 +312,19 @@ def test_scenes_beside_the_area_need_no_files(tmp_path: Path) -> None:
         run_preprocess(replace(base, aoi="600000,5799000,601000,5800000"))
     with pytest.raises(S2PipeError, match="misses them all"):
         run_preprocess(replace(base, aoi="700000,5799000,701000,5800000"))
+    # A task or a share of such scenes is no failure.
+    record = process_scene("T33UXQ/2025-12-10T10:03:19Z", base)
+    assert (record.status, "does not touch its tile" in (record.error or "")) == ("outside", True)
+    stats = NormalizeConfig("compute_only", tmp_path / "stats.json")
+    for normalize in (NormalizeConfig(), stats):
+        shares = [
+            run_preprocess(
+                replace(base, only=SceneChoice(shard=f"{k}/4"), normalize=normalize, overwrite=True)
+            )
+            for k in range(1, 5)
+        ]
+        assert sum(len(share.outside) for share in shares) == 1
+        assert [share.exit_code for share in shares] == [0] * 4
     next(far.glob("sensing=*/files/*_B02.jp2")).unlink()
-    with pytest.raises(MissingInputError, match="1 of 2 scenes"):
+    with pytest.raises(MissingInputError, match="scenes lack inputs"):
         run_preprocess(base)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from s2pipe.errors import OutputError
 from s2pipe.preprocess.cfg import AngleAssetConfig, LabelConfig, OutputConfig, ScreeningConfig
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.sharing.zarr_export import ZarrOptions, export_zarr
+from tests.patches.patchdata import Scene, write_step2
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,6 +155,20 @@ def test_xarray_alone_reads_a_cube_of_equal_values(out: Path, tmp_path: Path) ->
         pytest.importorskip(tool, reason=f"{tool} {MISSING}")
     assert again.rio.crs.to_epsg() == again["image"].odc.geobox.crs.epsg == 32633
     assert list(again.rio.transform().to_gdal()) == again.attrs["geotransform"]
+
+
+def test_memory_of_an_export_does_not_grow_with_the_series(tmp_path: Path) -> None:
+    pytest.importorskip("zarr", minversion="3", reason=f"zarr {MISSING}")
+    peaks = {}
+    for count in (2, 2, 12):  # the first imports and warms up
+        root = tmp_path / f"{count}-{len(peaks)}"
+        write_step2(root, [Scene(sensing=f"2025-07-{day + 1:02}T10:00:00Z") for day in range(count)])
+        tracemalloc.start()
+        export_zarr(root, root / "cubes", ZarrOptions(chunk_px=128, shard_px=256))
+        peaks[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    one_scene = 3 * 300 * 420 * 4
+    assert peaks[12] - peaks[2] < one_scene / 2
 
 
 def test_cubes_are_whole_or_not_there(out: Path, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _SEPARATOR = "__"
+_TIGHT_KEY = re.compile(r"([{,]\s*-?[0-9]+):(?=\S)")
+"""A number and its colon in ``{4:1}``, which YAML takes for 241, four to the base of 60 and one."""
 
 
 def options_class(
@@ -210,7 +212,7 @@ def _parser(annotation: Any) -> Callable[[str], Any]:
         if any(get_origin(kind) is dict or dataclasses.is_dataclass(kind) for kind in kinds):
             for read in (parse_json, parse_yaml):  # {"4": 1}, and {4: 1} as the docs write it
                 try:
-                    return read(text)
+                    return read(_TIGHT_KEY.sub(r"\1: ", text))
                 except ValueError:
                     continue
             return text

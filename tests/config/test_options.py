@@ -41,7 +41,7 @@ def test_options_override_nested_keys() -> None:
     assert config.normalize == NormalizeConfig(seed=5, hist_range=(-0.1, 1.5), clip_percentiles=None)
 
 
-@pytest.mark.parametrize("text", ['{"4": 1}', "{4: 1}", "{ 4 : 1 }"])
+@pytest.mark.parametrize("text", ['{"4": 1}', "{4: 1}", "{ 4 : 1 }", "{4:1}"])
 def test_mappings_as_json_and_as_the_docs_write_them(text: str) -> None:
     assert _parsed("--labels.mapping", text) == {("labels", "mapping"): {"4": 1}}
 

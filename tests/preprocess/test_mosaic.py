@@ -27,6 +27,8 @@ from s2pipe.preprocess.cfg import (
 )
 from s2pipe.preprocess.grid_cfg import TargetGridConfig
 from s2pipe.preprocess.one_scene import process_scene
+from s2pipe.preprocess.pixels.chosen import SourcePlace
+from s2pipe.preprocess.plan import make_plan
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.preprocess.stats.histogram import HISTOGRAM_NAME, load_histogram
 from s2pipe.synthetic import ProductSpec, make_products
@@ -298,3 +300,44 @@ def test_tiles_of_two_zones_meet_on_a_grid_of_ones_own(
     sure = np.abs(distance[0] - distance[1]) > 1e-3
     np.testing.assert_array_equal(source[sure], expected[sure])
     assert {0, 1, 2} == set(np.unique(source))
+
+
+def test_tiles_are_placed_in_degrees_on_either_side_of_the_antimeridian(tmp_path: Path) -> None:
+    """Each is read where it lies, however the grid counts longitudes."""
+    spec = ProductSpec(
+        side_m=1_200,
+        bands=("B02",),
+        l2a=False,
+        quality_masks=False,
+        tile_id="T01KAB",
+        epsg=32701,
+        ulx=177_000,
+        uly=7_980_000,
+    )
+    make_products(tmp_path / "products", spec)
+    index_products([tmp_path / "products"], tmp_path / "data")
+    for name, bounds in (
+        ("east", (179.93, -18.27, 180.01, -18.23)),
+        ("west", (-180.07, -18.27, -179.99, -18.23)),
+    ):
+        config = Tiles(tmp_path).config(
+            tmp_path / name,
+            group_by="datatake",
+            target_grid_ref=None,
+            target_grid=TargetGridConfig("EPSG:4326", 0.0002, bounds),
+            l1c_bands=("B02",),
+            labels=LabelConfig(),
+            quality=ScreeningConfig(),
+            angles=AngleAssetConfig(),
+        )
+        (plan,) = make_plan(load_index(config.index_json), config).scenes
+        place = SourcePlace.of(plan.sources[0].stack)
+        assert place is not None
+        assert 50 < place.box.width < 80
+        assert not run_preprocess(config).failed
+        (sample,) = load_samples(tmp_path / name / "meta/step2/index.json")
+        alone = replace(config, group_by=None, out_dir=tmp_path / f"{name}-alone")
+        assert not run_preprocess(alone).failed
+        (single,) = load_samples(alone.out_dir / "meta/step2/index.json")
+        np.testing.assert_array_equal(_pixels(sample, "x"), _pixels(single, "x"))
+        assert _pixels(sample, "x")[-1].sum() > 1000

@@ -15,7 +15,7 @@ from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.transform import same_crs, transform_points
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import ExitStack
 
     from s2pipe.preprocess.inputs import BandStack
@@ -53,18 +53,38 @@ class SourcePlace:
         source, grid = stack.bands[0].raster.grid, stack.target.grid
         left, bottom, right, top = source.bounds
         across, down = np.linspace(left, right, _EDGE_POINTS), np.linspace(bottom, top, _EDGE_POINTS)
+        x, y = (left + right) / 2, (bottom + top) / 2
+        step = max(band.raster.grid.pixel_size[0] for band in stack.bands)
         edge = [
             *((x, y) for x in across for y in (bottom, top)),
             *((x, y) for y in down for x in (left, right)),
-            ((left + right) / 2, (bottom + top) / 2),
+            (x + step, y),
+            (x, y + step),
+            (x, y),
         ]
         points = np.array(edge)
         if not same_crs(source.crs_wkt, grid.crs_wkt):
             points = transform_points(source.crs_wkt, grid.crs_wkt, points)
+        turns: tuple[float, ...] = (0.0,)
+        if grid.crs_wkt.startswith("GEOG"):  # on either side of the antimeridian, and of what a grid calls it
+            points[:, 0] -= 360.0 * np.rint((points[:, 0] - points[-1, 0]) / 360.0)
+            turns = (0.0, -360.0, 360.0)
         known = points[np.isfinite(points).all(axis=1)]
-        box = _box(known, grid, max(band.raster.grid.pixel_size[0] for band in stack.bands))
-        middle = tuple(points[-1].tolist())
-        return None if box is None else cls(box, (middle[0], middle[1]))
+        reach = float(np.abs(points[-3:-1] - points[-1]).max())
+        boxes = {turn: _box(known + np.array((turn, 0.0)), grid, reach) for turn in turns}
+        found = {turn: box for turn, box in boxes.items() if box is not None}
+        if not found:
+            return None
+        turn = max(found, key=lambda turn: found[turn].width)
+        x, y = points[-1].tolist()
+        return cls(_around(list(found.values())), (x + turn, y))
+
+
+def _around(boxes: Sequence[Window]) -> Window:
+    """The smallest window that holds all of these."""
+    top, left = min(box.row for box in boxes), min(box.col for box in boxes)
+    bottom, right = max(box.row_end for box in boxes), max(box.col_end for box in boxes)
+    return Window(top, left, bottom - top, right - left)
 
 
 def _box(points: np.ndarray, grid: Grid, source_step: float) -> Window | None:

@@ -4,6 +4,7 @@
 #   VENV=...           where the environment goes (.venv)
 #   PYTEST_ARGS=...    more arguments for pytest: make test PYTEST_ARGS='-k radiometry -x'
 #   CONSTRAINTS=none   the newest versions instead of those in requirements/constraints.txt
+#   TEST_PROCESSES=... processes that make test runs tests in (2)
 #   FUZZ_SECONDS=...   how long make fuzz runs (60)
 #   FAULTS=small       some of each kind of fault that make test-faults injects, instead of all (full)
 #   FAULTS_SEED=...    other faults of the same kinds (1)
@@ -17,16 +18,17 @@ VENV_SCALE ?= .venv-scale
 VENV_DOCS ?= .venv-docs
 DEMO_OUTPUT ?= demo-output
 FUZZ_SECONDS ?= 60
+TEST_PROCESSES ?= 2
 FAULTS ?= full
 FAULTS_SEED ?= 1
 export CONSTRAINTS FAULTS FAULTS_SEED FAULTS_TABLE
 
 # pytest's exit code 5 means that it found no test, which is a failure that deserves a word.
-run_pytest = -m pytest -q $(PYTEST_ARGS) || { code=$$?; \
+run_pytest = -m pytest -q -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS) || { code=$$?; \
 	[ $$code -ne 5 ] || echo "pytest found no test to run, which counts as a failure" >&2; exit $$code; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system setup-clients setup-torch setup-scale setup-docs demo test test-quick test-system-gdal test-clients test-torch test-scale test-report fuzz fuzz-atheris bench docs lint format types check dist constraints clean
+.PHONY: help setup setup-system setup-clients setup-torch setup-scale setup-docs demo test test-quick test-system-gdal test-clients test-torch test-scale test-report test-faults test-benchmarks fuzz fuzz-atheris bench docs lint format types check dist constraints clean
 
 help: ## List these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | awk -F ':.*## ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -64,7 +66,7 @@ test: setup ## Run the tests
 	@$(VENV)/bin/python $(run_pytest)
 
 test-quick: setup ## Run the tests that take no more than a few seconds each
-	@$(VENV)/bin/python -m pytest -q -m "not slow and not faults" $(PYTEST_ARGS)
+	@$(VENV)/bin/python -m pytest -q -m "not slow and not faults and not benchmarks" $(PYTEST_ARGS)
 
 test-system-gdal: setup-system ## Run the tests against the system's GDAL
 	@$(VENV_SYSTEM)/bin/python $(run_pytest)
@@ -82,7 +84,10 @@ test-report: setup ## Open reports in headless Chromium (apt install chromium): 
 	@S2PIPE_BROWSER=1 $(VENV)/bin/python -m pytest -q tests/report $(PYTEST_ARGS)
 
 test-faults: setup ## Kill, starve, damage and attack every step (FAULTS=small, FAULTS_SEED=1, FAULTS_TABLE=FILE)
-	@$(VENV)/bin/python -m pytest -q -m faults tests/faults $(PYTEST_ARGS)
+	@$(VENV)/bin/python -m pytest -q -m faults tests/faults tests/download/test_kill.py $(PYTEST_ARGS)
+
+test-benchmarks: setup ## Run every benchmark on sizes that take seconds, and check what it runs
+	@$(VENV)/bin/python -m pytest -q -m benchmarks tests/benchmarks $(PYTEST_ARGS)
 
 fuzz: setup ## Feed damaged and hostile files to every reader (FUZZ_SECONDS=60, FUZZ_TARGET=...)
 	@$(VENV)/bin/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_TARGET),--target $(FUZZ_TARGET))

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+pytestmark = pytest.mark.benchmarks
+
+
 def _environment(data: Path) -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
     return {**os.environ, "PYTHONPATH": path, "S2PIPE_BENCH_DATA": str(data), "S2PIPE_BENCH_SIZE": "small"}
@@ -49,7 +52,6 @@ def test_the_engine_benchmark_fills_its_table(tmp_path: Path) -> None:
     assert list((tmp_path / "dataset-2400" / "cache").iterdir()) == [], "pass 2 used the kept stack up"
 
 
-@pytest.mark.slow
 def test_the_kernel_benchmarks_run(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "benchmarks/test_kernels.py"]
     done = subprocess.run(
@@ -59,7 +61,6 @@ def test_the_kernel_benchmarks_run(tmp_path: Path) -> None:
     assert "s2kernels: throughput" in done.stdout
 
 
-@pytest.mark.slow
 def test_the_angle_benchmarks_run(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "benchmarks/bench_angles.py"]
     done = subprocess.run(
@@ -69,7 +70,6 @@ def test_the_angle_benchmarks_run(tmp_path: Path) -> None:
     assert "7 passed" in done.stdout
 
 
-@pytest.mark.slow
 def test_the_patch_benchmarks_run(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "benchmarks/bench_patches.py"]

@@ -128,7 +128,7 @@ def test_five_kills(tmp_path: Path) -> None:
     kill_again_and_again(tmp_path, 5, 300_000, 150_000)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_twenty_kills(tmp_path: Path) -> None:
     kill_again_and_again(tmp_path, 20, 3_000_000, 1_000_000)

@@ -40,9 +40,9 @@ class ObjectStore:
     faults: tuple[str, ...] = ("503", "reset", "close", "half", "halfreset")
     """What they end in."""
     redirect_to: str = ""
-    """Where every request is sent on to; empty for nowhere."""
-    redirect_since: str = ""
-    """Beginning of the user agent with whose first request that begins; empty for at once."""
+    """Where requests are sent on to; empty for nowhere."""
+    redirect_agent: str = ""
+    """Beginning of the user agent whose requests are; empty for all."""
     redirect_body: str = ""
     """What such answers say beside that."""
     pause_s: float = 0.0
@@ -135,17 +135,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._hang_up(hard=fault == "reset")
         elif fault.isdigit():
             self._send(int(fault), b"")
-        elif store.redirect_to and self._is_redirected(store):
+        elif store.redirect_to and self.headers.get("User-Agent", "").startswith(store.redirect_agent):
             self._send(302, store.redirect_body.encode(), {"Location": store.redirect_to + path})
         elif "list-type" in (query := parse_qs(parts.query)):
             self._send(200, store.listing(path.strip("/"), query).encode())
         else:
             self._file(store, path, fault, cut, with_body=with_body)
-
-    def _is_redirected(self, store: ObjectStore) -> bool:
-        if self.headers.get("User-Agent", "").startswith(store.redirect_since):
-            store.redirect_since = ""
-        return not store.redirect_since
 
     def _file(self, store: ObjectStore, path: str, fault: str, cut: float, *, with_body: bool) -> None:
         file = store.root / path.lstrip("/")

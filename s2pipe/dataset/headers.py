@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from s2pipe.dataset.input_file import InputFile
 from s2pipe.dataset.remote_file import RemoteFile
 from s2pipe.dataset.stored_raster import StoredRaster
-from s2pipe.errors import DependencyError, PathEscapeError, RasterError, ServiceError
+from s2pipe.errors import DependencyError, PathEscapeError, RasterError, ServiceError, UntrustedServerError
 from s2pipe.raster.formats import JPEG2000
 from s2pipe.raster.grid import Grid, RasterInfo
 from s2pipe.runtime.addresses import RemoteAddress
@@ -65,6 +65,8 @@ def _recorded(asset: Asset, root: Path) -> Asset:
         if asset.raster is not None and asset.raster.mtime_ns == status.st_mtime_ns:
             return asset
         return replace(asset, raster=_header(file, status.st_mtime_ns))
+    except UntrustedServerError:
+        raise
     except (OSError, PathEscapeError, RasterError, DependencyError, ServiceError) as error:
         log.debug("%s: its header is not recorded: %s", asset.path, error)
         return replace(asset, raster=None)

@@ -9,8 +9,9 @@ from typing import IO, TYPE_CHECKING
 
 from s2pipe.dataset.input_file import MAX_READ_BYTES, InputFile, InputState, Stamp
 from s2pipe.errors import MissingInputError, PathEscapeError
-from s2pipe.raster.network import check_access
-from s2pipe.raster.remote import open_stream, read_range, state_of
+from s2pipe.raster.access import check_access
+from s2pipe.raster.network import fresh_state_of
+from s2pipe.raster.remote import open_stream, read_range
 from s2pipe.runtime.addresses import RemoteAddress
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class RemoteFile(InputFile):
     def is_available(self) -> bool:
         """Tell whether the file is there: as recorded, since the first look at it will tell; else by asking."""
         check_access(self.address)
-        return self.size is not None or state_of(self.address) is not None
+        return self.size is not None or fresh_state_of(self.address) is not None
 
     def read(self) -> bytes:
         """Read a small file (metadata)."""
@@ -97,7 +98,7 @@ class RemoteFile(InputFile):
 
     def stamp(self) -> Stamp | None:
         """Look at its state; None when it is gone."""
-        state = state_of(self.address)
+        state = fresh_state_of(self.address)
         return None if state is None else Stamp(state.size, 0, 0, state.etag)
 
     def state(self) -> InputState:

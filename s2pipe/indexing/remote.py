@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from s2pipe.errors import ProductError
-from s2pipe.raster.remote import open_stream, read_range, state_of
+from s2pipe.raster.network import fresh_state_of
+from s2pipe.raster.remote import open_stream, read_range
 from s2pipe.raster.s3_listing import list_directory
 from s2pipe.runtime.addresses import RemoteAddress, scheme_of
 from s2pipe.runtime.limits import MAX_XML_BYTES, MAX_ZIP_MEMBERS
@@ -115,7 +116,7 @@ def open_remote(address: RemoteAddress) -> RemoteContainer:
 def _open_on_web(address: RemoteAddress) -> RemoteContainer:
     """Find the files of a product that its manifest names."""
     manifest = address / MANIFEST
-    state = state_of(manifest)
+    state = fresh_state_of(manifest)
     if state is None or state.size > MAX_XML_BYTES:
         msg = f"{manifest}: is not there; of products on web servers the manifest says which files they have"
         raise ProductError(msg)
@@ -125,7 +126,7 @@ def _open_on_web(address: RemoteAddress) -> RemoteContainer:
         raise ProductError(msg)
     level: Level = "L2A" if "_MSIL2A_" in address.name else "L1C"
     wanted = [entry.product_path for entry in listed if role_of(entry.product_path, level) is not None]
-    states = {MANIFEST: state, **{path: state_of(address / path) for path in wanted}}
+    states = {MANIFEST: state, **{path: fresh_state_of(address / path) for path in wanted}}
     found = {path: state for path, state in states.items() if state is not None}
     sizes = {path: state.size for path, state in found.items()}
     return RemoteContainer(address, address.name, sizes, None, {path: s.etag for path, s in found.items()})

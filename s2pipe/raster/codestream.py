@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from s2pipe.errors import RasterError
 from s2pipe.raster._gdal import gdal_module, quiet_errors
-from s2pipe.raster.network import is_network
+from s2pipe.raster.relay import is_network
 
 if TYPE_CHECKING:
     from pathlib import Path

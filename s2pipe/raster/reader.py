@@ -21,7 +21,8 @@ from s2pipe.raster._gdal import (
 from s2pipe.raster.codestream import end_fault, is_reversible, read_head
 from s2pipe.raster.formats import GEOTIFF, JPEG2000, JPEG2000_DRIVERS, SELF_CONTAINED, Formats
 from s2pipe.raster.grid import Grid, RasterInfo, Window
-from s2pipe.raster.network import is_network, tried
+from s2pipe.raster.network import tried
+from s2pipe.raster.relay import is_network
 from s2pipe.raster.stored_vrt import load_stored_vrt
 
 if TYPE_CHECKING:
@@ -52,20 +53,20 @@ def inspect_raster(
     RasterError
         It is of another format, or GDAL cannot open it; or its code stream ends early.
     """
-    return tried(path, lambda: _inspected(path, formats, with_files_beside))
+    return tried(path, lambda opened: _inspected(path, opened, formats, with_files_beside))
 
 
-def _inspected(path: str, formats: Formats, with_files_beside: bool) -> RasterInfo:
+def _inspected(path: str, opened: str, formats: Formats, with_files_beside: bool) -> RasterInfo:
     opened_as = replace(formats, alone=False) if with_files_beside else formats
-    dataset = open_dataset(path, path, opened_as)
+    dataset = open_dataset(opened, path, opened_as)
     if formats == JPEG2000 and not path.startswith("/vsi") and (fault := end_fault(Path(path))) is not None:
         msg = f"{path}: is damaged: {fault}; {formats.cure}"
         raise RasterError(msg)
     with raised_errors():
-        return _described(dataset, path, formats)
+        return _described(dataset, path, opened, formats)
 
 
-def _described(dataset: Any, path: str, formats: Formats) -> RasterInfo:
+def _described(dataset: Any, path: str, opened: str, formats: Formats) -> RasterInfo:
     band = dataset.GetRasterBand(1)
     width, height = band.GetBlockSize()
     transform = dataset.GetGeoTransform(can_return_null=True)
@@ -81,7 +82,7 @@ def _described(dataset: Any, path: str, formats: Formats) -> RasterInfo:
         (height, width),
         band.GetNoDataValue(),
         formats,
-        dataset.GetDriver().ShortName not in JPEG2000_DRIVERS or is_reversible(read_head(path)),
+        dataset.GetDriver().ShortName not in JPEG2000_DRIVERS or is_reversible(read_head(opened)),
     )
 
 
@@ -162,8 +163,8 @@ class RasterReader:
         self._band: Any = None
         tried(source, self._open)
 
-    def _open(self) -> None:
-        self._dataset = open_dataset(self._source, self._label, self._formats)
+    def _open(self, source: str) -> None:
+        self._dataset = open_dataset(source, self._label, self._formats)
         with raised_errors():
             self._band = self._dataset.GetRasterBand(self._number)
 
@@ -185,11 +186,11 @@ class RasterReader:
         if out.shape != window.shape_yx or not out.flags.c_contiguous:
             msg = f"out must be C-contiguous of shape {window.shape_yx}, got {out.shape}"
             raise ValueError(msg)
-        tried(self._source, lambda: self._read(window, out))
+        tried(self._source, lambda source: self._read(source, window, out))
 
-    def _read(self, window: Window, out: np.ndarray) -> None:
+    def _read(self, source: str, window: Window, out: np.ndarray) -> None:
         if self._is_broken:  # its blocks may hold what did not arrive
-            self._open()
+            self._open(source)
         self._is_broken = is_network(self._source)
         threads = 1 if self._is_broken else self._threads
         with decoding_threads(threads), standing_alone(self._formats.alone):

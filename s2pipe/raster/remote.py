@@ -1,4 +1,4 @@
-"""Files in object storage and on web servers: looked at, and read from one end to the other. GDAL reads pixels only.
+"""Files in object storage and on web servers: looked at, and read. All requests for them are made here.
 
 No answer that points elsewhere is followed here.
 """
@@ -16,12 +16,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from s2pipe.errors import ServiceError, UntrustedServerError
-from s2pipe.raster._gdal import gdal_module
-from s2pipe.raster.network import PAUSES_S, TIMEOUT_S, check_access
+from s2pipe.raster.access import PAUSES_S, TIMEOUT_S, check_access
 from s2pipe.raster.s3_request import request_of
+from s2pipe.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from s2pipe.runtime.addresses import RemoteAddress
+
+    Send = Callable[[urllib.request.Request], http.client.HTTPResponse]
 
 CHUNK_BYTES = 8 << 20
 """What is kept in memory of a file that is read from its beginning to its end."""
@@ -50,11 +54,9 @@ def state_of(address: RemoteAddress) -> RemoteState | None:
         It may not be asked.
     """
     check_access(address)
-    # What GDAL keeps of the file may be of an earlier state.
-    gdal_module().VSICurlPartialClearCache(address.gdal_path)
     for pause in (*PAUSES_S, None):
         try:
-            return _asked(address)
+            return asked_state(address)
         except TryAgainError as error:
             if pause is None:
                 msg = (
@@ -68,6 +70,11 @@ def state_of(address: RemoteAddress) -> RemoteState | None:
 
 class TryAgainError(Exception):
     """A request that may succeed later."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code: int | None = code
+        """HTTP status; None without an answer."""
 
 
 def refused(address: RemoteAddress, code: int) -> ServiceError:
@@ -107,7 +114,69 @@ def _opener(_proxies: object) -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(_NoRedirect)
 
 
-def _opened(address: RemoteAddress, method: str, byte_range: str | None = None) -> http.client.HTTPResponse:
+class Connections:
+    """A connection to one server after the other, kept between requests: what GDAL reads takes many."""
+
+    def __init__(self) -> None:
+        self._connection: http.client.HTTPConnection | None = None
+        self._server = ("", "")
+
+    def send(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        """Send a request, and follow nothing that points elsewhere; the answer is read before the next one is sent."""
+        if request.type in urllib.request.getproxies() and not urllib.request.proxy_bypass(request.host):
+            return opened(request)
+        server = (request.type, request.host)
+        if self._connection is None or self._server != server:
+            self.close()
+            kind = http.client.HTTPSConnection if request.type == "https" else http.client.HTTPConnection
+            self._connection, self._server = kind(request.host, timeout=TIMEOUT_S), server
+        is_kept = self._connection.sock is not None
+        try:
+            answer = self._answered(self._connection, request)
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            if not is_kept:
+                raise
+            answer = self._answered(self._connection, request)  # the server gave up the connection meanwhile
+        if answer.status >= 300:
+            code, headers = answer.status, answer.headers
+            self.close()
+            raise urllib.error.HTTPError(request.full_url, code, answer.reason, headers, None)
+        return answer
+
+    @staticmethod
+    def _answered(
+        connection: http.client.HTTPConnection, request: urllib.request.Request
+    ) -> http.client.HTTPResponse:
+        headers = {"User-Agent": f"s2pipe/{__version__}", **dict(request.header_items())}
+        connection.request(request.get_method(), request.selector, headers=headers)
+        return connection.getresponse()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def asked_part(
+    address: RemoteAddress, byte_range: str | None, send: Send = opened
+) -> http.client.HTTPResponse:
+    """Ask once for a file, or for a range of its bytes, without a look at the answer.
+
+    Raises
+    ------
+    TryAgainError
+        It may succeed later.
+    ServiceError, AuthError, UntrustedServerError
+        It will not.
+    """
+    return _opened(address, "GET", byte_range, send)
+
+
+def _opened(
+    address: RemoteAddress, method: str, byte_range: str | None = None, send: Send = opened
+) -> http.client.HTTPResponse:
     """Ask for a file once."""
     check_access(address)
     if address.scheme == "s3":
@@ -118,24 +187,31 @@ def _opened(address: RemoteAddress, method: str, byte_range: str | None = None) 
     if byte_range is not None:
         request.add_header("Range", f"bytes={byte_range}")
     try:
-        return opened(request)
+        return send(request)
     except urllib.error.HTTPError as error:
         if is_passing(error.code):
             message = f"HTTP {error.code}"
-            raise TryAgainError(message) from error
+            raise TryAgainError(message, error.code) from error
         raise refused(address, error.code) from error
     except (OSError, http.client.HTTPException) as error:
         raise TryAgainError(str(error)) from error
 
 
-def _asked(address: RemoteAddress) -> RemoteState | None:
-    """Ask for the state of a file once.
+def asked_state(address: RemoteAddress, send: Send = opened) -> RemoteState | None:
+    """Ask for the state of a file once; None when there is none.
 
-    Web servers are asked for the first byte, as GDAL will ask for the others: for a HEAD some say other things.
+    Web servers are asked for the first byte, as the others will be asked for: for a HEAD some say other things.
+
+    Raises
+    ------
+    TryAgainError
+        It may succeed later.
+    ServiceError, AuthError, UntrustedServerError
+        It will not.
     """
     is_web = address.scheme != "s3"
     try:
-        with _opened(address, "GET" if is_web else "HEAD", "0-0" if is_web else None) as answer:
+        with _opened(address, "GET" if is_web else "HEAD", "0-0" if is_web else None, send) as answer:
             is_part = answer.status == http.HTTPStatus.PARTIAL_CONTENT
             length = answer.headers.get("Content-Length", "")
             size = _range_of(answer)[1] if is_part else int(length) if length.isdigit() else None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from s2pipe.errors import MetadataError, ServiceError
-from s2pipe.raster.network import PAUSES_S, check_access
+from s2pipe.raster.access import PAUSES_S, check_access
 from s2pipe.raster.remote import TryAgainError, is_passing, opened, plain_etag, refused
 from s2pipe.raster.s3_request import request_of
 from s2pipe.runtime.limits import MAX_XML_BYTES

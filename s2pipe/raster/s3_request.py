@@ -1,7 +1,7 @@
 """Requests to object storage, signed with the credentials of the environment (AWS Signature Version 4).
 
-GDAL signs what it reads itself. To look at files and to list them, the status of the answer must be known, and GDAL
-does not tell a file that is absent from a request that failed.
+GDAL would sign what it reads, too; but it follows where servers point, and does not tell a file that is absent from a
+request that failed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from s2pipe.raster._gdal import gdal_module
-from s2pipe.raster.network import is_switched_on
+from s2pipe.raster.access import is_switched_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

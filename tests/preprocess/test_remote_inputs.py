@@ -19,7 +19,7 @@ import pytest
 from s2pipe.cli import main
 from s2pipe.config.fields import to_plain
 from s2pipe.dataset.step1_index import load_index
-from s2pipe.errors import AuthError, PathEscapeError
+from s2pipe.errors import AuthError, PathEscapeError, UntrustedServerError
 from s2pipe.indexing.run import index_products
 from s2pipe.patches.cfg import PatchConfig, SplitConfig
 from s2pipe.patches.run import plan_patches, run_patches
@@ -35,7 +35,6 @@ from s2pipe.preprocess.run import PreprocessResult, run_preprocess
 from s2pipe.runtime.locks import locked
 from s2pipe.synthetic import ProductSpec, make_products
 from tests.object_store import KEY_ID, SECRET, ObjectStore, hurry, serving
-from tests.old_gdal import not_with_gdal_3_6
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +53,10 @@ class Bed:
 
     def index(self, *places: str) -> Path:
         return index_products(places or [f"s3://eodata/{PREFIX}/"], self.tmp_path / "data").index_path
+
+    def web(self) -> list[str]:
+        names = sorted(path.name for path in (self.store.root / "eodata" / PREFIX).iterdir())
+        return [f"{self.store.url}/eodata/{PREFIX}/{name}" for name in names]
 
     def run(self, index_json: Path, name: str = "out", **remote: Any) -> tuple[PreprocessResult, Path]:
         out = self.tmp_path / name
@@ -237,42 +240,41 @@ def test_copies_of_a_run_that_goes_on_are_left_alone(bed: Bed, tmp_path: Path) -
         assert sorted(path.name for path in scratch.iterdir()) == ["s2pipe-stage-held", "s2pipe-stage-new"]
 
 
-@not_with_gdal_3_6
-def test_a_server_that_points_elsewhere_once_it_is_read_fails_the_scene(
-    bed: Bed, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("scheme", ["web", "s3"])
+def test_a_server_that_points_elsewhere_when_it_is_read_in_place_is_not_followed(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
-    """GDAL follows answers of web servers, so what it read counts only if the server still answers itself."""
-    products = sorted((bed.store.root / "eodata" / PREFIX).iterdir())
-    web = bed.index(*(f"{bed.store.url}/eodata/{PREFIX}/{path.name}" for path in products))
+    """GDAL would follow; the server answers looks at its files as ever, so nothing else would tell."""
+    index_json = bed.index(*(bed.web() if scheme == "web" else ()))
     monkeypatch.setenv("GDAL_HTTP_BEARER", "bEaReR")
+    bed.store.requests.clear()
     with serving(bed.store.root) as other:
-        bed.store.redirect_to, bed.store.redirect_since = f"http://localhost:{other.port}", "GDAL"
-
-        result, out = bed.run(web)
-
-    assert "points elsewhere (HTTP 302)" in result.failed[0].error
-    assert not list(out.rglob("x.tif"))
-    assert other.requests
-    sent = str(other.requests)
-    assert not any(secret in sent for secret in ("bEaReR", "Authorization", SECRET, KEY_ID))
-
-
-@not_with_gdal_3_6
-def test_object_storage_that_points_elsewhere_once_it_is_read_is_not_followed(bed: Bed) -> None:
-    index_json = bed.index()
-    with serving(bed.store.root) as other:
-        bed.store.redirect_to, bed.store.redirect_since = f"http://localhost:{other.port}", "GDAL"
+        bed.store.redirect_to, bed.store.redirect_agent = f"http://localhost:{other.port}", "s2pipe/"
 
         result, out = bed.run(index_json)
 
-    assert len(result.failed) == 1
+    assert "points elsewhere (HTTP 302)" in result.failed[0].error
     assert not list(out.rglob("x.tif"))
+    assert other.requests == []
+    sent = str(bed.store.requests)
+    assert "bEaReR" not in sent
+    assert SECRET not in sent
+    assert (KEY_ID in sent) == (scheme == "s3")
+
+
+@pytest.mark.parametrize("scheme", ["web", "s3"])
+def test_a_server_that_points_elsewhere_while_it_is_indexed_is_not_followed(bed: Bed, scheme: str) -> None:
+    with serving(bed.store.root) as other:
+        bed.store.redirect_to, bed.store.redirect_agent = f"http://localhost:{other.port}", "s2pipe/"
+
+        with pytest.raises(UntrustedServerError, match=r"points elsewhere \(HTTP 302\)"):
+            bed.index(*(bed.web() if scheme == "web" else ()))
+
     assert other.requests == []
 
 
 def test_copies_are_made_from_nowhere_else(bed: Bed) -> None:
-    products = sorted((bed.store.root / "eodata" / PREFIX).iterdir())
-    web = bed.index(*(f"{bed.store.url}/eodata/{PREFIX}/{path.name}" for path in products))
+    web = bed.index(*bed.web())
     with serving(bed.store.root) as other:
         bed.store.redirect_to = f"http://localhost:{other.port}"
         result, _ = bed.run(web, stage=True, stage_dir=bed.tmp_path / "scratch")
@@ -293,8 +295,7 @@ def test_a_split_is_planned_from_the_headers_in_the_index(bed: Bed) -> None:
 
 
 def test_products_on_a_web_server_give_the_same_bytes(bed: Bed) -> None:
-    names = sorted(path.name for path in (bed.store.root / "eodata" / PREFIX).iterdir())
-    index_json = bed.index(*(f"{bed.store.url}/eodata/{PREFIX}/{name}" for name in names))
+    index_json = bed.index(*bed.web())
 
     _, out = bed.run(index_json)
 

@@ -9,7 +9,7 @@ import pytest
 from osgeo import gdal
 
 from s2pipe.errors import AuthError, ServiceError, UntrustedServerError
-from s2pipe.raster.network import check_access
+from s2pipe.raster.access import check_access
 from s2pipe.raster.remote import open_stream, read_range, state_of
 from s2pipe.raster.s3_listing import list_directory
 from s2pipe.runtime.addresses import RemoteAddress

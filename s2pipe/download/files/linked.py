@@ -28,7 +28,7 @@ def manifest_in_storage(hit: Hit) -> bytes | None:
     ServiceError
         It is not there, or larger than any.
     """
-    from s2pipe.raster.network import check_access
+    from s2pipe.raster.access import check_access
     from s2pipe.raster.remote import read_range, state_of
 
     address = where(hit) / MANIFEST

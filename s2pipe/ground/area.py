@@ -14,7 +14,7 @@ from s2pipe.ground.scanlines import ring_spans
 from s2pipe.raster.grid import TargetGrid, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from s2pipe.raster.grid import Grid
 
@@ -161,7 +161,7 @@ class Area:
         lap = self.margin_m + _LAP * side
         around = shapely.box(left - lap, bottom - lap, right + lap, top + lap)
         if system.equals(self.crs, ignore_axis_order=True):
-            return self._grown(shapely.intersection(self.geometry, around))
+            return self._grown(self._near(around))
         there = Transformer.from_crs(self.crs, system, always_xy=True)
 
         def backward(points: np.ndarray) -> np.ndarray:
@@ -180,18 +180,29 @@ class Area:
         if not np.isfinite(shapely.get_coordinates(placed)).all():
             msg = f"has no place in {system.name}, that of a tile; give it in longitude and latitude (EPSG:4326)"
             raise ValueError(msg)
+        if system.is_geographic:
+            placed = _in_any_turn([unwrapped(part) for part in shapely.get_parts(placed)], around)
         return self._grown(placed)
 
     def _near(self, box: Any) -> Any:
-        """The part of the area in a box, in its reference system; of longitudes, whole turns do not matter."""
-        import shapely.affinity
+        """The part of the area in a box, in its reference system."""
+        import shapely
 
-        turns = (-720.0, -360.0, 0.0, 360.0, 720.0) if self.crs.is_geographic else (0.0,)
-        turned = (shapely.affinity.translate(self.geometry, turn) for turn in turns)
-        return shapely.union_all([shapely.intersection(part, box) for part in turned])
+        if self.crs.is_geographic:
+            return _in_any_turn([self.geometry], box)
+        return shapely.intersection(self.geometry, box)
 
     def _grown(self, geometry: Any) -> Any:
         return geometry.buffer(self.margin_m) if self.margin_m > 0 else geometry
+
+
+def _in_any_turn(parts: Sequence[Any], box: Any) -> Any:
+    """The part of areas in a box, in longitudes, of which whole turns do not matter."""
+    import shapely.affinity
+
+    turns = (-720.0, -360.0, 0.0, 360.0, 720.0)
+    turned = (shapely.affinity.translate(part, turn) for part in parts for turn in turns)
+    return shapely.union_all([shapely.intersection(part, box) for part in turned])
 
 
 def _rings(geometry: Any) -> Iterator[Any]:

@@ -121,6 +121,17 @@ def test_areas_across_the_antimeridian_are_whole_however_they_are_written() -> N
     assert _window("-170,-20,170,20", grid=FIJI) is None
 
 
+@pytest.mark.parametrize("left", [179.0, -181.0])
+def test_areas_lie_on_grids_in_degrees_however_these_count_longitudes(left: float) -> None:
+    grid = Grid(crs_wkt(4326), (left, 0.5, 0.0, -17.0, 0.0, -0.5), (4, 4))
+    for way in ("179.5,-18.5,-179.5,-17.5", "-180.5,-18.5,-179.5,-17.5", "179.5,-18.5,180.5,-17.5"):
+        assert _window(way, grid=grid) == Window(1, 1, 2, 2)
+    (x, x_end), (y, y_end) = Transformer.from_crs(4326, 3832, always_xy=True).transform(
+        [179.5, -179.5], [-18.5, -17.5]
+    )
+    assert _window(f"{x},{y},{x_end},{y_end}", "EPSG:3832", grid) == Window(1, 1, 2, 2)
+
+
 def test_what_only_touches_a_grid_or_lies_beside_it_is_not_on_it() -> None:
     left, bottom, right, top = GRID.bounds
     utm = "EPSG:32633"

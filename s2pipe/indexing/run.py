@@ -140,17 +140,7 @@ def index_products(
     """
     refuse_remote_output(out_dir)
     root = Path(out_dir)
-    places = find(paths)
-    if only is not None:
-        places, only = _narrowed(places, only)
-    recognised, passed_over, errors = attempt(recognise, places)
-    if places and not recognised:
-        refuse_all(errors)
-    wanted = recognised if only is None or not places else _chosen(recognised, only, lambda found: found.key)
-    planned, unplanned, more_errors = attempt_each(_plan, wanted, lambda found: found.container.path)
-    if wanted and not planned:
-        refuse_all([*errors, *more_errors])
-    passed_over += unplanned
+    planned, passed_over = _usable(find(paths), only)
     found, superseded = choose([plan.found for plan in planned])
     chosen = {plan.found.container.path: plan for plan in planned}
     path = index_path(root)
@@ -179,6 +169,20 @@ def index_products(
         warnings=(*notes, *recorded.replaced),
         verification=verification,
     )
+
+
+def _usable(places: list[Place], only: SceneChoice | None) -> tuple[list[_Planned], list[PassedOver]]:
+    """Recognise and plan the products that are wanted; return them, and what cannot be used."""
+    if only is not None:
+        places, only = _narrowed(places, only)
+    recognised, passed_over, errors = attempt(recognise, places)
+    if places and not recognised:
+        refuse_all(errors)
+    wanted = recognised if only is None or not places else _chosen(recognised, only, lambda found: found.key)
+    planned, unplanned, more_errors = attempt_each(_plan, wanted, lambda found: found.container.path)
+    if wanted and not planned:
+        refuse_all([*errors, *more_errors])
+    return planned, [*passed_over, *unplanned]
 
 
 def _narrowed(places: list[Place], only: SceneChoice) -> tuple[list[Place], SceneChoice]:

@@ -51,10 +51,13 @@ class BandInput:
     """The place of every target pixel is computed, and none interpolated between others, as grids of other reference
     systems need for pixels that do not depend on how GDAL cuts its work."""
 
+    scale_xy: tuple[float, float] | None = None
+    """Target pixels along a source pixel, where that is not left to GDAL."""
+
     @property
     def warp(self) -> WarpSpec:
         """How GDAL's warper makes its pixels."""
-        spec = WarpSpec(self.method or "nearest")
+        spec = WarpSpec(self.method or "nearest", scale_xy=self.scale_xy)
         return replace(spec, max_error=0.0) if self.is_exact else spec
 
 

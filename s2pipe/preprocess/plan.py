@@ -45,6 +45,8 @@ from s2pipe.preprocess.target import OutsideAreaError, area_of, choose_target
 from s2pipe.preprocess.verify_inputs import How, read_checked
 from s2pipe.raster.formats import ANY_FORMAT, LABELS
 from s2pipe.raster.reader import inspect_raster
+from s2pipe.raster.transform import kernel_scale
+from s2pipe.raster.vrt import SCALED_METHODS
 from s2pipe.runtime.addresses import parse_prefixes
 from s2pipe.sentinel2 import roles
 
@@ -346,7 +348,10 @@ def _band_input(channel: Channel, raster: RasterInfo, target: Grid, config: Prep
         return BandInput(channel, raster, None)
     smaller = is_finer(raster.grid, target)
     method = config.downsample_method if smaller else config.upsample_method
-    return BandInput(channel, raster, method, is_exact=config.target_grid.is_on)
+    if not config.target_grid.is_on:
+        return BandInput(channel, raster, method)
+    scale = kernel_scale(raster.grid, target) if method in SCALED_METHODS else None
+    return BandInput(channel, raster, method, is_exact=True, scale_xy=scale)
 
 
 def _radiometry(files: SceneFiles, config: PreprocessConfig) -> SceneRadiometry:

@@ -29,6 +29,8 @@ _ALGORITHMS = {
     "q3": "Quartile3",
     "sum": "Sum",
 }
+SCALED_METHODS = ("bilinear", "cubic")
+"""Methods whose kernels widen where source pixels are smaller than the target's."""
 WARP_BLOCK_YX = (256, 2048)
 """Rows and columns that GDAL warps at once. Fixed, because cubic results depend on it near nodata."""
 _MAX_ERROR_PX = 0.125  # the default of GDAL's own Warp: keep it, so that results equal it bit for bit
@@ -48,6 +50,9 @@ class WarpSpec:
     """Value of target pixels without source, and the nodata value when source_nodata is given."""
     max_error: float = _MAX_ERROR_PX
     """Largest error of target positions in source pixels when reprojecting; 0 computes every pixel exactly."""
+    scale_xy: tuple[float, float] | None = None
+    """Target pixels along a source pixel, by which kernels of ``bilinear`` and ``cubic`` widen; None lets GDAL take
+    that of each piece that it works on, which differs between pieces where grids are not parallel."""
     band_names: tuple[str, ...] = ("",)
     """Descriptions of the bands, one for each band of the source."""
 
@@ -75,6 +80,12 @@ def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Pat
         A VRTDataset.
     """
     bands, mappings = _band_elements(spec)
+    scale = ""
+    if spec.scale_xy is not None and spec.method in SCALED_METHODS:
+        scale = "".join(
+            f'\n    <Option name="{axis}SCALE">{value:.17g}</Option>'
+            for axis, value in zip("XY", spec.scale_xy, strict=True)
+        )
     return f"""<VRTDataset rasterXSize="{target.width}" rasterYSize="{
         target.height
     }" subClass="VRTWarpedDataset">
@@ -88,7 +99,7 @@ def warped_vrt(source: RasterInfo, target: Grid, spec: WarpSpec, *, vrt_dir: Pat
     <ResampleAlg>{_ALGORITHMS[spec.method]}</ResampleAlg>
     <WorkingDataType>{spec.dtype}</WorkingDataType>
     <Option name="INIT_DEST">{spec.fill:g}</Option>
-    <Option name="ERROR_OUT_IF_EMPTY_SOURCE_WINDOW">FALSE</Option>
+    <Option name="ERROR_OUT_IF_EMPTY_SOURCE_WINDOW">FALSE</Option>{scale}
     {_source_element("SourceDataset", source.path, vrt_dir)}
     <Transformer>
       <ApproxTransformer>

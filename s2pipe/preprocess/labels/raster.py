@@ -17,8 +17,8 @@ from s2pipe.preprocess.raster_tags import PLAIN_FORM, RasterForm
 from s2pipe.raster.class_table import ClassTable, write_sidecar
 from s2pipe.raster.reader import RasterReader
 from s2pipe.raster.tags import BandStatistics, BandTags
-from s2pipe.raster.transform import same_crs, transform_points
-from s2pipe.raster.vrt import WarpSpec, warped_vrt
+from s2pipe.raster.transform import kernel_scale, same_crs, transform_points
+from s2pipe.raster.vrt import SCALED_METHODS, WarpSpec, warped_vrt
 from s2pipe.raster.writer import TiffSpec, TiffWriter
 
 if TYPE_CHECKING:
@@ -299,7 +299,16 @@ def _open_source(source: LabelSource, target: Grid, backend: LabelBackend) -> Ra
     if raster.grid == target and (source.nodata is None or math.isnan(source.nodata)):
         return RasterReader(raster.path, label, formats=raster.formats)
     method = label_resampling(config, raster, target)
-    spec = WarpSpec(method, _GDAL_DTYPES[backend.dtype], source.nodata, _no_value(backend), max_error=0.0)
+    left, bottom, right, top = target.bounds
+    middle = np.array([(left + right) / 2, (bottom + top) / 2])
+    spec = WarpSpec(
+        method,
+        _GDAL_DTYPES[backend.dtype],
+        source.nodata,
+        _no_value(backend),
+        max_error=0.0,
+        scale_xy=kernel_scale(raster.grid, target, middle) if method in SCALED_METHODS else None,
+    )
     return RasterReader(warped_vrt(raster, target, spec), label, formats=raster.formats)
 
 

@@ -71,22 +71,29 @@ class RasterTags:
         """Return the tags as a file needs them that GDAL copies as COG.
 
         The copy has metadata of the file from the default domain alone: with COPY_SRC_MDD=YES it has the others, but
-        loses what the bands say (GDAL 3.13). So items of other domains travel under names of the default one, which
-        :func:`name_domains` puts right.
+        loses what the bands say (GDAL 3.13); GDAL 3.6 drops other domains of bands, too. So items of other domains
+        travel under names of the default one, which :func:`name_domains` puts right.
         """
-        items = dict(self.metadata.get("", {}))
-        for domain, name, value in self.in_domains():
-            items[_travelling(domain, name)] = value
-        return replace(self, metadata={"": items})
+        bands = tuple(replace(band, metadata=_in_one_domain(band.metadata)) for band in self.bands)
+        return replace(self, metadata=_in_one_domain(self.metadata), bands=bands)
 
-    def in_domains(self) -> list[tuple[str, str, str]]:
-        """Domain, name and value of the items of other domains than the default one."""
-        return [
-            (domain, name, value)
-            for domain, items in self.metadata.items()
-            if domain
+    def in_domains(self) -> list[tuple[str, str]]:
+        """Domain and name of the items of the file and its bands in other domains than the default one, each once."""
+        metadata = (self.metadata, *(band.metadata for band in self.bands))
+        found = (
+            (domain, name) for domains in metadata for domain, items in domains.items() for name in items
+        )
+        return [item for item in dict.fromkeys(found) if item[0]]
+
+
+def _in_one_domain(domains: Domains) -> Domains:
+    return {
+        "": {
+            _travelling(domain, name) if domain else name: value
+            for domain, items in domains.items()
             for name, value in items.items()
-        ]
+        }
+    }
 
 
 def _named(domain: str, name: str) -> str:
@@ -101,12 +108,14 @@ def _travelling(domain: str, name: str) -> str:
 def name_domains(path: Path, tags: RasterTags) -> None:
     """Give metadata of a copied COG their domains back, in the XML of its tag, without moving a byte."""
     with path.open("r+b") as stream, mmap.mmap(stream.fileno(), 0) as data:
-        for domain, name, _ in tags.in_domains():
-            old, new = _travelling(domain, name).encode(), _named(domain, name).encode()
-            place = data.find(b'<Item name="' + old)
-            if place >= 0:
-                start = place + len(b'<Item name="')
-                data[start : start + len(old)] = new
+        for domain, name in tags.in_domains():
+            old, new = (
+                b'<Item name="' + text.encode() for text in (_travelling(domain, name), _named(domain, name))
+            )
+            place = data.find(old)
+            while place >= 0:  # once in the file, or for each of its bands
+                data[place : place + len(old)] = new
+                place = data.find(old, place + len(old))
 
 
 NO_TAGS = RasterTags()

@@ -120,13 +120,17 @@ class Connections:
     def __init__(self) -> None:
         self._connection: http.client.HTTPConnection | None = None
         self._server = ("", "")
+        self._last: http.client.HTTPResponse | None = None
 
     def send(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        """Send a request, and follow nothing that points elsewhere; the answer is read before the next one is sent."""
+        """Send a request, and follow nothing that points elsewhere; an answer ends when the next request is sent."""
         if request.type in urllib.request.getproxies() and not urllib.request.proxy_bypass(request.host):
             return opened(request)
         server = (request.type, request.host)
-        if self._connection is None or self._server != server:
+        is_read = (
+            self._last is None or self._last.length == 0
+        )  # else the rest of it stands before the next one
+        if self._connection is None or self._server != server or not is_read:
             self.close()
             kind = http.client.HTTPSConnection if request.type == "https" else http.client.HTTPConnection
             self._connection, self._server = kind(request.host, timeout=TIMEOUT_S), server
@@ -142,6 +146,7 @@ class Connections:
             code, headers = answer.status, answer.headers
             self.close()
             raise urllib.error.HTTPError(request.full_url, code, answer.reason, headers, None)
+        self._last = answer
         return answer
 
     @staticmethod
@@ -156,7 +161,7 @@ class Connections:
         """Hang up."""
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+            self._connection = self._last = None
 
 
 def asked_part(

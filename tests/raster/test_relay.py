@@ -14,6 +14,8 @@ from osgeo import gdal
 from s2pipe.errors import RasterError, UntrustedServerError
 from s2pipe.raster.network import forget, network_options, tried
 from s2pipe.raster.relay import relayed, unrelayed
+from s2pipe.raster.remote import Connections, asked_part, asked_state
+from s2pipe.runtime.addresses import RemoteAddress
 from tests.object_store import ObjectStore, hurry, serving
 
 if TYPE_CHECKING:
@@ -58,6 +60,21 @@ def test_gdal_reads_the_same_bytes_and_is_given_no_credentials(
     forget(source)
     assert tried(source, lambda path: _read(path, 100_000, 77)) == data[100_000:100_077]
     assert {headers.get("User-Agent", "")[:7] for _, _, headers in store.requests} == {"s2pipe/"}
+
+
+def test_an_answer_that_was_not_read_leaves_nothing_to_the_next_one(store: ObjectStore) -> None:
+    (store.root / "bucket/d/web.bin").write_bytes(data := os.urandom(SIZE))
+    address = RemoteAddress.parse(f"{store.url}/bucket/d/web.bin")
+    connections = Connections()
+    for _ in range(3):
+        state = asked_state(address, connections.send)  # its one byte is not read
+        assert state is not None
+        with asked_part(address, None, connections.send) as answer:
+            assert answer.read() == data
+        with asked_part(address, "5-9", connections.send) as answer:
+            assert answer.read(2) == data[5:7]
+    connections.close()
+    assert len(store.requests) == 9  # none was repeated
 
 
 def test_names_are_found_in_paths_and_vrts_and_put_back_into_messages() -> None:

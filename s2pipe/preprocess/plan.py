@@ -7,6 +7,7 @@ configuration allows incomplete scenes to be left out.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -131,98 +132,122 @@ def make_plan(
         A path in the manifest leaves the dataset.
     """
     index = replace(index, remote=parse_prefixes(config.remote.allow))
-    groups, needs = _chosen_groups(index, config), Needs.of(config)
-    # What is known of single scenes says nothing of a mosaic.
-    found = [(group, known(group[0]) if config.group_by is None else None) for group in groups]
-    finished = tuple(FinishedScene(group[0].key, item) for group, item in found if item is not None)
-    work = [
-        [(scene, needs.files_of(scene, index)) for scene in group] for group, item in found if item is None
-    ]
-    area = area_of(config)
-    ground = own_grid(config, area), area
-    beside = _beside(work, ground, config)
-    chosen = [item for group in work for item in group if item[0].key not in beside]
-    left_out = _incomplete(chosen, is_all=not finished, config=config)
-    complete = [[(scene, files) for scene, files in group if not files.gaps] for group in work]
-    plan = _plan_groups(index.root, complete, needs, ground, config)
-    outside = (*beside.values(), *plan.outside)
-    return replace(plan, incomplete=left_out, outside=outside, finished=finished)
+    groups = deque(_chosen_groups(index, config))
+    planning = _Planning(index, config)
+    while groups:
+        # Let go of one by one: a scene with all of its files takes five times the memory of its plan.
+        group = groups.popleft()
+        # What is known of single scenes says nothing of a mosaic.
+        checked = known(group[0]) if config.group_by is None else None
+        if checked is not None:
+            planning.finished.append(FinishedScene(group[0].key, checked))
+        else:
+            planning.add(group)
+    return planning.plan()
 
 
-def _beside(
-    work: Iterable[Iterable[tuple[Scene, SceneFiles]]],
-    ground: tuple[Grid | None, Area | None],
-    config: PreprocessConfig,
-) -> dict[SceneKey, LeftOut]:
-    """Scenes that lack inputs, of which a raster that is there shows that nothing of them is wanted."""
-    found = {}
-    own, area = ground
-    is_whole = own is None and area is None
-    for scene, files in chain(*work):
-        if is_whole or not files.gaps:
-            continue
-        for role in (*grid_roles(config), *(channel.raster_role for channel in config.channels)):
+class _Planning:
+    """Plans scenes, or groups of them, one after the other, and sorts out what is not to be processed."""
+
+    def __init__(self, index: Index, config: PreprocessConfig) -> None:
+        self.finished: list[FinishedScene] = []
+        self._index = index
+        self._config = config
+        self._needs = Needs.of(config)
+        area = area_of(config)
+        self._ground = own_grid(config, area), area
+        self._planned: list[ScenePlan] = []
+        self._beside: list[LeftOut] = []
+        self._outside: list[LeftOut] = []
+        self._unreadable: list[LeftOut] = []
+        self._gaps: list[tuple[SceneKey, tuple[str, ...]]] = []
+        self._wanted = 0
+
+    def add(self, group: Sequence[Scene]) -> None:
+        """Plan what becomes one sample."""
+        complete = []
+        for scene in group:
+            files = self._needs.files_of(scene, self._index)
+            reason = self._reason_beside(scene, files) if files.gaps else None
+            if reason is not None:
+                self._beside.append(LeftOut(scene.key, reason))
+                continue
+            self._wanted += 1
+            if files.gaps:
+                self._gaps.append((scene.key, files.gaps))
+            else:
+                complete.append((scene, files))
+        if self._config.skip_incomplete or not self._gaps:  # else the run ends before its first pixel
+            self._add_complete(complete)
+
+    def plan(self) -> Plan:
+        """Return the plan of all that was added; raises where scenes lack inputs that may not be left out."""
+        return Plan(
+            tuple(self._planned),
+            incomplete=self._incomplete(),
+            outside=(*self._beside, *self._outside),
+            unreadable=tuple(self._unreadable),
+            finished=tuple(self.finished),
+        )
+
+    def _reason_beside(self, scene: Scene, files: SceneFiles) -> str | None:
+        """Why nothing is wanted of a scene that lacks inputs; None unless a raster that is there shows it."""
+        own, area = self._ground
+        if own is None and area is None:
+            return None
+        for role in (*grid_roles(self._config), *(channel.raster_role for channel in self._config.channels)):
             if role not in files.by_role:
                 continue
             try:
-                tile = _raster(files, scene, role, own, config).grid
-                choose_target(own or tile, area, replace(config, aoi_mask=False), tile)
+                tile = _raster(files, scene, role, own, self._config).grid
+                choose_target(own or tile, area, replace(self._config, aoi_mask=False), tile)
             except OutsideAreaError as error:
-                found[scene.key] = LeftOut(scene.key, str(error))
+                return str(error)
             except (RasterError, ServiceError) as error:
                 log.debug("%s: does not say where its tile lies: %s", files.by_role[role].label, error)
                 continue
-            break
-    return found
+            return None
+        return None
 
-
-def _incomplete(
-    chosen: Sequence[tuple[Scene, SceneFiles]], *, is_all: bool, config: PreprocessConfig
-) -> tuple[LeftOut, ...]:
-    """Scenes that lack inputs, and are left out if the configuration allows it."""
-    incomplete = [(scene.key, files.gaps) for scene, files in chosen if files.gaps]
-    if incomplete and not config.skip_incomplete:
-        count = f"{len(incomplete)} of {len(chosen)} scenes"
-        msg = f"{config.index_json}: {count} lack inputs that the configuration needs:"
-        raise MissingInputError(
-            msg,
-            [f"{key}: {gap}" for key, gaps in incomplete for gap in gaps],
-            "Download or index what is missing, change the configuration, or set skip_incomplete to leave such "
-            "scenes out.",
-        )
-    left_out = tuple(LeftOut(key, "; ".join(gaps)) for key, gaps in incomplete)
-    if left_out and len(left_out) == len(chosen) and is_all and config.only.shard is None:
-        msg = f"{config.index_json}: all {len(chosen)} scenes lack inputs, and skip_incomplete leaves all of them out:"
-        raise MissingInputError(
-            msg,
-            [f"{item.key}: {item.reason}" for item in left_out],
-            "Download or index what is missing, or change the configuration.",
-        )
-    return left_out
-
-
-def _plan_groups(
-    root: Path,
-    groups: Sequence[Sequence[tuple[Scene, SceneFiles]]],
-    needs: Needs,
-    ground: tuple[Grid | None, Area | None],
-    config: PreprocessConfig,
-) -> Plan:
-    planned, unreadable, outside = [], [], []
-    for group in groups:
+    def _add_complete(self, group: Sequence[tuple[Scene, SceneFiles]]) -> None:
         parts, faults = [], []
         for scene, files in group:
             try:
-                parts.append(_plan_scene(root, scene, files, needs.backends, ground, config))
+                parts.append(
+                    _plan_scene(
+                        self._index.root, scene, files, self._needs.backends, self._ground, self._config
+                    )
+                )
             except OutsideAreaError as error:
-                outside.append(LeftOut(scene.key, str(error)))
+                self._outside.append(LeftOut(scene.key, str(error)))
             except (RasterError, MetadataError, ChecksumError, MissingInputError, ServiceError) as error:
                 faults.append(str(error))
         if faults:  # a mosaic without one of its scenes would look as if nothing had been seen there
-            unreadable.append(LeftOut(group[0][0].key, "; ".join(faults)))
+            self._unreadable.append(LeftOut(group[0][0].key, "; ".join(faults)))
         elif parts:
-            planned.append(parts[0] if config.group_by is None else as_mosaic(parts))
-    return Plan(tuple(planned), outside=tuple(outside), unreadable=tuple(unreadable))
+            self._planned.append(parts[0] if self._config.group_by is None else as_mosaic(parts))
+
+    def _incomplete(self) -> tuple[LeftOut, ...]:
+        """Scenes that lack inputs, and are left out if the configuration allows it."""
+        source, gaps = self._config.index_json, self._gaps
+        if gaps and not self._config.skip_incomplete:
+            msg = f"{source}: {len(gaps)} of {self._wanted} scenes lack inputs that the configuration needs:"
+            raise MissingInputError(
+                msg,
+                [f"{key}: {gap}" for key, missing in gaps for gap in missing],
+                "Download or index what is missing, change the configuration, or set skip_incomplete to leave such "
+                "scenes out.",
+            )
+        left_out = tuple(LeftOut(key, "; ".join(missing)) for key, missing in gaps)
+        is_all = len(left_out) == self._wanted and not self.finished
+        if left_out and is_all and self._config.only.shard is None:
+            msg = f"{source}: all {len(left_out)} scenes lack inputs, and skip_incomplete leaves all of them out:"
+            raise MissingInputError(
+                msg,
+                [f"{item.key}: {item.reason}" for item in left_out],
+                "Download or index what is missing, or change the configuration.",
+            )
+        return left_out
 
 
 def _chosen_groups(index: Index, config: PreprocessConfig) -> list[tuple[Scene, ...]]:

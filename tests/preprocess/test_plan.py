@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from s2pipe.sentinel2 import roles
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from s2pipe.dataset.scenes import Scene
     from tests.conftest import Dataset
 
 
@@ -98,3 +100,18 @@ def test_a_raster_that_cannot_be_opened_fails_its_scene_alone(
     (left,) = plan.unreadable
     assert left.key == first.key
     assert "cut.jp2" in left.reason
+
+
+def test_scenes_are_let_go_of_one_by_one(dataset: Dataset, tmp_path: Path) -> None:
+    """With its files, a scene takes five times the memory of its plan."""
+    config = dataset.config(tmp_path, target_grid_ref="B01")
+    seen: list[weakref.ref[Scene]] = []
+    left: list[int] = []
+
+    def known(scene: Scene) -> None:
+        left.append(sum(earlier() is not None for earlier in seen))
+        seen.append(weakref.ref(scene))
+
+    plan = make_plan(load_index(config.index_json), config, known)
+    assert len(plan.scenes) == 2
+    assert left == [0, 0]

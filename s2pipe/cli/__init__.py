@@ -6,18 +6,19 @@ command runs.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from s2pipe.cli.commands import COMMANDS, Command
+from s2pipe.cli.commands import COMMANDS
 from s2pipe.runtime.nearest import did_you_mean
 from s2pipe.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 USAGE = 2
 """Exit code of usage and configuration errors, and of missing input."""
@@ -59,6 +60,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0 done, 1 some scenes failed, 2 usage, configuration or missing input, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+
+    def say(text: str) -> None:
+        from s2pipe.cli.output import print_error
+
+        who = f"s2pipe {arguments[0]}" if arguments and arguments[0] in COMMANDS else "s2pipe"
+        print_error(f"{who}: {text}", as_json="--log-json" in arguments)
+
+    code = _exit_code(lambda: _run(arguments), say)
+    _let_go_of_output()
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    """Run the command that the arguments name, or tell what there is."""
     if not arguments:
         print(help_text(), file=sys.stderr)
         return USAGE
@@ -73,20 +88,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = did_you_mean(name, COMMANDS) or f"; expected one of {', '.join(COMMANDS)}"
         print(f"s2pipe: unknown command {name!r}{hint}", file=sys.stderr)
         return USAGE
-    return _exit_code(COMMANDS[name], arguments[1:])
+    with _termination_interrupts():
+        try:
+            return COMMANDS[name].run(arguments[1:])
+        except SystemExit:  # of --help and of usage errors
+            sys.stdout.flush()
+            raise
 
 
-def _exit_code(command: Command, arguments: list[str]) -> int:
-    """Run a command; print what it raises, and turn it into an exit code."""
-    from s2pipe.cli.output import print_error
+def _exit_code(run: Callable[[], int], say: Callable[[str], None]) -> int:
+    """Run; say what is raised, and turn it into an exit code."""
     from s2pipe.errors import S2PipeError
 
-    def say(text: str) -> None:
-        print_error(f"s2pipe {command.name}: {text}", as_json="--log-json" in arguments)
-
     try:
-        with _termination_interrupts():
-            return command.run(arguments)
+        code = run()
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what cannot be written is known only now where output goes to a file or a pipe
     except S2PipeError as error:
         say(str(error))
         return USAGE
@@ -99,10 +116,21 @@ def _exit_code(command: Command, arguments: list[str]) -> int:
     except OSError as error:
         where = " -> ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
         say(
-            f"{where or 'a file'}: {error.strerror or error}; check the path, its permissions and the free disk space, "
-            "then run again"
+            f"{where or 'a file, or the output'}: {error.strerror or error}; check the path, its permissions and the "
+            "free disk space, then run again"
         )
         return USAGE
+    return code
+
+
+def _let_go_of_output() -> None:
+    """Drop output that nobody can take: Python would try it once more at its end, and fail with words of its own."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,6 @@ from tests.cli.cli_support import run_command
 from tests.paths import ROOT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import Dataset
 
 
@@ -118,3 +117,27 @@ def test_without_gdal_every_command_names_the_cure(dataset: Dataset, tmp_path: P
     assert done.returncode == 2
     assert "gdal-wheel" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("is_buffered", [True, False])
+@pytest.mark.parametrize("arguments", [["--version"], ["preprocess", "--help"]])
+def test_output_that_nobody_can_take_is_an_error_in_one_line(arguments: list[str], is_buffered: bool) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if is_buffered else "1"}
+    command = [sys.executable, "-c", "import sys; from s2pipe.cli import main; sys.exit(main())", *arguments]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "No space left" in done.stderr
+
+
+def test_a_reader_that_has_gone_is_no_error_worth_words() -> None:
+    command = [sys.executable, "-c", "import sys; from s2pipe.cli import main; sys.exit(main())", "--help"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")

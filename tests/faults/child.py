@@ -89,7 +89,8 @@ class Command:
             raise TimeoutError(msg)
         said = self._said.read_text("utf-8", "replace") if self._said.exists() else ""
         counted = Path(f"{self._said}.changes")
-        changes = int(counted.read_text()) if counted.exists() else 0
+        # Empty where the child was killed at the very last change, which is writing this number.
+        changes = int(counted.read_text() or 0) if counted.exists() else 0
         seconds = time.monotonic() - self._start
         return Ended(self._process.exitcode or 0, said, changes, seconds)
 

@@ -255,9 +255,7 @@ def _directing(name: str, encode: str, dtype: Any) -> Comparison:
         k.interpolate_directions,
         interpolate_directions,
         inputs,
-        lambda inputs: {
-            "out": _rubbish((encoding.channels, *inputs["detectors"].shape[1:]), dtype),
-        },
+        lambda inputs: {"out": _rubbish((encoding.channels, *inputs["detectors"].shape[1:]), dtype)},
         _nbytes,
         copy_share=0.15,
     )

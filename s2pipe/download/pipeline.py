@@ -16,14 +16,7 @@ from s2pipe.dataset.outcome import FailedScene
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.step1_index import Scene, has_index, load_index
 from s2pipe.download.auth import Auth, prompt_auth
-from s2pipe.download.cfg import (
-    Endpoints,
-    PipelineConfig,
-    parse_utc,
-    resolve_endpoints,
-    rule_faults,
-    tiles_of,
-)
+from s2pipe.download.cfg import Endpoints, PipelineConfig, parse_utc, resolve_endpoints, rule_faults, tiles_of
 from s2pipe.download.files.fetch import FetchOptions
 from s2pipe.download.files.outcome import outcomes, without_lone_halves
 from s2pipe.download.files.plan import Planner, SceneDownload

@@ -142,23 +142,16 @@ def index_products(
     root = Path(out_dir)
     planned, passed_over = _usable(find(paths), only)
     found, superseded = choose([plan.found for plan in planned])
-    chosen = {plan.found.container.path: plan for plan in planned}
     path = index_path(root)
     check_owned(root, "meta/step1")
     old = find_scenes(path, sorted({product.key for product in found}))
-    plans = [
-        chosen[product.container.path] if product.half is None else _plan(product)
-        for product in as_indexed(found, old)
-    ]
+    plans = _beside(old, found, planned)
     checks = [check for plan in plans for check in _checks(plan)]
     verification = run_checks(checks, MANIFEST) if verify else None
     new = _scenes(plans)
-    links: dict[SceneKey, list[tuple[Path, Path]]] = {scene.key: [] for scene in new}
-    for plan in plans:
-        links[plan.found.key] += [(source, InsidePath(root, target).owned()) for source, target in plan.links]
-    _refuse_conflicts([link for found in links.values() for link in found], root)
+    given = _with_links(new, plans, root)
+    _refuse_conflicts([link for item in given for link in item.links], root)
     with full_disk_ends(root):
-        given = [Linked(scene, tuple(links[scene.key])) for scene in new]
         recorded = record_scenes(root, given, old)
     notes = [note for plan in plans for note in (*plan.found.warnings, *plan.warnings)]
     return IndexResult(
@@ -169,6 +162,25 @@ def index_products(
         warnings=(*notes, *recorded.replaced),
         verification=verification,
     )
+
+
+def _beside(
+    old: Mapping[tuple[str, str], Scene], found: list[Found], planned: list[_Planned]
+) -> list[_Planned]:
+    """Return the plans of the chosen products; halves are planned anew, beside those that are indexed already."""
+    chosen = {plan.found.container.path: plan for plan in planned}
+    return [
+        chosen[product.container.path] if product.half is None else _plan(product)
+        for product in as_indexed(found, old)
+    ]
+
+
+def _with_links(scenes: Iterable[Scene], plans: Iterable[_Planned], root: Path) -> list[Linked]:
+    """Return each scene with the files that are to be linked for it, and where they go."""
+    links: dict[SceneKey, list[tuple[Path, Path]]] = {scene.key: [] for scene in scenes}
+    for plan in plans:
+        links[plan.found.key] += [(source, InsidePath(root, target).owned()) for source, target in plan.links]
+    return [Linked(scene, tuple(links[scene.key])) for scene in scenes]
 
 
 def _usable(places: list[Place], only: SceneChoice | None) -> tuple[list[_Planned], list[PassedOver]]:

@@ -160,7 +160,32 @@ class _Meter:
     @property
     def state(self) -> ProgressState:
         """How far this is."""
-        raise NotImplementedError
+        seconds = max(time.monotonic() - self._started, 1e-3)
+        fraction, left = self._reached(seconds)
+        rows, rows_total = self._rows_reached()
+        is_over = self._done >= self._total
+        return ProgressState(
+            self._what,
+            self._done,
+            self._total,
+            1.0 if is_over else fraction,
+            seconds,
+            0.0 if is_over else left,
+            self._bytes,
+            self._bytes / seconds,
+            rows_total if is_over else rows,
+            rows_total,
+            self._item,
+        )
+
+    def _reached(self, seconds: float) -> tuple[float, float | None]:
+        """Return the share of the work that is done, and the seconds that the rest will take."""
+        fraction = self._done / self._total if self._total else 1.0
+        return fraction, seconds / self._done * (self._total - self._done) if self._done else None
+
+    def _rows_reached(self) -> tuple[int, int]:
+        """Return how many rows are done, and of how many."""
+        return 0, 0
 
     def close(self) -> None:
         """Leave the bar as it is, and go on below it."""
@@ -219,33 +244,16 @@ class Progress(_Meter):
         self._token: Any = None
         super().__init__(what, total)
 
-    @property
-    def state(self) -> ProgressState:
-        """How far this is."""
-        seconds = max(time.monotonic() - self._started, 1e-3)
-        rows = min(self._rows_done + self._rows_at_hand, self._rows_total)
-        is_over = self._done >= self._total
-        if self._rows_total:
-            fraction = rows / self._rows_total
-            # What needed no work says nothing about what is left.
-            rate = (self._rows_worked or rows) / seconds
-            left = (self._rows_total - rows) / rate if rate else None
-        else:
-            fraction = self._done / self._total if self._total else 1.0
-            left = seconds / self._done * (self._total - self._done) if self._done else None
-        return ProgressState(
-            self._what,
-            self._done,
-            self._total,
-            1.0 if is_over else fraction,
-            seconds,
-            0.0 if is_over else left,
-            self._bytes,
-            self._bytes / seconds,
-            self._rows_total if is_over else rows,
-            self._rows_total,
-            self._item,
-        )
+    def _reached(self, seconds: float) -> tuple[float, float | None]:
+        rows, total = self._rows_reached()
+        if not total:
+            return super()._reached(seconds)
+        # What needed no work says nothing about what is left.
+        rate = (self._rows_worked or rows) / seconds
+        return rows / total, (total - rows) / rate if rate else None
+
+    def _rows_reached(self) -> tuple[int, int]:
+        return min(self._rows_done + self._rows_at_hand, self._rows_total), self._rows_total
 
     def advance(self, rows: int, nbytes: int) -> None:
         """Count rows of the item at hand, and the bytes that were decoded for them."""
@@ -294,28 +302,12 @@ class ByteProgress(_Meter):
         self._bytes_total = total
         super().__init__("files", files)
 
-    @property
-    def state(self) -> ProgressState:
-        """How far this is."""
-        seconds = max(time.monotonic() - self._started, 1e-3)
-        rate, left = self._bytes / seconds, max(0, self._bytes_total - self._bytes)
-        is_over = self._done >= self._total
-        if self._bytes_total:
-            fraction = min(1.0, max(0.0, self._bytes / self._bytes_total))
-            remaining = left / rate if rate > 0 else None
-        else:
-            fraction = self._done / self._total if self._total else 1.0
-            remaining = seconds / self._done * (self._total - self._done) if self._done else None
-        return ProgressState(
-            self._what,
-            self._done,
-            self._total,
-            1.0 if is_over else fraction,
-            seconds,
-            0.0 if is_over else remaining,
-            self._bytes,
-            rate,
-        )
+    def _reached(self, seconds: float) -> tuple[float, float | None]:
+        if not self._bytes_total:
+            return super()._reached(seconds)
+        left = max(0, self._bytes_total - self._bytes)
+        fraction = min(1.0, max(0.0, self._bytes / self._bytes_total))
+        return fraction, left * seconds / self._bytes if self._bytes > 0 else None
 
     def add(self, count: int) -> None:
         """Count bytes; negative when some have to come again."""

@@ -209,14 +209,8 @@ def write_labels(
     ignored = {math.nan if _is_quantity(item) else float(item.backend.config.ignore_index) for item in labels}
     nodata = ignored.pop() if len({str(value) for value in ignored}) == 1 else None
     windows = scene_windows(target.grid)
+    spec = _spec(labels, target.grid, dtype, nodata, form)
     with ExitStack() as stack:
-        names = tuple(item.name for item in labels)
-        # A colour table of uint16 would have 65536 entries, and GeoTIFF has one for a single band only.
-        colors = labels[0].meaning.colors if len(labels) == 1 and dtype == np.uint8 else {}
-        palette = {value: color for value, color in colors.items() if value <= 255}
-        spec = TiffSpec(target.grid, names, dtype.name, nodata=nodata, palette=palette)
-        credited = form.crediting(label_lines(item.meaning.source for item in labels))
-        spec = credited.apply(spec, _title(labels), [_tags(item) for item in labels])
         writer = stack.enter_context(TiffWriter(path, spec))
         streams = [_stream(items, target, windows, chosen, stack) for items in zip(*by_source, strict=True)]
         for parts in zip(*streams, strict=True):
@@ -232,6 +226,19 @@ def write_labels(
     tables = [band.table(with_palette=with_palette) for band in bands]
     write_sidecar(path, {number: table for number, table in enumerate(tables, 1) if table is not None})
     return [band.stats() for band in bands], dtype.name, nodata
+
+
+def _spec(
+    labels: Sequence[LabelInput], grid: Grid, dtype: np.dtype[Any], nodata: float | None, form: RasterForm
+) -> TiffSpec:
+    """Return what the file is to be, with its palette and its credits."""
+    # A colour table of uint16 would have 65536 entries, and GeoTIFF has one for a single band only.
+    colors = labels[0].meaning.colors if len(labels) == 1 and dtype == np.uint8 else {}
+    palette = {value: color for value, color in colors.items() if value <= 255}
+    names = tuple(item.name for item in labels)
+    spec = TiffSpec(grid, names, dtype.name, nodata=nodata, palette=palette)
+    credited = form.crediting(label_lines(item.meaning.source for item in labels))
+    return credited.apply(spec, _title(labels), [_tags(item) for item in labels])
 
 
 def _title(labels: Sequence[LabelInput]) -> str:

@@ -46,13 +46,15 @@ def sum_histograms(measure: Measure) -> None:
 def merge_histograms(measure: Measure) -> None:
     """`s2pipe stats merge` over the files that pass 1 keeps beside scenes."""
     from s2pipe.preprocess.stats.merge import histogram_paths, merge_to_stats
+    from s2pipe.runtime.cores import core_count
 
     root = measure.data / f"histograms-{measure.size}"
     if not (root / "made").exists():
         _write_histograms(root, measure.size)
         (root / "made").touch()
     with measure.clock():
-        stats = merge_to_stats(histogram_paths([root]), root / "stats.json", (1.0, 99.0))
+        paths = histogram_paths([root])
+        stats = merge_to_stats(paths, root / "stats.json", (1.0, 99.0), num_workers=core_count())
     assert len(stats.scenes) == measure.size
 
 

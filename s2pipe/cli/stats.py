@@ -74,6 +74,7 @@ def main(command: Command, arguments: list[str]) -> int:
         msg = "--out FILE is needed: the stats.json to write"
         raise UsageError(msg)
     from s2pipe.preprocess.stats.merge import histogram_paths, merge_to_stats
+    from s2pipe.runtime.cores import core_count
 
     if options.no_clip and options.clip_percentiles:
         msg = "--no-clip and --clip-percentiles exclude each other; give only one of them"
@@ -93,6 +94,7 @@ def main(command: Command, arguments: list[str]) -> int:
         clip,
         Path(options.scenes) if options.scenes else None,
         options.save_histograms,
+        num_workers=core_count(),
     )
     log.info("%s written from %d scene(s)", options.out, len(stats.scenes))
     if options.json:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import multiprocessing
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING
 
 from s2pipe.dataset.scene_key import SceneKey
 from s2pipe.dataset.scene_list import match_scenes, read_scene_list
-from s2pipe.errors import ConfigError, Fault
+from s2pipe.errors import ConfigError, Fault, S2PipeError
 from s2pipe.preprocess.stats.histogram import (
     HISTOGRAM_NAME,
     HistogramSum,
@@ -25,6 +28,12 @@ if TYPE_CHECKING:
 
     from s2pipe.preprocess.stats.histogram import BandHistograms
 
+log = logging.getLogger("s2pipe.preprocess")
+
+_PART = 500
+"""Histograms that a process adds up at a time."""
+_FEW_PARTS = 4
+"""Up to so many take less time than starting processes."""
 _READERS = 2
 _AHEAD = 8
 """Files that are read ahead, 0.1 MB each."""
@@ -60,12 +69,40 @@ def _load_all(paths: Iterable[Path]) -> Iterator[BandHistograms]:
             pool.shutdown(cancel_futures=True)
 
 
+def _sum_of(paths: Sequence[Path]) -> BandHistograms:
+    total = HistogramSum()
+    for histogram in _load_all(paths):
+        total.add(histogram)
+    return total.total()
+
+
+def _sum_of_parts(paths: Sequence[Path], num_workers: int) -> HistogramSum | None:
+    """Add histograms up in several processes; None where they are few, or something is wrong with one of them."""
+    parts = [paths[start : start + _PART] for start in range(0, len(paths), _PART)]
+    if len(parts) <= _FEW_PARTS:
+        return None
+    total = HistogramSum()
+    try:
+        with ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn")) as pool:
+            for part in pool.map(_sum_of, parts):
+                total.add(part)
+    except (
+        S2PipeError,
+        BrokenProcessPool,
+        TypeError,
+    ) as error:  # TypeError: of errors that pickle cannot carry
+        log.debug("histograms are added one by one, which says what is wrong with them: %s", error)
+        return None
+    return total
+
+
 def merge_to_stats(
     paths: Sequence[Path],
     out: Path,
     clip_percentiles: tuple[float, float] | None,
     scenes: Path | None = None,
     save_histograms: bool = False,
+    num_workers: int = 1,
 ) -> NormalizationStats:
     """Merge histograms and write ``stats.json``.
 
@@ -81,6 +118,9 @@ def merge_to_stats(
         Text file with the keys of the scenes to take, one per line; None takes all.
     save_histograms : bool
         Also write the merged histogram beside ``out``; the statistics name it.
+    num_workers : int
+        Processes that add up thousands of histograms; with more than one, a program has to be importable
+        (``if __name__ == "__main__"``), as for every pool of processes.
 
     Returns
     -------
@@ -98,15 +138,17 @@ def merge_to_stats(
         raise ConfigError(msg, [Fault("", f"expected 0 <= low < high <= 100, got {list(clip_percentiles)}")])
     texts = None if scenes is None else read_scene_list(scenes)
     wanted = None if texts is None else {SceneKey.parse_identity(text) for text in texts}
-    histograms = HistogramSum()
+    histograms = _sum_of_parts(paths, num_workers) if wanted is None and num_workers > 1 else None
     known: list[SceneKey] = []
-    for histogram in _load_all(paths):
-        if wanted is not None:
-            keys = [scene.key for scene in histogram.scenes]
-            known += keys
-            if not any(key.identity in wanted for key in keys):
-                continue
-        histograms.add(histogram)
+    if histograms is None:
+        histograms = HistogramSum()
+        for histogram in _load_all(paths):
+            if wanted is not None:
+                keys = [scene.key for scene in histogram.scenes]
+                known += keys
+                if not any(key.identity in wanted for key in keys):
+                    continue
+            histograms.add(histogram)
     if texts is not None:
         missing = match_scenes(texts, known)[1]
         if missing:

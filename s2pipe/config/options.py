@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SEPARATOR = "__"
 _TIGHT_KEY = re.compile(r"([{,]\s*-?[0-9]+):(?=\S)")
-"""A number and its colon in ``{4:1}``, which YAML takes for 241, four to the base of 60 and one."""
+"""A number and its colon in ``{4:1}``, which YAML takes for one text."""
 
 
 def options_class(

@@ -15,6 +15,8 @@ import yaml
 from s2pipe.runtime.limits import MAX_DOCUMENT_DEPTH, MAX_YAML_ALIASES, MAX_YAML_NODES
 
 _MERGE = "tag:yaml.org,2002:merge"
+_TEXT = "tag:yaml.org,2002:str"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class _Loader(yaml.SafeLoader):
@@ -26,6 +28,13 @@ class _Loader(yaml.SafeLoader):
         self._aliases = 0
         self._sizes: dict[Any, int] = {}
         """Values below each node, aliases expanded."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """Take ``4:1`` for a text, as YAML 1.2 does; for YAML 1.1 it is 241, four to the base of 60 and one."""
+        tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        if kind is yaml.ScalarNode and tag in _NUMBERS and ":" in value:
+            return _TEXT
+        return tag
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose a node, counting what it will expand to."""

@@ -167,3 +167,14 @@ def test_json_with_too_many_values_is_not_parsed() -> None:
 
 def test_unknown_numbers_of_other_writers_become_null() -> None:
     assert parse_json('{"a": [NaN, -Infinity]}', nan="null") == {"a": [None, None]}
+
+
+def test_numbers_to_the_base_of_60_are_texts() -> None:
+    assert parse_yaml("{a: 10:30, b: 4:1, c: 190:20:30.15, d: 12, e: 1.5, f: [4:1]}") == {
+        "a": "10:30",
+        "b": "4:1",
+        "c": "190:20:30.15",
+        "d": 12,
+        "e": 1.5,
+        "f": ["4:1"],
+    }

@@ -61,7 +61,8 @@ def open_cluster(scheduler: str, num_workers: int) -> Iterator[Cluster]:
                     threads_per_worker=1,
                     memory_limit=None,  # scenes are streamed; what Dask would count is GDAL's cache
                     dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.ERROR,
+                    # What fails is told by the run; a worker whose run was interrupted misses its scheduler aloud.
+                    silence_logs=logging.CRITICAL,
                     env={"NUMBA_NUM_THREADS": str(threads)},
                 )
             cluster = stack.enter_context(local)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from s2pipe.preprocess.counted import COUNTED, CountedScenes
 from s2pipe.preprocess.plan import make_plan
 from s2pipe.preprocess.run import run_preprocess
 from s2pipe.preprocess.stats.stats_file import histogram_beside
+from tests.preprocess.settled import settled_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,12 +29,8 @@ if TYPE_CHECKING:
 def counted(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> PreprocessConfig:
     """A copy of the dataset with real files, and a finished pass 1 over it."""
     base = tmp_path_factory.mktemp("counted")
-    shutil.copytree(dataset.root, base / "in")
-    newest = max(path.stat().st_ctime for path in (base / "in").rglob("*"))
-    time.sleep(max(0.0, newest + 2.2 - time.time()))  # younger files may still change unseen
-    config = with_stats(
-        dataset.config(base / "out", index_json=base / "in/meta/step1/index.json"), base / "out"
-    )
+    index = settled_copy(dataset, base / "in")
+    config = with_stats(dataset.config(base / "out", index_json=index), base / "out")
     assert len(run_preprocess(config).done) == 2
     return config
 

@@ -15,6 +15,7 @@ from s2pipe.dataset.step2_index import load_entries
 from s2pipe.preprocess.finished import FINISHED, FinishedScenes
 from s2pipe.preprocess.plan import make_plan
 from s2pipe.preprocess.run import run_preprocess
+from tests.preprocess.settled import settled_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
 def finished(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> PreprocessConfig:
     """A copy of the dataset with real files, and a finished run over it."""
     base = tmp_path_factory.mktemp("finished")
-    shutil.copytree(dataset.root, base / "in")
-    newest = max(path.stat().st_ctime for path in (base / "in").rglob("*"))
-    time.sleep(max(0.0, newest + 2.2 - time.time()))  # younger files may still change unseen
-    config = dataset.config(base / "out", index_json=base / "in/meta/step1/index.json", target_grid_ref="B01")
+    index = settled_copy(dataset, base / "in")
+    config = dataset.config(base / "out", index_json=index, target_grid_ref="B01")
     assert len(run_preprocess(config).done) == 2
     return config
 

@@ -55,10 +55,12 @@ class CountedScenes(SceneMemory):
 
     def find(self, scene: Scene) -> Mapping[How, int] | None:
         """Tell whether a scene is counted, as :meth:`SceneMemory.find` does."""
-        found = super().find(scene)
-        if found is not None:
-            self._note(scene.key)
-        return found
+        name = str(scene.key)
+        known = self._known(name, lambda: self._digest(scene))
+        if known is None:
+            return None
+        self._histograms[name] = known["outputs"]
+        return dict(known["checked"])
 
     def remember(self, plan: ScenePlan) -> None:
         """Remember a scene that was counted or found counted now."""
@@ -68,9 +70,9 @@ class CountedScenes(SceneMemory):
             histogram = load_histogram(self._config.out_dir / path)
         except ManifestError:
             return
-        if histogram.inputs_fingerprint == histogram_fingerprint(plan, self._config):
-            self._remember(plan, [state])
-            self._note(plan.key)
+        is_ours = histogram.inputs_fingerprint == histogram_fingerprint(plan, self._config)
+        if is_ours and self._remember(plan, [state]):
+            self._histograms[str(plan.key)] = [state]
 
     def prepare(self, plan: Plan) -> bool:
         """Look whether the statistics are current, and add up the histograms of known scenes if they are not.
@@ -105,11 +107,6 @@ class CountedScenes(SceneMemory):
             files.append(histogram_beside(stats_path))
         outputs = [self.state_of(os.path.abspath(file)) for file in files]  # noqa: PTH100 - without following links
         self._add(_ALL, digest, {"inputs": [], "outputs": outputs, "checked": {}})
-
-    def _note(self, key: SceneKey) -> None:
-        line = self._lines.get(str(key))
-        if line is not None:
-            self._histograms[str(key)] = json.loads(line)["outputs"]
 
     def _digest_of_all(self, keys: Iterable[SceneKey], left_out: int) -> str | None:
         """Identify the histograms of scenes by their states; None where one is not known."""

@@ -92,32 +92,31 @@ class SceneMemory:
         except (ValueError, LookupError, TypeError, RecursionError):  # cut short, or damaged
             return None
 
-    def _remember(self, plan: ScenePlan, outputs: list[_State]) -> None:
-        """Remember a scene with the states of what was made of it."""
+    def _remember(self, plan: ScenePlan, outputs: list[_State]) -> bool:
+        """Remember a scene with the states of what was made of it; False where it cannot be told again."""
         scene = self._index.scene(plan.key)
         if scene is None:
-            return
+            return False
         if any(file.role == "labels.path" for file in plan.files):
-            return  # a legend beside such a file counts too, and is no input of its own
+            return False  # a legend beside such a file counts too, and is no input of its own
         candidates = [asset for asset in scene.assets if asset.role in self._roles]
         if any(asset.is_remote for asset in candidates):
-            return  # what lies at an address has no state that is cheap to look at
+            return False  # what lies at an address has no state that is cheap to look at
         try:
             paths = {self._index.file(asset).path for asset in candidates}
         except PathEscapeError:
-            return
+            return False
         inputs = [self._input_state(path) for path in sorted(paths)]
         # What changed since the run began may not be what was checked.
         if not all(_is_settled(state, self._started_ns) for state in inputs):
-            return
+            return False
         known = {"inputs": inputs, "outputs": outputs, "checked": _checked_as(plan, self._config)}
-        self._add(str(plan.key), self._digest(scene), known)
+        return self._add(str(plan.key), self._digest(scene), known)
 
-    def _add(self, name: str, identity: str, known: Mapping[str, Any]) -> None:
+    def _add(self, name: str, identity: str, known: Mapping[str, Any]) -> bool:
         document = {"scene_key": name, "settings": self._settings, "scene": identity, **known}
         line = (json.dumps(document, separators=(",", ":")) + "\n").encode()
-        append_line(self._place, line, _MAX_BYTES)
-        self._lines[name] = line
+        return append_line(self._place, line, _MAX_BYTES)
 
     def state_of(self, path: str | Path) -> _State:
         """Return the state of a file, relative to the output directory."""

@@ -22,7 +22,7 @@ from s2pipe.preprocess.stats.stats_file import histogram_of_stats, save_stats
 from s2pipe.runtime.addresses import refuse_remote_output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -69,11 +69,21 @@ def _load_all(paths: Iterable[Path]) -> Iterator[BandHistograms]:
             pool.shutdown(cancel_futures=True)
 
 
-def _sum_of(paths: Sequence[Path]) -> BandHistograms:
-    total = HistogramSum()
+def _sum_of(
+    paths: Sequence[Path], wanted: Collection[tuple[str, str] | None] | None = None
+) -> tuple[HistogramSum, list[SceneKey]]:
+    """Add histograms up, those of wanted scenes if some are named; return the keys of all that are there too."""
+    total, known = HistogramSum(), []
     for histogram in _load_all(paths):
-        total.add(histogram)
-    return total.total()
+        keys = [scene.key for scene in histogram.scenes]
+        known += keys
+        if wanted is None or any(key.identity in wanted for key in keys):
+            total.add(histogram)
+    return total, known
+
+
+def _part(paths: Sequence[Path]) -> BandHistograms:
+    return _sum_of(paths)[0].total()
 
 
 def _sum_of_parts(paths: Sequence[Path], num_workers: int) -> HistogramSum | None:
@@ -84,7 +94,7 @@ def _sum_of_parts(paths: Sequence[Path], num_workers: int) -> HistogramSum | Non
     total = HistogramSum()
     try:
         with ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn")) as pool:
-            for part in pool.map(_sum_of, parts):
+            for part in pool.map(_part, parts):
                 total.add(part)
     except (
         S2PipeError,
@@ -141,14 +151,7 @@ def merge_to_stats(
     histograms = _sum_of_parts(paths, num_workers) if wanted is None and num_workers > 1 else None
     known: list[SceneKey] = []
     if histograms is None:
-        histograms = HistogramSum()
-        for histogram in _load_all(paths):
-            if wanted is not None:
-                keys = [scene.key for scene in histogram.scenes]
-                known += keys
-                if not any(key.identity in wanted for key in keys):
-                    continue
-            histograms.add(histogram)
+        histograms, known = _sum_of(paths, wanted)
     if texts is not None:
         missing = match_scenes(texts, known)[1]
         if missing:

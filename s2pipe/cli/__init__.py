@@ -92,7 +92,7 @@ def _run(arguments: list[str]) -> int:
         try:
             return COMMANDS[name].run(arguments[1:])
         except SystemExit:  # of --help and of usage errors
-            sys.stdout.flush()
+            _flush_output()
             raise
 
 
@@ -102,8 +102,7 @@ def _exit_code(run: Callable[[], int], say: Callable[[str], None]) -> int:
 
     try:
         code = run()
-        if sys.stdout is not None:
-            sys.stdout.flush()  # what cannot be written is known only now where output goes to a file or a pipe
+        _flush_output()
     except S2PipeError as error:
         say(str(error))
         return USAGE
@@ -123,11 +122,16 @@ def _exit_code(run: Callable[[], int], say: Callable[[str], None]) -> int:
     return code
 
 
+def _flush_output() -> None:
+    """Write what was printed: where it goes to a file or a pipe, only now it is known whether that takes it."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
 def _let_go_of_output() -> None:
     """Drop output that nobody can take: Python would try it once more at its end, and fail with words of its own."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        _flush_output()
     except OSError:
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

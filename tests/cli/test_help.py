@@ -66,10 +66,8 @@ def test_every_command_has_examples_of_itself(name: str) -> None:
         assert shlex.split(example)[:2] == ["s2pipe", name]
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", sorted({*STEPS} - {"patches"}))  # which has options of its own
 def test_examples_of_steps_parse(name: str) -> None:
-    if name == "patches":  # has options of its own
-        return
     parser = parser_of(step_options(STEPS[name]))
     for example in COMMANDS[name].examples:
         parser.parse_args(shlex.split(example)[2:])
